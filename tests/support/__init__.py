@@ -1,0 +1,1 @@
+"""What the tests stand on: private namespaces, programs with a ready line, deadlines, second sources."""
