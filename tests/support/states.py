@@ -61,12 +61,18 @@ class Connection(NamedTuple):
 
 
 def service_bind(
-    port: int, address: str = WILDCARD, *, reuseaddr: bool = False, v6only: bool = False, udp: bool = False
+    port: int,
+    address: str = WILDCARD,
+    *,
+    reuseaddr: bool = False,
+    reuseport: bool = False,
+    v6only: bool = False,
+    udp: bool = False,
 ) -> str:
     """Bind once as a service would, and close: `ok`, or the name of the errno. "::" is dual-stack unless `v6only`."""
     with _socket(address, udp=udp) as sock:
         try:
-            _bind(sock, address, port, reuseaddr=reuseaddr, v6only=v6only)
+            _bind(sock, address, port, reuseaddr=reuseaddr, reuseport=reuseport, v6only=v6only)
         except OSError as error:
             return errno.errorcode[error.errno or 0]
         return "ok"
@@ -232,18 +238,22 @@ def accepted_time_wait(port: int, *, address: str = LOOPBACK, reuseaddr: bool = 
 
 
 @contextlib.contextmanager
-def bound_only(port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, v6only: bool = False) -> Iterator[Bound]:
+def bound_only(
+    port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, reuseport: bool = False, v6only: bool = False
+) -> Iterator[Bound]:
     """Yield a socket that is bound, and neither listens nor connects; /proc/net does not show it."""
     with _aborted(_socket(address)) as sock:
-        _bind(sock, address, port, reuseaddr=reuseaddr, v6only=v6only)
+        _bind(sock, address, port, reuseaddr=reuseaddr, reuseport=reuseport, v6only=v6only)
         yield Bound(_end(sock.getsockname()), sock)
 
 
 @contextlib.contextmanager
-def udp_bound(port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, v6only: bool = False) -> Iterator[Bound]:
+def udp_bound(
+    port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, reuseport: bool = False, v6only: bool = False
+) -> Iterator[Bound]:
     """Yield a UDP server."""
     with _socket(address, udp=True) as sock:
-        _bind(sock, address, port, reuseaddr=reuseaddr, v6only=v6only)
+        _bind(sock, address, port, reuseaddr=reuseaddr, reuseport=reuseport, v6only=v6only)
         yield Bound(_end(sock.getsockname()), sock)
 
 
@@ -349,8 +359,11 @@ def _socket(address: str, *, udp: bool = False) -> socket.socket:
     return sock
 
 
-def _bind(sock: socket.socket, address: str, port: int, *, reuseaddr: bool, v6only: bool) -> None:
+def _bind(
+    sock: socket.socket, address: str, port: int, *, reuseaddr: bool, v6only: bool, reuseport: bool = False
+) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuseaddr)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, reuseport)
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6only)
     sock.bind((address, port))
