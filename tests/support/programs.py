@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -119,5 +120,5 @@ def running(argv: Sequence[str | bytes], env: Mapping[str, str] | None = None, *
 
 
 def portwait(*words: str | bytes) -> list[str | bytes]:
-    """The command line of the portwait under test."""
-    return [os.environ.get("PORTWAIT", os.path.join(os.path.dirname(sys.executable), "portwait")), *words]
+    """Answer the command line of the portwait under test."""
+    return [os.environ.get("PORTWAIT", str(Path(sys.executable).parent / "portwait")), *words]
