@@ -29,7 +29,10 @@ class Held(NamedTuple):
 
 
 def sockets_of(pid: int) -> list[Held]:
-    """Look at every TCP and UDP socket that the process has open; this takes the right to ptrace it."""
+    """Look at every TCP and UDP socket that the process has open; this takes the right to ptrace it.
+
+    Not for a process that is about to close a socket for somebody else to bind: a copy lives a moment longer.
+    """
     found = []
     process = os.pidfd_open(pid)
     try:

@@ -16,7 +16,7 @@ import pytest
 from tests.support.asking import talk
 from tests.support.descriptors import sockets_of
 from tests.support.programs import DEADLINE, eventually, portwait, running
-from tests.support.states import outbound_established
+from tests.support.states import outbound_established, states_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -55,7 +55,9 @@ def test_after_the_wait_pid_one_is_the_service() -> None:
         with outbound_established(PORT):
             outside, guard = stack.enter_context(pid_one(portwait(str(PORT), "--", *service)))
             outside.complains("outbound")
-        eventually(lambda: any(held.listening for held in sockets_of(guard)), "the service's listener")
+        eventually(lambda: "LISTEN" in states_on(PORT) or outside.process.poll() is not None, "the service's start")
+        assert outside.process.poll() is None, outside.describe()
+        assert [held.port for held in sockets_of(guard) if held.listening] == [PORT]
         assert in_namespace(guard) == 1
         assert command(guard) == service
         assert talk(PORT, b"guard\n") == b"hello from python, guard\n"
