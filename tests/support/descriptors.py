@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import socket
 from pathlib import Path
@@ -37,7 +38,7 @@ def sockets_of(pid: int) -> list[Held]:
     process = os.pidfd_open(pid)
     try:
         for entry in Path(f"/proc/{pid}/fd").iterdir():
-            with contextlib.suppress(FileNotFoundError):  # closed since
+            with contextlib.suppress(FileNotFoundError, _GoneError):
                 if str(entry.readlink()).startswith("socket:"):
                     number = int(entry.name)
                     with _copy(process, number) as sock:  # closed at once: a copy delays its owner's close
@@ -48,10 +49,15 @@ def sockets_of(pid: int) -> list[Held]:
     return found
 
 
+class _GoneError(OSError):
+    """The process has closed the descriptor since it was listed."""
+
+
 def _copy(process: int, number: int) -> socket.socket:
     copied = _libc.syscall(_PIDFD_GETFD, process, number, 0)
     if copied < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        code = ctypes.get_errno()
+        raise (_GoneError if code == errno.EBADF else OSError)(code, os.strerror(code))
     return socket.socket(fileno=copied)
 
 
