@@ -1,9 +1,11 @@
 """Each state that a socket on a port can be in, made for real.
 
 Every maker is a context manager for a private network namespace (the `net` fixture). It yields an immutable record
-of the socket on the port and of its other end, once /proc/net says that the state is there. The source port of an
-outbound connection is the kernel's own choice, as in the incident, unless the maker is told `picked=False`: then the
-client binds the port by number before it connects.
+of the socket on the port and of its other end, once /proc/net says that the state is there. An OSError on the way is
+the kernel's answer to whoever asked for that state.
+
+Who chooses the source port of an outbound connection is `by`: the kernel at connect(), as in the incident, the kernel
+at bind(address, 0), or the client, which binds it by number.
 
 The address decides the family: "127.0.0.1", "::1", or MAPPED, an IPv4 connection of an AF_INET6 socket, as Java
 makes it. Other ends take the first free port from 7000 on, so two makers can run at once and no choice is random.
@@ -21,7 +23,7 @@ import select
 import socket
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tests.support.netns import forced_source_port
 from tests.support.programs import DEADLINE, eventually
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 WILDCARD = "0.0.0.0"  # noqa: S104  # what services bind; here only ever in a private namespace
 LOOPBACK = "127.0.0.1"
 MAPPED = "::ffff:127.0.0.1"
+Choice = Literal["connect", "bind", "number"]
 _FIRST_OTHER_PORT = 7000
 _TCP_STATES = (  # include/net/tcp_states.h, in its order from 1 on; the names are the project's
     *("ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT"),
@@ -88,69 +91,76 @@ def states_on(port: int, remote_port: int | None = None, *, udp: bool = False) -
     )
 
 
+def reset(sock: socket.socket) -> None:
+    """Close a TCP socket with RST instead of FIN: its port is free at once. A closed one stays closed."""
+    if sock.fileno() != -1:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
 @contextlib.contextmanager
 def outbound_established(
-    port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, picked: bool = True
+    port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, by: Choice = "connect"
 ) -> Iterator[Connection]:
     """Yield a client's live connection: the incident."""
-    with _outbound(port, address, reuseaddr=reuseaddr, picked=picked) as (client, peer):
+    with _outbound(port, address, reuseaddr=reuseaddr, by=by) as (client, peer):
         yield _connection("ESTABLISHED", client, peer)
 
 
 @contextlib.contextmanager
 def outbound_close_wait(
-    port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, picked: bool = True
+    port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, by: Choice = "connect"
 ) -> Iterator[Connection]:
     """Yield a connection that the server has ended and the client has not noticed."""
-    with _outbound(port, address, reuseaddr=reuseaddr, picked=picked) as (client, peer):
+    with _outbound(port, address, reuseaddr=reuseaddr, by=by) as (client, peer):
         peer.shutdown(socket.SHUT_WR)
         yield _connection("CLOSE_WAIT", client, peer)
 
 
 @contextlib.contextmanager
 def outbound_time_wait(
-    port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, picked: bool = True
+    port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, by: Choice = "connect"
 ) -> Iterator[Connection]:
     """Yield what is left for 60 s of a connection that the client closed first; no process owns it."""
-    with _outbound(port, address, reuseaddr=reuseaddr, picked=picked) as (client, peer):
+    with _outbound(port, address, reuseaddr=reuseaddr, by=by) as (client, peer):
         yield _time_wait(client, peer)
 
 
 @contextlib.contextmanager
 def fin_wait2(
-    port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, picked: bool = True
+    port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, by: Choice = "connect"
 ) -> Iterator[Connection]:
     """Yield a connection that the client has shut down for writing and still owns; the server has not closed."""
-    with _outbound(port, address, reuseaddr=reuseaddr, picked=picked) as (client, peer):
+    with _outbound(port, address, reuseaddr=reuseaddr, by=by) as (client, peer):
         client.shutdown(socket.SHUT_WR)
         yield _connection("FIN_WAIT2", client, peer)
 
 
 @contextlib.contextmanager
 def fin_wait2_orphan(
-    port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, picked: bool = True
+    port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, by: Choice = "connect"
 ) -> Iterator[Connection]:
     """Yield the same after the client has closed it: no process owns it; closing `peer` makes it a TIME_WAIT."""
-    with _outbound(port, address, reuseaddr=reuseaddr, picked=picked) as (client, peer):
+    with _outbound(port, address, reuseaddr=reuseaddr, by=by) as (client, peer):
         yield _connection("FIN_WAIT2", client, peer, close=True)
 
 
 @contextlib.contextmanager
 def fin_wait1_orphan(
-    port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, picked: bool = True
+    port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, by: Choice = "connect"
 ) -> Iterator[Connection]:
     """Yield a connection whose client has closed it while its last bytes find no room at the other end."""
-    with _outbound(port, address, reuseaddr=reuseaddr, picked=picked) as (client, peer):
+    with _outbound(port, address, reuseaddr=reuseaddr, by=by) as (client, peer):
         _stuff(client)
         yield _connection("FIN_WAIT1", client, peer, close=True)
 
 
 @contextlib.contextmanager
 def closing_orphan(
-    port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, picked: bool = True
+    port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, by: Choice = "connect"
 ) -> Iterator[Connection]:
     """Yield a connection that both ends have closed, the client first, its last bytes still on their way."""
-    with fin_wait1_orphan(port, address=address, reuseaddr=reuseaddr, picked=picked) as made:
+    with fin_wait1_orphan(port, address=address, reuseaddr=reuseaddr, by=by) as made:
         made.peer.shutdown(socket.SHUT_WR)
         _await_state("CLOSING", made.local, made.remote)
         yield made._replace(state="CLOSING")
@@ -158,17 +168,17 @@ def closing_orphan(
 
 @contextlib.contextmanager
 def last_ack_orphan(
-    port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, picked: bool = True
+    port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, by: Choice = "connect"
 ) -> Iterator[Connection]:
     """Yield a connection that both ends have closed, the server first, the client's last bytes still on their way."""
-    with outbound_close_wait(port, address=address, reuseaddr=reuseaddr, picked=picked) as made:
+    with outbound_close_wait(port, address=address, reuseaddr=reuseaddr, by=by) as made:
         _stuff(made.sock)
         yield _connection("LAST_ACK", made.sock, made.peer, close=True)
 
 
 @contextlib.contextmanager
 def syn_sent(
-    port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, picked: bool = True
+    port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, by: Choice = "connect"
 ) -> Iterator[Connection]:
     """Yield a connect() that nobody answers: the listener's backlog is full, so the kernel drops the SYN."""
     with contextlib.ExitStack() as stack:
@@ -180,7 +190,7 @@ def syn_sent(
         client = stack.enter_context(_aborted(_socket(address)))
         client.setblocking(False)
         with contextlib.suppress(BlockingIOError):
-            _connect_from(client, port, _as_seen_from(address, server), reuseaddr=reuseaddr, picked=picked)
+            _connect_from(client, port, _as_seen_from(address, server), reuseaddr=reuseaddr, by=by)
         local = f"{_host(address)}:{port}"  # getpeername() has no answer yet, and this is what getsockname() says
         remote = f"{_host(address)}:{server.getsockname()[1]}"
         _await_state("SYN_SENT", local, remote)
@@ -191,7 +201,7 @@ def syn_sent(
 def self_connected(port: int, *, address: str = LOOPBACK, reuseaddr: bool = False) -> Iterator[Connection]:
     """Yield a client that called connect() on a dead local port, was given that port, and so reached itself."""
     with _aborted(_socket(address)) as client:
-        _connect_from(client, port, (address, port), reuseaddr=reuseaddr, picked=True)
+        _connect_from(client, port, (address, port), reuseaddr=reuseaddr, by="connect")
         yield _connection("ESTABLISHED", client, client)
 
 
@@ -259,12 +269,12 @@ def udp_bound(
 
 @contextlib.contextmanager
 def udp_connected(
-    port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, picked: bool = True
+    port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, by: Choice = "connect"
 ) -> Iterator[Connection]:
     """Yield a UDP client that has connected its socket to a server, as resolvers and metrics clients do."""
     with _socket(address, udp=True) as server, _socket(address, udp=True) as client:
         _bind_first_free(server, address)
-        _connect_from(client, port, server.getsockname(), reuseaddr=reuseaddr, picked=picked)
+        _connect_from(client, port, server.getsockname(), reuseaddr=reuseaddr, by=by)
         yield _connection("ESTABLISHED", client, server, udp=True)
 
 
@@ -272,25 +282,21 @@ def udp_connected(
 
 
 @contextlib.contextmanager
-def _outbound(
-    port: int, address: str, *, reuseaddr: bool, picked: bool
-) -> Iterator[tuple[socket.socket, socket.socket]]:
+def _outbound(port: int, address: str, *, reuseaddr: bool, by: Choice) -> Iterator[tuple[socket.socket, socket.socket]]:
     """Yield a client on `port` and the server's end of its connection; the listener is gone."""
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(_aborted(_socket(address)))
         with _server(address) as server:
-            _connect_from(client, port, _as_seen_from(address, server), reuseaddr=reuseaddr, picked=picked)
+            _connect_from(client, port, _as_seen_from(address, server), reuseaddr=reuseaddr, by=by)
             peer = stack.enter_context(_aborted(server.accept()[0]))
         yield client, peer
 
 
-def _connect_from(client: socket.socket, port: int, to: tuple[str, int], *, reuseaddr: bool, picked: bool) -> None:
+def _connect_from(client: socket.socket, port: int, to: tuple[str, int], *, reuseaddr: bool, by: Choice) -> None:
     client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuseaddr)
-    if picked:
-        with forced_source_port(port):
-            client.connect(to)
-    else:
-        client.bind((to[0], port))
+    with forced_source_port(port):
+        if by != "connect":
+            client.bind((to[0], port if by == "number" else 0))
         client.connect(to)
 
 
@@ -346,9 +352,7 @@ def _aborted(sock: socket.socket) -> Iterator[socket.socket]:
     try:
         yield sock
     finally:
-        if sock.fileno() != -1:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        sock.close()
+        reset(sock)
 
 
 def _socket(address: str, *, udp: bool = False) -> socket.socket:
