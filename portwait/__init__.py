@@ -1,0 +1,55 @@
+"""portwait: start a service only when its port can really be bound. What the guard is made of, for other programs.
+
+Importing this costs next to nothing; each name is loaded when it is first used.
+
+- `parse(words)` reads targets, `probe(target)` asks the kernel, `blockers(target)` names who is in the way;
+- `wait_until_free(target, timeout)` waits without a word;
+- `Hold(target)` keeps a port from being given to anybody's connect().
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from portwait._version import __version__ as __version__
+    from portwait.api import blockers as blockers
+    from portwait.api import wait_until_free as wait_until_free
+    from portwait.diagnosis import Blocker as Blocker
+    from portwait.diagnosis import Owner as Owner
+    from portwait.errors import PortwaitError as PortwaitError
+    from portwait.errors import TablesError as TablesError
+    from portwait.errors import UsageError as UsageError
+    from portwait.hold import Hold as Hold
+    from portwait.verdict import Verdict as Verdict
+    from portwait.verdict import probe as probe
+    from portwait.targets import Target as Target
+    from portwait.targets import parse as parse
+
+_HOMES = {
+    "Blocker": "diagnosis",
+    "Hold": "hold",
+    "Owner": "diagnosis",
+    "PortwaitError": "errors",
+    "TablesError": "errors",
+    "Target": "targets",
+    "UsageError": "errors",
+    "Verdict": "verdict",
+    "__version__": "_version",
+    "blockers": "api",
+    "parse": "targets",
+    "probe": "verdict",
+    "wait_until_free": "api",
+}
+__all__ = tuple(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    """Load a name when it is first used."""
+    if name not in _HOMES:
+        message = f"module 'portwait' has no attribute {name!r}"
+        raise AttributeError(message)
+    from importlib import import_module
+
+    value = getattr(import_module(f"portwait.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

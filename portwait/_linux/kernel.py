@@ -1,0 +1,81 @@
+"""The kernel's numbers, each under its header's name. The only home of them."""
+
+from __future__ import annotations
+
+# linux/netlink.h
+NETLINK_SOCK_DIAG = 4
+NLM_F_REQUEST = 0x1
+NLM_F_ACK = 0x4
+NLM_F_DUMP_INTR = 0x10
+NLM_F_DUMP = 0x300
+NLMSG_ERROR = 2
+NLMSG_DONE = 3
+SOL_NETLINK = 270
+NETLINK_EXT_ACK = 11
+NETLINK_GET_STRICT_CHK = 12
+
+# linux/sock_diag.h
+SOCK_DIAG_BY_FAMILY = 20
+SOCK_DESTROY = 21
+SKNLGRP_INET_TCP_DESTROY = 1
+SKNLGRP_INET_UDP_DESTROY = 2
+SKNLGRP_INET6_TCP_DESTROY = 3
+SKNLGRP_INET6_UDP_DESTROY = 4
+
+# linux/inet_diag.h
+TCPDIAG_GETSOCK = 18
+INET_DIAG_REQ_BYTECODE = 1
+INET_DIAG_INFO = 2
+INET_DIAG_TOS = 5
+INET_DIAG_TCLASS = 6
+INET_DIAG_SKV6ONLY = 11
+INET_DIAG_CGROUP_ID = 21
+INET_DIAG_BC_JMP = 1
+INET_DIAG_BC_S_GE = 2
+INET_DIAG_BC_S_LE = 3
+INET_DIAG_NOCOOKIE = 0xFFFFFFFF
+
+# net/tcp_states.h
+TCP_ESTABLISHED = 1
+TCP_SYN_SENT = 2
+TCP_SYN_RECV = 3
+TCP_FIN_WAIT1 = 4
+TCP_FIN_WAIT2 = 5
+TCP_TIME_WAIT = 6
+TCP_CLOSE = 7
+TCP_CLOSE_WAIT = 8
+TCP_LAST_ACK = 9
+TCP_LISTEN = 10
+TCP_CLOSING = 11
+TCP_NEW_SYN_RECV = 12
+TCP_BOUND_INACTIVE = 13  # only in a request's mask (commit 91051f003948, Linux 6.8); answers say TCP_CLOSE
+
+STATE_NAMES = {
+    TCP_ESTABLISHED: "ESTABLISHED",
+    TCP_SYN_SENT: "SYN_SENT",
+    TCP_SYN_RECV: "SYN_RECV",
+    TCP_FIN_WAIT1: "FIN_WAIT1",
+    TCP_FIN_WAIT2: "FIN_WAIT2",
+    TCP_TIME_WAIT: "TIME_WAIT",
+    TCP_CLOSE: "CLOSE",
+    TCP_CLOSE_WAIT: "CLOSE_WAIT",
+    TCP_LAST_ACK: "LAST_ACK",
+    TCP_LISTEN: "LISTEN",
+    TCP_CLOSING: "CLOSING",
+    TCP_NEW_SYN_RECV: "SYN_RECV",
+}
+
+# inet_diag_msg.idiag_timer (sock_diag(7))
+TIMER_TIME_WAIT = 3
+
+# asm-generic/socket.h
+SO_ATTACH_FILTER = 26
+SO_RCVBUFFORCE = 33
+
+# linux/bpf_common.h, linux/filter.h: the classic instructions that the event filter uses
+BPF_LDH_ABS = 0x28
+BPF_LDB_ABS = 0x30
+BPF_JEQ_K = 0x15
+BPF_JGE_K = 0x35
+BPF_JGT_K = 0x25
+BPF_RET_K = 0x06

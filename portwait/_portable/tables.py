@@ -1,0 +1,80 @@
+"""Socket tables through psutil, which reads /proc/net/tcp or asks the system's own library.
+
+What is lost: sockets that are only bound, directions, timers, idle times, and on Linux the speed.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import psutil
+
+from portwait.errors import TablesError
+from portwait.sockets import KernelSocket
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from portwait.sockets import Range
+
+
+class PsutilTables:
+    """The same questions as `SockDiag`, answered by psutil."""
+
+    lost = "sockets that are only bound, who called connect(), and timers cannot be seen"
+
+    def __enter__(self) -> Self:
+        """Use it for a while."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: object, traceback: TracebackType | None) -> None:
+        """Nothing to close."""
+
+    def sockets(self, protocol: str, ranges: Sequence[Range], *, listening: bool = False) -> tuple[KernelSocket, ...]:
+        """Read all sockets of a protocol, both families, on these local ports (none given: all)."""
+        try:
+            connections = psutil.net_connections(protocol)
+        except (psutil.Error, OSError) as error:
+            raise TablesError(f"psutil cannot read the socket tables: {error}") from error
+        merged: dict[tuple[object, ...], KernelSocket] = {}
+        for connection in connections:
+            local, remote = connection.laddr, connection.raddr
+            if not local or (ranges and not any(first <= local.port <= last for first, last in ranges)):
+                continue
+            if protocol == "udp":
+                state = "ESTABLISHED" if remote else "CLOSE"
+            else:
+                state = "CLOSE" if connection.status == psutil.CONN_NONE else str(connection.status)
+            if listening and state != "LISTEN":
+                continue
+            pids = (connection.pid,) if connection.pid else ()
+            entry = KernelSocket(
+                family=socket.AF_INET6 if connection.family == socket.AF_INET6 else socket.AF_INET,
+                protocol=protocol,
+                state=state,
+                expires=None,
+                local_address=local.ip,
+                local_port=local.port,
+                remote_address=remote.ip if remote else "",
+                remote_port=remote.port if remote else 0,
+                interface=0,
+                cookie=0,
+                uid=-1,
+                inode=0,
+                pids=pids,
+            )
+            key = (entry.family, local, remote or None, state)
+            known = merged.get(key)
+            merged[key] = entry if known is None else known._replace(pids=(*known.pids, *pids))
+        return tuple(merged.values())
+
+    def listeners(self, ranges: Sequence[Range]) -> tuple[KernelSocket, ...]:
+        """Read the TCP listeners on these ports."""
+        return self.sockets("tcp", ranges, listening=True)
+
+    def again(self, which: KernelSocket) -> KernelSocket | None:
+        """Return what is known: psutil has no way to look at one socket."""
+        return which

@@ -1,0 +1,70 @@
+"""Sockets that systemd passed in (sd_listen_fds(3)): a target among them is the service's already."""
+
+from __future__ import annotations
+
+import os
+
+import _socket
+
+from portwait.targets import ANY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from portwait.targets import Target
+
+_FIRST = 3  # SD_LISTEN_FDS_START
+
+
+def passed_in(targets: Sequence[Target]) -> frozenset[Target]:
+    """Say which of the targets this process was given a socket for."""
+    count = _count()
+    if not count:
+        return frozenset()
+    ends = [end for number in range(_FIRST, _FIRST + count) if (end := _end(number)) is not None]
+    return frozenset(target for target in targets if any(_serves(end, target) for end in ends))
+
+
+def _count() -> int:
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return 0
+    count = os.environ.get("LISTEN_FDS", "")
+    return int(count) if count.isascii() and count.isdigit() and len(count) < 5 else 0
+
+
+def _end(number: int) -> tuple[str, str, int] | None:
+    """Read a descriptor's protocol, address and port; None for what serves no port."""
+    try:
+        sock = _socket.socket(fileno=number)
+    except OSError:
+        return None
+    try:
+        if sock.family not in (_socket.AF_INET, _socket.AF_INET6):
+            return None
+        if sock.type == _socket.SOCK_STREAM:
+            if not sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN):
+                return None  # a hold that came out of the descriptor store, say
+            protocol = "tcp"
+        elif sock.type == _socket.SOCK_DGRAM:
+            protocol = "udp"
+        else:
+            return None
+        address, port = sock.getsockname()[:2]
+        return protocol, address.partition("%")[0], port
+    except OSError:
+        return None
+    finally:
+        sock.detach()
+
+
+def _serves(end: tuple[str, str, int], target: Target) -> bool:
+    protocol, address, port = end
+    if (protocol, port) != (target.protocol, target.port):
+        return False
+    inet6 = ":" in address
+    if address == target.address:
+        return True
+    if target.address == ANY:
+        return target.family in (0, 6 if inet6 else 4)
+    return address in ("::", "0.0.0.0") and (inet6 == (target.family == 6) or (address == "::" and target.family == 4))  # noqa: S104  # compared, not bound

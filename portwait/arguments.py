@@ -1,0 +1,172 @@
+"""From words and environment to options: argparse, and what it does not know of environment twins."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING, NoReturn
+
+from portwait import durations
+from portwait._version import __version__
+from portwait.errors import UsageError
+from portwait.options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+PREFIX = "PORTWAIT_"
+
+_DESCRIPTION = """\
+Start a service only when the kernel says that its port can be bound.
+
+portwait asks by bind(), as the service will. When the port is held it says by whom (mostly an outbound
+connection that was given the port as its source port, which netstat -l cannot show), waits, keeps the port
+from being given to anybody else, and then becomes the service: same PID, nothing stays in between.
+"""
+
+_EPILOG = """\
+TARGET is a port (30010), an address and a port (127.0.0.1:30010, [::1]:30010), a range (30000-30010) or a
+service's name (redis), each with /udp for UDP. Without an address it means all addresses of both families.
+Without a COMMAND portwait only waits, as for systemd's ExecStartPre=.
+
+Every option has an environment twin: --timeout is PORTWAIT_TIMEOUT, --no-hold is PORTWAIT_HOLD=none; the
+option wins. PORTWAIT_TARGETS stands in where no TARGET is given.
+
+exit status:
+  the command's own   portwait has become it
+  0                   free, and there was no command
+  124                 gave up waiting; the command was not started
+  125                 portwait was called wrongly
+  126, 127            the command cannot be run, or is not found
+  signal N            stopped while waiting (as PID 1: status 128+N)
+
+examples:
+  portwait 30010 -- java -jar app.jar           wait for at most 75 s, then become the service
+  portwait --timeout 2m 80 443 -- nginx         two ports, two minutes
+  ExecStartPre=+/usr/bin/portwait 30010         in a systemd unit
+  ENTRYPOINT ["portwait", "--"]                 in an image, with PORTWAIT_TARGETS=8080
+"""
+
+_BARE = {"--hold": "--hold=default"}
+"""Options whose value is optional and must be behind `=`, so that a TARGET never becomes one."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with its errors turned into ours."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError instead of printing and exiting."""
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the guard's parser; its defaults are absent, so that the environment can stand in for them."""
+    result = Parser(
+        prog="portwait",
+        usage="portwait [OPTION...] TARGET... [-- COMMAND [ARG...]]",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    result.add_argument("targets", nargs="*", metavar="TARGET", help="what the service will bind")
+    add = result.add_argument
+    add(
+        "-t",
+        "--timeout",
+        type=durations.parse,
+        metavar="DURATION",
+        help="give up after this: 90, 90s, 2m, 1h30m, 500ms, inf; 0 looks once (default: 75s)",
+    )
+    add(
+        "--hold",
+        choices=("default", "full", "none"),
+        metavar="full",
+        help="keep the port from connect() until the service has it; on where there is a COMMAND; --hold=full also from bind(0), and from services without SO_REUSEADDR",
+    )
+    add("--no-hold", dest="hold", action="store_const", const="none", help="do not hold")
+    _flag(
+        result,
+        "--reuseaddr",
+        "the service sets SO_REUSEADDR, as nearly all do (the default)",
+        "the service does not set SO_REUSEADDR: probe like it",
+    )
+    add("-4", dest="family", action="store_const", const=4, help="IPv4 only")
+    add("-6", dest="family", action="store_const", const=6, help="IPv6 only")
+    _flag(result, "--anyway", "after the timeout start the command all the same")
+    _flag(result, "--dry-run", "say what would be done, and do none of it")
+    add(
+        "--log-format",
+        choices=("auto", "console", "logfmt", "json"),
+        metavar="FORMAT",
+        help="how it speaks: auto, console, logfmt or json",
+    )
+    _flag(result, "--quiet", "say only why the command was not started", short="-q")
+    _flag(result, "--verbose", "say more", short="-v")
+    add("--version", action="version", version=f"portwait {__version__}")
+    return result
+
+
+def _flag(
+    to: argparse.ArgumentParser, name: str, text: str, opposite: str = argparse.SUPPRESS, short: str = ""
+) -> None:
+    """Add --name and its --no-name, so that a flag can win over the environment."""
+    key = name[2:].replace("-", "_")
+    to.add_argument(*([short] if short else []), name, dest=key, action="store_true", help=text)
+    to.add_argument(f"--no-{name[2:]}", dest=key, action="store_false", help=opposite)
+
+
+def read(words: Sequence[str], environment: Mapping[str, str] | None = None) -> Options:
+    """Read the guard's options; a flag wins over its environment twin. Raises UsageError."""
+    options = Options()
+    for name, value in _twins(os.environ if environment is None else environment):
+        setattr(options, name, value)
+    parsed = parser().parse_args([_BARE.get(word, word) for word in words])
+    for name, value in vars(parsed).items():
+        setattr(options, name, tuple(value) if name == "targets" else value)
+    return options
+
+
+def _twins(environment: Mapping[str, str]) -> list[tuple[str, object]]:
+    readers: dict[str, tuple[str, Callable[[str], object]]] = {
+        "TIMEOUT": ("timeout", durations.parse),
+        "HOLD": ("hold", _hold),
+        "REUSEADDR": ("reuseaddr", _yes),
+        "FAMILY": ("family", lambda text: int(_one_of(text, ("0", "4", "6")))),
+        "ANYWAY": ("anyway", _yes),
+        "DRY_RUN": ("dry_run", _yes),
+        "LOG_FORMAT": ("log_format", lambda text: _one_of(text, ("auto", "console", "logfmt", "json"))),
+        "QUIET": ("quiet", _yes),
+        "VERBOSE": ("verbose", _yes),
+    }
+    found: list[tuple[str, object]] = []
+    for twin, (name, reader) in readers.items():
+        text = environment.get(PREFIX + twin)
+        if text is None or text == "":
+            continue
+        try:
+            found.append((name, reader(text)))
+        except UsageError as error:
+            raise UsageError(f"in the environment variable {PREFIX}{twin}: {error}") from None
+    return found
+
+
+def _yes(text: str) -> bool:
+    if text.lower() in ("1", "yes", "true", "on"):
+        return True
+    if text.lower() in ("0", "no", "false", "off"):
+        return False
+    raise UsageError(f"cannot read {ascii(text)}: expected 1, yes, true, on or 0, no, false, off")
+
+
+def _hold(text: str) -> str:
+    if text in ("default", "full", "none"):
+        return text
+    return "default" if _yes(text) else "none"
+
+
+def _one_of(text: str, choices: Sequence[str]) -> str:
+    if text in choices:
+        return text
+    raise UsageError(f"cannot read {ascii(text)}: expected {', '.join(choices)}")

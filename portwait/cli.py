@@ -1,0 +1,64 @@
+"""The command line: which verb, and how errors become words and an exit status. The only module that does either."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import _signal
+
+from portwait.errors import PortwaitError
+from portwait.options import Options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+VERBS = ("explain", "evict", "reserve", "release", "audit")
+"""Each is a module of `portwait.commands`, whose `run(words)` answers a status and the text for stdout."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run portwait with these words, or the process's own; the exit status, unless it becomes the command."""
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # Ctrl-C ends it by the signal, without a traceback
+    try:
+        return _dispatch(sys.argv[1:] if words is None else list(words))
+    except PortwaitError as error:
+        from portwait import stderr
+
+        stderr.write(f"portwait: {error}\n")
+        return error.status
+
+
+def _dispatch(words: list[str]) -> int:
+    if words and words[0] in VERBS:
+        return _verb(words[0], words[1:])
+    from portwait.commands import guard
+
+    cut = words.index("--") if "--" in words else len(words)
+    own, command = words[:cut], words[cut + 1 :]
+    if any(word.startswith("-") for word in own) or _has_twins():
+        from portwait import arguments
+
+        return guard.run(arguments.read(own), command)
+    options = Options()
+    options.targets = tuple(own)
+    return guard.run(options, command)
+
+
+def _verb(name: str, words: list[str]) -> int:
+    from importlib import import_module
+
+    status, text = import_module(f"portwait.commands.{name}").run(words)
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `portwait explain 1-65535 | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered still goes somewhere
+    return int(status)
+
+
+def _has_twins() -> bool:
+    """Whether the environment says anything of options; PORTWAIT_TARGETS alone needs no reading."""
+    return any(name.startswith(b"PORTWAIT_") and name != b"PORTWAIT_TARGETS" for name in os.environb)

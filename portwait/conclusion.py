@@ -1,0 +1,82 @@
+"""How a wait ended, in words: free, given up, or only rehearsed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from portwait import durations, hold
+from portwait.text import command_line, safe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from portwait.log import Log
+    from portwait.options import Options
+    from portwait.survey import Survey
+    from portwait.targets import Target
+
+
+def names(targets: Iterable[Target]) -> str:
+    """Name targets in a sentence: all of a few, else three and how many more."""
+    listed = [safe(str(target)) for target in targets]
+    return ", ".join(listed) if len(listed) <= 4 else f"{', '.join(listed[:3])} and {len(listed) - 3} more"
+
+
+def free(survey: Survey, log: Log, command: Sequence[str], waited: float) -> None:
+    """The service may start; after a wait that is worth a line, otherwise only for -v."""
+    ports = names(survey.targets) or "every port was passed in"
+    starting = f"; starting {safe(command[0])}" if command else ""
+    unsure = [one for one in survey.targets if survey.verdicts.get(one) and survey.verdicts[one].state != "free"]
+    state = "can be tried, for the kernel gave no clear word on it" if unsure else "free"
+    after = f" after {durations.show(waited)}" if waited >= 0.05 else ""
+    say = log.info if waited >= 0.05 else log.debug
+    say("free", f"{ports} is {state}{after}{starting}", target=ports, waited=round(waited, 3))
+    for one in survey.holds:
+        log.debug("hold", f"hold on {safe(str(one.target))}: {_hold(one.form, ready=one.ready, possible=one.possible)}")
+
+
+def _hold(form: str | None, *, ready: bool, possible: bool) -> str:
+    forms = {
+        "v6only": "[::], IPv6 only",
+        "dual": "[::], both families",
+        "last": "127.255.255.254",
+        "any4": "0.0.0.0",
+        "udp": "127.255.255.254",
+    }
+    if form is not None and ready:
+        return f"a bound socket on {forms[form]} stays until the service ends"
+    if not possible:
+        return "none, for none is without harm to this service (UDP, or --no-reuseaddr); reserve the port instead"
+    return "none, for the kernel allows none that is without harm to this service; reserve the port instead"
+
+
+def gave_up(survey: Survey, log: Log, waited: float, *, anyway: bool) -> None:
+    """The deadline came."""
+    ports = names(survey.obstructed)
+    states = " and ".join(sorted({survey.verdicts[one].state for one in survey.obstructed}))
+    after = f" after {durations.show(waited)}" if waited >= 0.05 else ""
+    if anyway:
+        log.warning("anyway", f"{ports} is still {states}{after}; starting all the same (--anyway)", target=ports)
+    else:
+        log.error(
+            "gave-up",
+            f"gave up{after}: {ports} is still {states}; nothing was started",
+            target=ports,
+            waited=round(waited, 3),
+        )
+
+
+def rehearse(survey: Survey, options: Options, log: Log, command: Sequence[str], *, free: bool) -> None:
+    """Say what a run without --dry-run would do now."""
+    ports = names(survey.targets)
+    if free:
+        log.info("dry-run", f"dry run: {ports} is free", target=ports)
+    else:
+        limit = durations.show(options.timeout)
+        log.info("dry-run", f"dry run: would wait for {names(survey.obstructed)} for at most {limit}", target=ports)
+    if command:
+        mode = options.hold or "default"
+        kept = [one for one in survey.targets if hold.forms(one, mode, reuseaddr=options.reuseaddr).at_exec]
+        if kept:
+            log.info("dry-run", f"dry run: would hold {names(kept)} ({mode}) until the service has bound it")
+        log.info("dry-run", f"dry run: would become {command_line(command)}")

@@ -1,0 +1,29 @@
+"""What can go wrong for portwait itself; `portwait.cli` turns each into words and an exit status, nowhere else."""
+
+from __future__ import annotations
+
+
+class PortwaitError(Exception):
+    """portwait cannot do what it was asked to do; the text says "cannot VERB OBJECT: why", then the cure."""
+
+    status = 125
+
+
+class UsageError(PortwaitError):
+    """The command line, or an environment twin of an option, cannot be understood."""
+
+
+class CommandNotFoundError(PortwaitError):
+    """The command to become does not exist."""
+
+    status = 127  # as env, nohup and timeout (POSIX.1-2017, XCU 2.8.2)
+
+
+class CommandNotExecutableError(PortwaitError):
+    """The command to become exists, but the kernel will not run it."""
+
+    status = 126  # likewise
+
+
+class TablesError(PortwaitError):
+    """The socket tables cannot be read; the text is the reason alone, for whoever reports what is lost."""

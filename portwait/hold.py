@@ -1,0 +1,187 @@
+"""Keep a port from being given to anybody's connect() until the service has it: the hold.
+
+A hold is a bound socket that never listens and stays open across exec. The kernel skips a port for connect() as
+soon as any bound socket is on it, whatever the family; so the hold can be one that does not get in the service's
+way. Which one that is depends on what the service will bind; `forms` says it, without a kernel. On the free path:
+imports only what the interpreter has loaded anyway.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import _socket
+
+from portwait.targets import ANY
+from portwait.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Literal
+
+    from portwait.targets import Target
+
+    Mode = Literal["default", "full", "none"]
+    Form = Literal["v6only", "dual", "last", "any4", "udp"]
+
+MARK = 0xBC
+"""The traffic class (IPv4: TOS) of a hold, DSCP 47, from the pool for local use (RFC 2474, 6): a dump shows it."""
+
+LAST = "127.255.255.254"
+"""An address on loopback that no service binds by name: a hold on it conflicts with wildcard binds alone."""
+
+MOST = 64
+"""How many ports are held at most; descriptors are few, and select() breaks above 1024."""
+
+_LOWEST, _ABOVE = 100, 1024  # descriptor numbers: out of a script's `exec 3<file`, within select()'s FD_SETSIZE
+
+
+class Forms(Value):
+    """The sockets that can hold a target, best first: `at_exec` harm no service, `meanwhile` are for the wait."""
+
+    __slots__ = ("at_exec", "meanwhile")
+
+    at_exec: tuple[Form, ...]
+    meanwhile: tuple[Form, ...]
+
+    def __init__(self, at_exec: tuple[Form, ...] = (), meanwhile: tuple[Form, ...] = ()) -> None:
+        """Build it."""
+        self._fill(at_exec=at_exec, meanwhile=meanwhile)
+
+
+def forms(target: Target, mode: Mode = "default", *, reuseaddr: bool = True) -> Forms:
+    """Say which sockets can hold a target whose service binds with or without SO_REUSEADDR.
+
+    `v6only` is `[::]` with IPV6_V6ONLY, `dual` is `[::]` for both families, `last` is 127.255.255.254, `any4`
+    0.0.0.0; all have SO_REUSEADDR and SO_REUSEPORT. `udp` is 127.255.255.254 with SO_REUSEADDR alone, for with
+    SO_REUSEPORT a UDP hold takes the service's datagrams.
+    """
+    if mode == "none":
+        return Forms()
+    if target.protocol == "udp":
+        return Forms(("udp",), ("udp",)) if mode == "full" else Forms()
+    if mode == "full":
+        return Forms(("dual", "any4"), ("dual", "any4", "v6only", "last"))
+    if target.family == 6:  # conflicts with no IPv6 service, whatever flags that sets
+        return Forms(("last", "v6only"), ("last", "v6only")) if reuseaddr else Forms(("last",), ("last",))
+    if target.family == 4:
+        specific = target.address not in (ANY, "0.0.0.0", LAST)  # noqa: S104  # compared, not bound
+        return Forms(("v6only", "last") if specific else ("v6only",), ("v6only", "last"))
+    return Forms(("v6only",), ("v6only", "last")) if reuseaddr else Forms()
+
+
+def bind(port: int, form: Form) -> _socket.socket:
+    """Bind a hold's socket; OSError where the kernel does not allow it beside what is there."""
+    inet6 = form in ("v6only", "dual")
+    sock = _socket.socket(
+        _socket.AF_INET6 if inet6 else _socket.AF_INET,
+        (_socket.SOCK_DGRAM if form == "udp" else _socket.SOCK_STREAM) | _socket.SOCK_CLOEXEC,
+    )
+    try:
+        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        if form != "udp":
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
+        if inet6:
+            sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, form == "v6only")
+            sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_TCLASS, MARK)
+            sock.bind(("::", port))
+        else:
+            sock.setsockopt(_socket.IPPROTO_IP, _socket.IP_TOS, MARK)
+            sock.bind(("0.0.0.0" if form == "any4" else LAST, port))  # noqa: S104  # never listens
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+class Hold:
+    """The hold on one target, from the moment that the kernel allows one until the service is started.
+
+    `form` is the socket that stands now, or None. `why_not` is the last error that kept a better one away.
+    """
+
+    def __init__(self, target: Target, mode: Mode = "default", *, reuseaddr: bool = True) -> None:
+        """Plan it; nothing is bound yet."""
+        self.target = target
+        self.form: Form | None = None
+        self.why_not: OSError | None = None
+        self._forms = forms(target, mode, reuseaddr=reuseaddr)
+        self._socket: _socket.socket | None = None
+
+    @property
+    def possible(self) -> bool:
+        """Whether a socket exists that holds this target without harm to its service."""
+        return bool(self._forms.at_exec)
+
+    @property
+    def ready(self) -> bool:
+        """Whether what stands may stay beside the service."""
+        return self.form is not None and self.form in self._forms.at_exec
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """The descriptor that holds now, none where nothing stands."""
+        return () if self._socket is None else (self._socket.fileno(),)
+
+    def take(self) -> bool:
+        """Bind the best socket that the kernel allows now, in place of a lesser one; whether one stands."""
+        for form in self._forms.meanwhile:
+            if form == self.form:
+                break
+            try:
+                better = bind(self.target.port, form)
+            except OSError as error:
+                self.why_not = error
+                continue
+            self.drop()
+            self._socket, self.form, self.why_not = better, form, None
+            break
+        return self.form is not None
+
+    def drop(self) -> None:
+        """Let go."""
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = self.form = None
+
+    def keep(self) -> int | None:
+        """Make it last across exec; the descriptor's number, or None where no hold may stay beside the service.
+
+        Raises OSError where there is no number for it (RLIMIT_NOFILE).
+        """
+        if not self.ready or self._socket is None:
+            self.drop()
+            return None
+        number = _free_descriptor()
+        os.dup2(self._socket.fileno(), number, inheritable=True)
+        self._socket.close()
+        self._socket = _socket.socket(fileno=number)
+        return number
+
+    def leave(self) -> None:
+        """Let the descriptor outlive this object."""
+        if self._socket is not None:
+            self._socket.detach()
+
+
+def keep_all(holds: Sequence[Hold]) -> tuple[int, ...]:
+    """Make the holds last across exec, all or none; their descriptors. Raises OSError where one cannot."""
+    try:
+        return tuple(number for hold in holds if (number := hold.keep()) is not None)
+    except OSError:
+        for hold in holds:
+            hold.drop()
+        raise
+
+
+def _free_descriptor() -> int:
+    """Find a number that is not in use; OSError EMFILE where there is none in reach."""
+    for number in range(_LOWEST, _ABOVE):
+        try:
+            os.fstat(number)
+        except OSError as error:
+            if error.errno == errno.EBADF:
+                return number
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))

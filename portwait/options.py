@@ -1,0 +1,34 @@
+"""The guard's options as a record with its defaults; having none costs nothing.
+
+On the free path: imports nothing. `arguments` reads words and environment into it.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from portwait.hold import Mode
+    from portwait.log import Format
+    from portwait.targets import Family
+
+
+class Options:
+    """What the user asked of the guard, by flag, environment or default."""
+
+    targets: tuple[str, ...] = ()
+    timeout: float = 75.0
+    """Seconds; longer than a TIME_WAIT, shorter than systemd's 90 s."""
+    hold: Mode | None = None
+    """None: on where there is a command."""
+    reuseaddr: bool = True
+    family: Family = 0
+    anyway: bool = False
+    dry_run: bool = False
+    log_format: Format = "auto"
+    quiet: bool = False
+    verbose: bool = False
+
+    @property
+    def talks(self) -> bool:
+        """Whether even a free port is worth a word."""
+        return self.verbose or self.dry_run

@@ -1,0 +1,52 @@
+"""A socket as the kernel's tables show it. Values only; imports nothing of ours."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+Range = tuple[int, int]
+"""First and last port, both included."""
+
+
+class TcpInfo(NamedTuple):
+    """What of struct tcp_info is used; counts in bytes and segments, times in milliseconds.
+
+    `acked_control` is how many of SYN and FIN the other end has acknowledged to this one, or None on a kernel
+    whose structure is too short to say.
+    """
+
+    unacked: int
+    last_data_sent: int
+    last_data_received: int
+    acked_control: int | None
+
+
+class KernelSocket(NamedTuple):
+    """One socket of the kernel's tables.
+
+    `state` is the header's name without its prefix, a UDP socket being ESTABLISHED when it is connected, else CLOSE,
+    as a TCP socket is that is only bound. Addresses are literals as the kernel has them, an IPv4 client of an AF_INET6 socket as `::ffff:127.0.0.1`;
+    `expires` is milliseconds where the kernel runs a timer that ends this socket, else None; `v6only` and `traffic_class` are None where the kernel does
+    not say; `cgroup` is the inode of the directory under the cgroup v2 mount, 0 where unknown.
+    """
+
+    family: int
+    protocol: str
+    state: str
+    expires: int | None
+    local_address: str
+    local_port: int
+    remote_address: str
+    remote_port: int
+    interface: int
+    cookie: int
+    uid: int
+    inode: int
+    cgroup: int = 0
+    v6only: bool | None = None
+    traffic_class: int | None = None
+    info: TcpInfo | None = None
+    identity: bytes = b""
+    """The inet_diag_sockid as it came: what a lookup or a destroy of exactly this socket takes."""
+    pids: tuple[int, ...] = ()
+    """The owners, where the tables name them themselves (psutil's do, the kernel's do not)."""

@@ -1,0 +1,82 @@
+"""One look at all targets: their verdicts, and the holds that the kernel allows beside what is there.
+
+On the free path: imports only what the interpreter has loaded anyway. The socket tables, where they have to decide,
+are read by whoever looks (`vigil`).
+"""
+
+from __future__ import annotations
+
+import _socket
+
+from portwait import hold
+from portwait.verdict import Verdict, attempt
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from portwait.targets import Target
+
+WIDEST = 64
+"""Ranges of more ports are read from the tables only: a probe is a bound socket and could fail somebody's start."""
+
+
+class Survey:
+    """The targets of one guard, their latest verdicts and their holds."""
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        *,
+        reuseaddr: bool = True,
+        mode: hold.Mode = "none",
+        passed_in: Collection[Target] = (),
+    ) -> None:
+        """Plan it; `passed_in` are targets that systemd has bound for us already."""
+        self.targets = tuple(target for target in targets if target not in passed_in)
+        self.reuseaddr = reuseaddr
+        self.verdicts: dict[Target, Verdict] = {}
+        self.wide = len(self.targets) > WIDEST
+        self.holds = [] if self.wide else [hold.Hold(target, mode, reuseaddr=reuseaddr) for target in self.targets]
+        self.served: Collection[int] = frozenset(target.port for target in self.targets)
+        """Ports that somebody may be listening on: no hold beside a listener, it would fail its restart."""
+
+    def look(self, by_tables: Mapping[Target, Verdict] | None = None) -> bool:
+        """Ask for every target again and take what holds are allowed; whether the service can start.
+
+        `by_tables` are the verdicts of targets that bind cannot or must not be asked for. The sockets of the free
+        targets stay open until the holds stand, so that nobody can step in between.
+        """
+        tables = by_tables or {}
+        probes: list[_socket.socket] = []
+        try:
+            for target in self.targets:
+                if target in tables:
+                    self.verdicts[target] = tables[target]
+                elif self.wide:
+                    self.verdicts[target] = Verdict("unknown", by="tables")
+                else:
+                    self.verdicts[target], sock = attempt(target, reuseaddr=self.reuseaddr)
+                    if sock is not None and self.reuseaddr:
+                        probes.append(sock)
+                    elif sock is not None:  # it would be in the way of the hold, and of the next target's probe
+                        sock.close()
+            for one in self.holds:
+                if self.verdicts[one.target].state == "free" or one.target.port not in self.served:
+                    one.take()
+        finally:
+            for sock in probes:
+                sock.close()
+        return not self.obstructed
+
+    @property
+    def obstructed(self) -> tuple[Target, ...]:
+        """The targets that the service cannot have now, by the kernel's word."""
+        return tuple(target for target in self.targets if self.verdicts[target].state in ("held", "unavailable"))
+
+    @property
+    def undecided(self) -> tuple[Target, ...]:
+        """The targets for which the socket tables have to be asked: binding is denied, or they are too many."""
+        return tuple(
+            target for target in self.targets if self.wide or self.verdicts[target].state in ("denied", "unknown")
+        )

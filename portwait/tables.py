@@ -1,0 +1,55 @@
+"""The door to the socket tables: what they can be asked, and who answers on this system."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+from portwait.errors import TablesError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from portwait.sockets import KernelSocket, Range
+
+
+class Tables(Protocol):
+    """Questions about the sockets of this network namespace; each raises TablesError where there is no answer."""
+
+    def __enter__(self) -> Self:
+        """Use it for a while."""
+
+    def __exit__(self, kind: type[BaseException] | None, value: object, traceback: TracebackType | None) -> None:
+        """Give back what it needs."""
+
+    def sockets(self, protocol: str, ranges: Sequence[Range], *, listening: bool = False) -> tuple[KernelSocket, ...]:
+        """Read all sockets of a protocol, both families, on these local ports (none given: all)."""
+
+    def listeners(self, ranges: Sequence[Range]) -> tuple[KernelSocket, ...]:
+        """Read the TCP listeners on these ports."""
+
+    def again(self, which: KernelSocket) -> KernelSocket | None:
+        """Look at one socket once more; None when it is gone."""
+
+
+def open_tables() -> tuple[Tables, str | None]:
+    """Open the best tables there are; with them, where they are not the kernel's own, what is lost and why.
+
+    Raises TablesError where there are none at all.
+    """
+    why = "no netlink on this system"
+    if sys.platform == "linux":
+        from portwait._linux.sockdiag import SockDiag
+
+        try:
+            diag = SockDiag()
+            diag.listeners([(1, 1)])  # cheap, and only an answer shows that the module is there
+        except TablesError as error:
+            why = str(error)
+        else:
+            return diag, None
+    from portwait._portable.tables import PsutilTables
+
+    return PsutilTables(), f"{why}: {PsutilTables.lost}"

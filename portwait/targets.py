@@ -1,0 +1,165 @@
+"""What a service wants to bind: reading `127.0.0.1:30010/tcp`, `[::1]:8080`, `30000-30010`, `redis`.
+
+Knows the words of the command line; asks the kernel nothing but the services database and never resolves a
+name to an address. This module is on the free path: it imports only what the interpreter has loaded anyway.
+"""
+
+from __future__ import annotations
+
+import _socket
+
+from portwait.errors import UsageError
+from portwait.value import Value
+
+TYPE_CHECKING = False  # typing's own constant would cost its import, 5 ms
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Literal
+
+    Protocol = Literal["tcp", "udp"]
+    Family = Literal[0, 4, 6]
+
+ANY = "*"
+_FORMS = "PORT, FIRST-LAST, ADDRESS:PORT, [IPV6]:PORT or a service name, each with /tcp or /udp if need be"
+
+
+class Target(Value):
+    """A protocol, an address and a port that a service wants to bind; immutable.
+
+    `address` is a canonical IP literal or `*`, which stands for every address of the family. `family` is 4 or 6
+    where only that one is meant, and 0 for a dual-stack bind. `zone` is an IPv6 interface's name or number, or "".
+    `text` is the word that the user wrote, with the single port where that was a range.
+    """
+
+    __slots__ = ("address", "family", "port", "protocol", "text", "zone")
+
+    text: str
+    protocol: Protocol
+    address: str
+    port: int
+    family: Family
+    zone: str
+
+    def __init__(
+        self, text: str, port: int, protocol: Protocol = "tcp", address: str = ANY, family: Family = 0, zone: str = ""
+    ) -> None:
+        """Build a target from parts that are known to be right; `parse` is for words."""
+        self._fill(address=address, family=family, port=port, protocol=protocol, text=text, zone=zone)
+
+    def _key(self) -> tuple[object, ...]:
+        """Two targets are the same when they bind the same, however they were written."""
+        return (self.protocol, self.address, self.zone, self.port, self.family)
+
+    def __str__(self) -> str:
+        """Name it for a person: `30010/tcp`, `127.0.0.1:30010/tcp`."""
+        if self.address == ANY:
+            return f"{self.port}/{self.protocol}"
+        host = self.address + (f"%{self.zone}" if self.zone else "")
+        return f"[{host}]:{self.port}/{self.protocol}" if ":" in host else f"{host}:{self.port}/{self.protocol}"
+
+
+def parse(words: Iterable[str], family: Family = 0) -> tuple[Target, ...]:
+    """Read TARGET words in their order, each target once.
+
+    `family` is 4 or 6 where the user allows only that one. Raises UsageError with one line that says what was
+    expected.
+    """
+    found: dict[Target, None] = {}
+    for word in words:
+        for target in _parse_word(word, family):
+            found.setdefault(target)
+    return tuple(found)
+
+
+def _parse_word(word: str, family: Family) -> Iterator[Target]:
+    rest, protocol = _protocol(word)
+    address, zone, ports = _split_address(word, rest)
+    if address == ANY:
+        own: Family = family
+    else:
+        own = 6 if ":" in address else 4
+        if family not in (0, own):
+            raise _bad(word, f"an IPv{own} address does not go with -{family}")
+        if address == "::" and family == 0:
+            own = 0  # a plain bind of [::] is dual-stack
+    first, last = _ports(word, ports, protocol)
+    head, _, _ = word.rpartition(ports)
+    tail = word[len(head) + len(ports) :]
+    for port in range(first, last + 1):
+        text = word if first == last else f"{head}{port}{tail}"
+        yield Target(text, port, protocol, address, own, zone)
+
+
+def _bad(word: str, why: str) -> UsageError:
+    return UsageError(f"cannot read target {ascii(word)}: {why}")
+
+
+def _protocol(word: str) -> tuple[str, Protocol]:
+    rest, slash, name = word.rpartition("/")
+    if not slash:
+        return word, "tcp"
+    if name.lower() == "tcp":
+        return rest, "tcp"
+    if name.lower() == "udp":
+        return rest, "udp"
+    raise _bad(word, f"the protocol is tcp or udp, not {ascii(name)}")
+
+
+def _split_address(word: str, rest: str) -> tuple[str, str, str]:
+    """Split into address, zone and the text of the ports."""
+    if rest.startswith("["):
+        host, bracket, ports = rest[1:].partition("]")
+        if not bracket:
+            raise _bad(word, "the bracket is not closed; an IPv6 target looks like [::1]:30010")
+        if not ports.startswith(":"):
+            raise _bad(word, f"a colon and a port follow the bracket, as in [{ascii(host)[1:-1]}]:30010")
+        literal, percent, zone = host.partition("%")
+        if percent and (not zone or not zone.isprintable() or "/" in zone):
+            raise _bad(word, "the zone behind % is an interface's name, as in [fe80::1%eth0]:30010")
+        return _canonical(word, literal, _socket.AF_INET6), zone, ports[1:]
+    host, colon, ports = rest.rpartition(":")
+    if not colon:
+        return ANY, "", rest
+    if ":" in host:
+        raise _bad(word, "an IPv6 address stands in brackets, as in [::1]:30010")
+    if host == ANY:
+        return ANY, "", ports
+    return _canonical(word, host, _socket.AF_INET), "", ports
+
+
+def _canonical(word: str, host: str, family: int) -> str:
+    try:
+        return _socket.inet_ntop(family, _socket.inet_pton(family, host))
+    except (OSError, ValueError):  # ValueError: an embedded NUL
+        kind = "IPv6" if family == _socket.AF_INET6 else "IPv4"
+        raise _bad(word, f"{ascii(host)} is not an {kind} address (names are never resolved)") from None
+
+
+def _ports(word: str, text: str, protocol: Protocol) -> tuple[int, int]:
+    first, dash, last = text.partition("-")
+    if _is_number(first) and (not dash or _is_number(last)):
+        low = _port(word, first)
+        high = _port(word, last) if dash else low
+        if high < low:
+            raise _bad(word, f"a range goes from low to high, as in {high}-{low}")
+        return low, high
+    if dash and (_is_number(first) or _is_number(last)):
+        raise _bad(word, "a range has two ends, as in 30000-30010")
+    try:
+        port = _socket.getservbyname(text, protocol)
+    except (OSError, ValueError):  # ValueError: an embedded NUL, or a character that no locale encodes
+        if text.isprintable() and text:
+            raise _bad(word, f"no {protocol} service is called {ascii(text)}; expected {_FORMS}") from None
+        raise _bad(word, f"expected {_FORMS}") from None
+    return port, port
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _port(word: str, digits: str) -> int:
+    port = int(digits) if len(digits) <= 9 else 0
+    if not 0 < port < 65536:
+        raise _bad(word, "a port is a number from 1 to 65535")
+    return port

@@ -1,0 +1,210 @@
+"""The wait, from the first verdict that is not `free` until the service can start, the deadline or a signal.
+
+Looks when the kernel says that a socket on the port was destroyed, when a TIME_WAIT is due, and slowly under both;
+names who is in the way; keeps quiet while nothing changes. A fault in here is a fault of the guard's own: what
+cannot be seen is said and the wait goes on, for bind alone decides.
+"""
+
+from __future__ import annotations
+
+import math
+import select
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from portwait import durations, report, waiting
+from portwait.diagnosis import Blocker, Diagnosis, diagnose, inodes, ranges_of
+from portwait.conclusion import names
+from portwait.errors import TablesError
+from portwait.exposure import exposure
+from portwait.verdict import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from portwait._linux.sockdiag import DestroyEvents
+    from portwait.log import Log
+    from portwait.survey import Survey
+    from portwait.targets import Target
+
+_TABLES_EVERY = 1.0  # seconds between two readings of the tables: one costs 10 ms at 100,000 connections
+_FIRST_REMINDER, _LAST_REMINDER = 10.0, 600.0  # seconds; each is twice the one before
+_SLOWLY = _TABLES_EVERY  # how long a silent socket table is believed where bind cannot be asked
+
+
+class Vigil:
+    """The wait for one survey's targets; `keep` does it."""
+
+    def __init__(self, survey: Survey, log: Log, deadline: float) -> None:
+        """`deadline` is a monotonic time in seconds, math.inf for never."""
+        self._survey = survey
+        self._log = log
+        self._deadline = deadline
+        self._began = time.monotonic()
+        self._events = _subscribe(survey.targets)
+        self._news = True
+        self._read_at = -math.inf
+        self._expected = math.inf
+        self._diagnosis: Diagnosis | None = None
+        self._by_tables: dict[Target, Verdict] = {}
+        self._told: dict[Target, object] = {}
+        self._told_lost: set[str] = set()
+        self._reminder = _FIRST_REMINDER
+        self._remind_at = math.inf
+
+    def keep(self) -> bool:
+        """Wait; whether the service can start. Raises Stopped where a signal ends it."""
+        try:
+            if self._look():
+                return True
+            if self._deadline <= time.monotonic():
+                return False
+            self._say_waiting()
+            return waiting.until(self._look, self._pause, self._deadline, lambda: self._expected)
+        finally:
+            self._log.live("")
+            if self._events is not None:
+                self._events.close()
+
+    @property
+    def waited(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self._began
+
+    def _look(self) -> bool:
+        now = time.monotonic()
+        free = self._survey.look(self._by_tables)
+        due = self._read_at + _TABLES_EVERY
+        if now >= due and (self._news or (self._survey.undecided and now >= self._read_at + _SLOWLY)):
+            free = self._look_closely(now)
+        if not free:
+            self._remind(now)
+        return free
+
+    def _look_closely(self, now: float) -> bool:
+        """Read the tables: who is in the way, and what bind could not say."""
+        survey = self._survey
+        self._news, self._read_at = False, now
+        concerned = (*survey.obstructed, *(one for one in survey.undecided if one not in survey.obstructed))
+        if not concerned:
+            return True
+        ours = inodes(number for one in survey.holds for number in one.descriptors)
+        try:
+            self._diagnosis = diagnose(concerned, reuseaddr=survey.reuseaddr and not survey.wide, ours=ours)
+        except TablesError as error:
+            self._diagnosis = Diagnosis({}, str(error))
+        else:
+            survey.served = self._diagnosis.listening
+        for target in survey.undecided:
+            found = self._diagnosis.blockers.get(target, ())
+            if found:
+                self._by_tables[target] = Verdict("held", survey.verdicts[target].errno, "tables")
+            elif survey.wide and self._diagnosis.blockers:
+                self._by_tables[target] = Verdict("free", 0, "tables")
+            else:
+                self._by_tables.pop(target, None)
+        free = survey.look(self._by_tables)
+        self._expected = self._expected_end(now)
+        self._tell()
+        return free
+
+    def _expected_end(self, now: float) -> float:
+        ends = [blocker.expires_in for blocker in self._blockers() if blocker.expires_in is not None]
+        return now + min(ends) if ends else math.inf
+
+    def _blockers(self) -> Iterable[Blocker]:
+        if self._diagnosis is not None:
+            for found in self._diagnosis.blockers.values():
+                yield from found
+
+    def _tell(self) -> None:
+        """Report each target whose verdict or blockers are not those that were told last."""
+        diagnosis = self._diagnosis
+        if diagnosis is None:
+            return
+        if diagnosis.lost and diagnosis.lost not in self._told_lost:
+            self._told_lost.add(diagnosis.lost)
+            self._log.warning("tables-limited", f"cannot see everything: {diagnosis.lost}", reason=diagnosis.lost)
+        seen = exposure()
+        for target in self._survey.targets:
+            verdict = self._survey.verdicts[target]
+            found = diagnosis.blockers.get(target, ()) if verdict.state == "held" else ()
+            told = (
+                verdict,
+                frozenset((one.socket.cookie, one.socket.inode, one.socket.state, one.remote) for one in found),
+            )
+            if self._told.get(target) == told or (verdict.state == "free" and target not in self._told):
+                continue
+            first = target not in self._told
+            self._told[target] = told
+            if verdict.state == "free":
+                continue
+            event = verdict.state if first else "changed"
+            self._log.warning(
+                event, report.full(target, verdict, found, seen), **report.as_dict(target, verdict, found, seen)
+            )
+
+    def _say_waiting(self) -> None:
+        for_ports = names(self._survey.obstructed)
+        left = self._deadline - time.monotonic()
+        limit = "until it is free" if left == math.inf else f"for at most {durations.show(left)}"
+        held = [one for one in self._survey.holds if one.form is not None]
+        kept = "; no new connection can be given the port meanwhile" if held else ""
+        self._remind_at = time.monotonic() + self._reminder
+        self._log.info(
+            "waiting",
+            f"waiting for {for_ports} {limit}{kept}",
+            target=for_ports,
+            timeout=_finite(left),
+            hold=bool(held),
+        )
+
+    def _remind(self, now: float) -> None:
+        ports = names(self._survey.obstructed)
+        waited = durations.show(self.waited) if self.waited >= 1 else "0s"
+        ends = (
+            f", a TIME_WAIT ends in {durations.show(max(0, self._expected - now))}" if self._expected < math.inf else ""
+        )
+        left = (
+            ""
+            if self._deadline == math.inf
+            else f", giving up in {durations.show(max(0.0, round(self._deadline - now)))}"
+        )
+        if now >= self._remind_at:
+            self._reminder = min(self._reminder * 2, _LAST_REMINDER)
+            self._remind_at = now + self._reminder
+            self._log.info(
+                "still-waiting",
+                f"still waiting for {ports} after {waited}{ends}{left}",
+                target=ports,
+                waited=round(self.waited, 1),
+            )
+        self._log.live(f"portwait: {ports} is held, waiting for {waited}{ends}{left}")
+
+    def _pause(self, seconds: float) -> None:
+        """Sleep, until an event at the longest."""
+        if self._events is None:
+            time.sleep(seconds)
+            return
+        poll = select.poll()
+        poll.register(self._events.fileno(), select.POLLIN)
+        if poll.poll(math.ceil(seconds * 1000)):
+            self._events.drain()
+            self._news = True
+
+
+def _finite(seconds: float) -> float | None:
+    return None if seconds == math.inf else round(seconds, 3)
+
+
+def _subscribe(targets: Iterable[Target]) -> DestroyEvents | None:
+    """Ask for the kernel's events; without netlink the poll alone has to do."""
+    if sys.platform != "linux":
+        return None
+    from portwait._linux.sockdiag import DestroyEvents
+
+    try:
+        return DestroyEvents(ranges_of(targets))
+    except TablesError:
+        return None
