@@ -66,10 +66,16 @@ def _mask(word: str) -> str:
 
 
 def command_line(command: Sequence[str], longest: int = 0) -> str:
-    """Write a command line in one line, safe and without secrets; cut to `longest` characters where that is given."""
+    """Write a command line in one line, safe and without secrets; `longest` cuts it in the middle.
+
+    For a JVM's first words say that it is one, and its last ones which service it is.
+    """
     words = [safe(word) for word in masked(command[:_MOST_WORDS])]
     line = " ".join(words) + (" …" if len(command) > _MOST_WORDS else "")
-    return line if not longest or len(line) <= longest else line[: longest - 1] + "…"
+    if not longest or len(line) <= longest:
+        return line
+    head = longest // 3
+    return line[:head] + "…" + line[head + 1 - longest :]
 
 
 def shell(words: Sequence[str]) -> str:
