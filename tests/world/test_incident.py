@@ -29,7 +29,6 @@ pytestmark = pytest.mark.world
 
 PORT = 30010
 REDIS = 7000
-ENDS = f"127.0.0.1:{PORT} -> 127.0.0.1:{REDIS}"
 ANSWERS = {
     "ChannelService": b"HTTP/1.0 200 OK\nhello from a channel\n",
     "HttpService": b"HTTP/1.1 200 OK\nhello from httpserver\n",
@@ -99,11 +98,12 @@ def test_the_guard_gives_up_and_names_the_client(client: Program, service: Servi
     """Exit status 124, the service was not started, and the report says who it is; the client keeps its connection."""
     with running(portwait("--timeout", "3", str(PORT), "--", *service.argv)) as guard:
         assert guard.status() == 124
-    report = "\n".join(guard.err)
-    assert "outbound" in report
-    assert f"pid {client.pid}" in report
-    assert Path(f"/proc/{client.pid}/comm").read_text().strip() in report
-    assert ENDS in report
+    report, comm = "\n".join(guard.err), Path(f"/proc/{client.pid}/comm").read_text().strip()
+    assert f"{PORT}/tcp is held by an outbound connection: {comm} (pid {client.pid}, " in report
+    assert f"127.0.0.1:{PORT} -> 127.0.0.1:{REDIS} ESTABLISHED" in report
+    assert " ".join(map(str, client.argv[-3:])) in report, (
+        "a long command line keeps its end: which program, which Redis"
+    )
     assert guard.out == []
     assert asks_redis(client)
 
