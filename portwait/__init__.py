@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from portwait.errors import TablesError as TablesError
     from portwait.errors import UsageError as UsageError
     from portwait.hold import Hold as Hold
-    from portwait.verdict import Verdict as Verdict
-    from portwait.verdict import probe as probe
     from portwait.targets import Target as Target
     from portwait.targets import parse as parse
+    from portwait.verdict import Verdict as Verdict
+    from portwait.verdict import probe as probe
 
 _HOMES = {
     "Blocker": "diagnosis",

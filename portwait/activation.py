@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 import _socket
+import os
 
 from portwait.targets import ANY
 
@@ -67,4 +66,4 @@ def _serves(end: tuple[str, str, int], target: Target) -> bool:
         return True
     if target.address == ANY:
         return target.family in (0, 6 if inet6 else 4)
-    return address in ("::", "0.0.0.0") and (inet6 == (target.family == 6) or (address == "::" and target.family == 4))  # noqa: S104  # compared, not bound
+    return address in ("::", "0.0.0.0") and (inet6 == (target.family == 6) or (address == "::" and target.family == 4))

@@ -83,7 +83,8 @@ def parser() -> argparse.ArgumentParser:
         "--hold",
         choices=("default", "full", "none"),
         metavar="full",
-        help="keep the port from connect() until the service has it; on where there is a COMMAND; --hold=full also from bind(0), and from services without SO_REUSEADDR",
+        help="keep the port from connect() until the service has it; on where there is a COMMAND; "
+        "--hold=full also from bind(0), and from services without SO_REUSEADDR",
     )
     add("--no-hold", dest="hold", action="store_const", const="none", help="do not hold")
     _flag(
@@ -157,7 +158,7 @@ def _yes(text: str) -> bool:
         return True
     if text.lower() in ("0", "no", "false", "off"):
         return False
-    raise UsageError(f"cannot read {ascii(text)}: expected 1, yes, true, on or 0, no, false, off")
+    raise UsageError(f"cannot read {text!a}: expected 1, yes, true, on or 0, no, false, off")
 
 
 def _hold(text: str) -> str:
@@ -169,4 +170,4 @@ def _hold(text: str) -> str:
 def _one_of(text: str, choices: Sequence[str]) -> str:
     if text in choices:
         return text
-    raise UsageError(f"cannot read {ascii(text)}: expected {', '.join(choices)}")
+    raise UsageError(f"cannot read {text!a}: expected {', '.join(choices)}")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import _signal
 import os
 import sys
-
-import _signal
 
 from portwait.errors import PortwaitError
 from portwait.options import Options

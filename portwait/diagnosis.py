@@ -59,7 +59,7 @@ class Blocker(NamedTuple):
 
     @property
     def local(self) -> str:
-        """This host's end, `host:port`."""
+        """The end on this host, `host:port`."""
         return endpoint(self.socket.local_address, self.socket.local_port)
 
     @property

@@ -22,7 +22,7 @@ def parse(text: str) -> float:
         return float(text)
     match = _WHOLE.fullmatch(text)
     if not text or match is None:
-        raise UsageError(f"cannot read duration {ascii(text)}: expected one like 90, 90s, 2m, 1h30m, 500ms or inf")
+        raise UsageError(f"cannot read duration {text!a}: expected one like 90, 90s, 2m, 1h30m, 500ms or inf")
     return sum(float(number) * _SECONDS[unit] for number, unit in zip(match.groups(), _SECONDS, strict=True) if number)
 
 

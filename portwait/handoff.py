@@ -7,10 +7,9 @@ imports only what the interpreter has loaded anyway.
 
 from __future__ import annotations
 
+import _signal
 import errno
 import os
-
-import _signal
 
 from portwait.errors import CommandNotExecutableError, CommandNotFoundError
 
@@ -53,7 +52,7 @@ def restore_environment() -> None:
     if os.environb.get(b"LC_CTYPE") not in (b"C.UTF-8", b"C.utf8", b"UTF-8"):  # the three that it may set
         return
     try:
-        with open("/proc/self/environ", "rb", buffering=0) as file:  # noqa: PTH123  # pathlib costs 5 ms
+        with open("/proc/self/environ", "rb", buffering=0) as file:
             before = file.readall() or b""
     except OSError:
         return
@@ -82,7 +81,7 @@ def inherited_ignores() -> tuple[int, ...]:
 def _ignored_by(pid: int) -> int:
     """Read a process's mask of ignored signals; 0 where it cannot be seen."""
     try:
-        with open(f"/proc/{pid}/status", "rb", buffering=0) as file:  # noqa: PTH123  # pathlib costs 5 ms
+        with open(f"/proc/{pid}/status", "rb", buffering=0) as file:
             _, _, rest = (file.readall() or b"").partition(b"\nSigIgn:\t")
         return int(rest.partition(b"\n")[0] or b"0", 16)
     except (OSError, ValueError):
@@ -109,12 +108,12 @@ def _exec_along_path(command: Sequence[str]) -> NoReturn:
 def _exec(path: str, command: Sequence[str]) -> OSError:
     """Try one file; only an error comes back."""
     try:
-        os.execv(path, command)
+        os.execv(path, list(command))  # noqa: S606  # that there is no shell is the point
     except OSError as error:
         if error.errno != errno.ENOEXEC:
             return error
     try:  # no format that the kernel knows: a script without a shebang, which execvp(3) gives to the shell
-        os.execv("/bin/sh", ["/bin/sh", path, *command[1:]])
+        os.execv("/bin/sh", ["/bin/sh", path, *command[1:]])  # noqa: S606  # likewise
     except OSError as error:
         return error
 

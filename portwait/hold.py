@@ -8,10 +8,9 @@ imports only what the interpreter has loaded anyway.
 
 from __future__ import annotations
 
+import _socket
 import errno
 import os
-
-import _socket
 
 from portwait.targets import ANY
 from portwait.value import Value
@@ -67,7 +66,7 @@ def forms(target: Target, mode: Mode = "default", *, reuseaddr: bool = True) -> 
     if target.family == 6:  # conflicts with no IPv6 service, whatever flags that sets
         return Forms(("last", "v6only"), ("last", "v6only")) if reuseaddr else Forms(("last",), ("last",))
     if target.family == 4:
-        specific = target.address not in (ANY, "0.0.0.0", LAST)  # noqa: S104  # compared, not bound
+        specific = target.address not in (ANY, "0.0.0.0", LAST)
         return Forms(("v6only", "last") if specific else ("v6only",), ("v6only", "last"))
     return Forms(("v6only",), ("v6only", "last")) if reuseaddr else Forms()
 
@@ -89,7 +88,7 @@ def bind(port: int, form: Form) -> _socket.socket:
             sock.bind(("::", port))
         else:
             sock.setsockopt(_socket.IPPROTO_IP, _socket.IP_TOS, MARK)
-            sock.bind(("0.0.0.0" if form == "any4" else LAST, port))  # noqa: S104  # never listens
+            sock.bind(("0.0.0.0" if form == "any4" else LAST, port))
     except BaseException:
         sock.close()
         raise

@@ -36,7 +36,7 @@ class Kind(NamedTuple):
 def classify(which: KernelSocket, listeners: Iterable[KernelSocket] = ()) -> Kind:
     """Say what a socket is; `listeners` are the listening sockets on its own port and on its remote port."""
     if which.state == "CLOSE":
-        marked = which.traffic_class == hold.MARK and which.local_address in ("::", "0.0.0.0", hold.LAST)  # noqa: S104  # compared
+        marked = which.traffic_class == hold.MARK and which.local_address in ("::", "0.0.0.0", hold.LAST)
         return Kind("hold", "mark") if marked else Kind("bound", "state")
     if which.protocol == "udp":
         return Kind("outbound", "state")
@@ -50,9 +50,9 @@ def classify(which: KernelSocket, listeners: Iterable[KernelSocket] = ()) -> Kin
         return Kind("self-connect", "ends")
     if which.state == "SYN_SENT":
         return Kind("outbound", "state")
-    if which.state in ("ESTABLISHED", "CLOSE_WAIT") and which.info is not None:
-        if which.info.unacked == 0 and which.info.acked_control in (0, 1):
-            return Kind("outbound" if which.info.acked_control else "accepted", "syn-count")
+    info = which.info if which.state in ("ESTABLISHED", "CLOSE_WAIT") else None
+    if info is not None and info.unacked == 0 and info.acked_control in (0, 1):
+        return Kind("outbound" if info.acked_control else "accepted", "syn-count")
     return _by_listener(which, tuple(listeners))
 
 
@@ -68,7 +68,7 @@ def _by_listener(which: KernelSocket, listeners: tuple[KernelSocket, ...]) -> Ki
 
 
 def _listens(listener: KernelSocket, address: str, port: int) -> bool:
-    wildcard = listener.local_address in ("::", "0.0.0.0")  # noqa: S104  # compared
+    wildcard = listener.local_address in ("::", "0.0.0.0")
     return listener.local_port == port and (wildcard or plain(listener.local_address) == plain(address))
 
 

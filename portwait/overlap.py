@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from portwait.sockets import KernelSocket
     from portwait.targets import Target
 
-_ANY4, _ANY6, _MAPPED = "0.0.0.0", "::", "::ffff:"  # noqa: S104  # compared, not bound
+_ANY4, _ANY6, _MAPPED = "0.0.0.0", "::", "::ffff:"
 
 
 def overlaps(target: Target, other: KernelSocket) -> bool:

@@ -19,10 +19,10 @@ def parse(text: str) -> tuple[Range, ...]:
         first, dash, last = part.partition("-")
         ends = (first, last) if dash else (first, first)
         if not all(end.isascii() and end.isdigit() and len(end) <= 5 for end in ends):
-            raise UsageError(f"cannot read ports {ascii(text)}: expected a list like 50001,5200-5300,6001")
+            raise UsageError(f"cannot read ports {text!a}: expected a list like 50001,5200-5300,6001")
         low, high = int(ends[0]), int(ends[1])
         if not 0 < low <= high < 65536:
-            raise UsageError(f"cannot read ports {ascii(part)}: a port is 1 to 65535, a range goes from low to high")
+            raise UsageError(f"cannot read ports {part!a}: a port is 1 to 65535, a range goes from low to high")
         ranges.append((low, high))
     return merge(ranges)
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from portwait.diagnosis import Blocker, Owner
     from portwait.exposure import Exposure
-    from portwait.verdict import Verdict
     from portwait.targets import Target
+    from portwait.verdict import Verdict
 
 _WORDS = {
     "outbound": ("an outbound connection", "outbound connections"),
@@ -116,7 +116,8 @@ def why(target: Target, blockers: Sequence[Blocker], exposure: Exposure) -> list
     origin = (
         f"The kernel picks source ports from ip_local_port_range {span}, and {target.port} is one of them."
         if exposure.covers(target.port)
-        else f"{target.port} is outside ip_local_port_range {span}: the client bound it by number, or the range was another."
+        else f"{target.port} is outside ip_local_port_range {span}: "
+        "the client bound it by number, or the range was another."
     )
     return [f"It is not a listener: netstat -l cannot show it. {origin}"]
 

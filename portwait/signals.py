@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 _STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-class Stopped(BaseException):  # noqa: N818  # like KeyboardInterrupt, it is no error and no `except Exception` may eat it
+class Stopped(BaseException):  # like KeyboardInterrupt, it is no error and no `except Exception` may eat it
     """A signal asks this process to end."""
 
     def __init__(self, number: int) -> None:
-        """`number` is the signal's."""
+        """Say which: `number` is the signal's."""
         super().__init__(number)
         self.number = number
 

@@ -24,10 +24,12 @@ class TcpInfo(NamedTuple):
 class KernelSocket(NamedTuple):
     """One socket of the kernel's tables.
 
-    `state` is the header's name without its prefix, a UDP socket being ESTABLISHED when it is connected, else CLOSE,
-    as a TCP socket is that is only bound. Addresses are literals as the kernel has them, an IPv4 client of an AF_INET6 socket as `::ffff:127.0.0.1`;
-    `expires` is milliseconds where the kernel runs a timer that ends this socket, else None; `v6only` and `traffic_class` are None where the kernel does
-    not say; `cgroup` is the inode of the directory under the cgroup v2 mount, 0 where unknown.
+    `state` is the header's name without its prefix; a UDP socket is ESTABLISHED when it is connected, else CLOSE, as
+    a TCP socket is that is only bound. `expires` is milliseconds where the kernel runs a timer that ends this socket,
+    else None. Addresses are literals as the kernel has them, an IPv4 client of an AF_INET6 socket as
+    `::ffff:127.0.0.1`. `v6only` and `traffic_class` are None where the kernel does not say; `cgroup` is the inode of
+    the directory under the cgroup v2 mount, 0 where unknown. `identity` is the inet_diag_sockid as it came, which a
+    lookup or a destroy of exactly this socket takes; `pids` are the owners where the tables name them themselves.
     """
 
     family: int
@@ -47,6 +49,4 @@ class KernelSocket(NamedTuple):
     traffic_class: int | None = None
     info: TcpInfo | None = None
     identity: bytes = b""
-    """The inet_diag_sockid as it came: what a lookup or a destroy of exactly this socket takes."""
     pids: tuple[int, ...] = ()
-    """The owners, where the tables name them themselves (psutil's do, the kernel's do not)."""

@@ -6,13 +6,12 @@ are read by whoever looks (`vigil`).
 
 from __future__ import annotations
 
-import _socket
-
 from portwait import hold
 from portwait.verdict import Verdict, attempt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import _socket
     from collections.abc import Collection, Mapping, Sequence
 
     from portwait.targets import Target

@@ -40,7 +40,7 @@ class Target(Value):
     family: Family
     zone: str
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  # the order of the fields is the order of the word's parts
         self, text: str, port: int, protocol: Protocol = "tcp", address: str = ANY, family: Family = 0, zone: str = ""
     ) -> None:
         """Build a target from parts that are known to be right; `parse` is for words."""
@@ -91,7 +91,7 @@ def _parse_word(word: str, family: Family) -> Iterator[Target]:
 
 
 def _bad(word: str, why: str) -> UsageError:
-    return UsageError(f"cannot read target {ascii(word)}: {why}")
+    return UsageError(f"cannot read target {word!a}: {why}")
 
 
 def _protocol(word: str) -> tuple[str, Protocol]:
@@ -102,7 +102,7 @@ def _protocol(word: str) -> tuple[str, Protocol]:
         return rest, "tcp"
     if name.lower() == "udp":
         return rest, "udp"
-    raise _bad(word, f"the protocol is tcp or udp, not {ascii(name)}")
+    raise _bad(word, f"the protocol is tcp or udp, not {name!a}")
 
 
 def _split_address(word: str, rest: str) -> tuple[str, str, str]:
@@ -132,7 +132,7 @@ def _canonical(word: str, host: str, family: int) -> str:
         return _socket.inet_ntop(family, _socket.inet_pton(family, host))
     except (OSError, ValueError):  # ValueError: an embedded NUL
         kind = "IPv6" if family == _socket.AF_INET6 else "IPv4"
-        raise _bad(word, f"{ascii(host)} is not an {kind} address (names are never resolved)") from None
+        raise _bad(word, f"{host!a} is not an {kind} address (names are never resolved)") from None
 
 
 def _ports(word: str, text: str, protocol: Protocol) -> tuple[int, int]:
@@ -149,7 +149,7 @@ def _ports(word: str, text: str, protocol: Protocol) -> tuple[int, int]:
         port = _socket.getservbyname(text, protocol)
     except (OSError, ValueError):  # ValueError: an embedded NUL, or a character that no locale encodes
         if text.isprintable() and text:
-            raise _bad(word, f"no {protocol} service is called {ascii(text)}; expected {_FORMS}") from None
+            raise _bad(word, f"no {protocol} service is called {text!a}; expected {_FORMS}") from None
         raise _bad(word, f"expected {_FORMS}") from None
     return port, port
 

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 MASK = "***"
 _LONGEST_WORD, _MOST_WORDS = 400, 60
 
-_SECRET = r"(?:pass(?:word|wd|phrase|code)?|pwd|secret|token|credential|api[-_.]?key|access[-_.]?key|auth|private[-_.]?key|wrapper\.key)"
+_SECRET = (
+    r"(?:pass(?:word|wd|phrase|code)?|pwd|secret|token|credential|auth"  # noqa: S105  # what secrets are called, not one of them
+    r"|api[-_.]?key|access[-_.]?key|private[-_.]?key|wrapper\.key)"
+)
 _ASSIGNED = re.compile(rf"(?i)^((?:-{{1,2}}|-D|/)?[\w.\-]*{_SECRET}[\w.\-]*[=:])(.+)$", re.DOTALL)
 _FLAG = re.compile(rf"(?i)^-{{1,2}}[\w.\-]*{_SECRET}[\w.\-]*$")
 _URL = re.compile(r"(?i)([a-z][a-z0-9+.\-]*://[^\s/:@]*):[^\s@]*@")
@@ -32,7 +35,7 @@ def safe(text: str, longest: int = _LONGEST_WORD) -> str:
 
 
 def _harmless(character: str) -> bool:
-    return character == " " or character == "…" or unicodedata.category(character)[0] not in "CZ"
+    return character in " …" or unicodedata.category(character)[0] not in "CZ"
 
 
 def _escaped(character: str) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 class Value:
     """An immutable value: its fields are its slots, equality and hash are theirs unless a subclass says otherwise."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
     def _fill(self, **fields: object) -> None:
         """Set the fields, once, from a subclass's own `__init__`."""

@@ -6,9 +6,8 @@ free path: imports only what the interpreter has loaded anyway.
 
 from __future__ import annotations
 
-import errno
-
 import _socket
+import errno
 
 from portwait.targets import ANY
 from portwait.value import Value
@@ -98,7 +97,7 @@ def bind(target: Target, *, reuseaddr: bool, ipv4: bool = False) -> _socket.sock
         if reuseaddr and target.protocol == "tcp":
             sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
         if inet4:
-            sock.bind(("0.0.0.0" if target.address == ANY else target.address, target.port))  # noqa: S104  # as the service
+            sock.bind(("0.0.0.0" if target.address == ANY else target.address, target.port))
         else:
             sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, target.family == 6)
             address = "::" if target.address == ANY else target.address

@@ -14,8 +14,8 @@ import time
 from typing import TYPE_CHECKING
 
 from portwait import durations, report, waiting
-from portwait.diagnosis import Blocker, Diagnosis, diagnose, inodes, ranges_of
 from portwait.conclusion import names
+from portwait.diagnosis import Blocker, Diagnosis, diagnose, inodes, ranges_of
 from portwait.errors import TablesError
 from portwait.exposure import exposure
 from portwait.verdict import Verdict

@@ -28,7 +28,7 @@ class wait_for_the_kernel(tenacity.wait.wait_base):  # noqa: N801  # tenacity's 
         self._deadline = deadline
         self._expected = expected
 
-    def __call__(self, retry_state: tenacity.RetryCallState) -> float:
+    def __call__(self, retry_state: tenacity.RetryCallState) -> float:  # noqa: ARG002  # tenacity passes it
         """Seconds until the next look."""
         return pause(time.monotonic(), self._deadline, self._expected())
 
@@ -49,7 +49,7 @@ class stop_at(tenacity.stop.stop_base):  # noqa: N801  # likewise
         """`deadline` is a monotonic time in seconds, math.inf for never."""
         self._deadline = deadline
 
-    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
+    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:  # noqa: ARG002  # tenacity passes it
         """Whether the time has come."""
         return time.monotonic() >= self._deadline
 

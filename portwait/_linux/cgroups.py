@@ -39,8 +39,6 @@ def path_of(text: str) -> str:
         controllers, _, path = rest.partition(":")
         if controllers == "name=systemd":
             return path
-        if hierarchy == "0" and path != "/":
-            fallback = path
-        elif not fallback and path != "/":
+        if (hierarchy == "0" and path != "/") or (not fallback and path != "/"):
             fallback = path
     return fallback or "/"

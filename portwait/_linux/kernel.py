@@ -68,7 +68,7 @@ STATE_NAMES = {
 # inet_diag_msg.idiag_timer (sock_diag(7))
 TIMER_TIME_WAIT = 3
 
-# asm-generic/socket.h
+# asm-generic/socket.h (SO_RCVBUF and the like are in the socket module)
 SO_ATTACH_FILTER = 26
 SO_RCVBUFFORCE = 33
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from portwait._linux import kernel
@@ -169,15 +170,12 @@ def diag_socket(body: bytes, protocol: str) -> KernelSocket:
         cookie=cookie_high << 32 | cookie_low,
         uid=uid,
         inode=inode,
-        cgroup=int.from_bytes(attributes.get(kernel.INET_DIAG_CGROUP_ID, b""), _BYTE_ORDER),
+        cgroup=int.from_bytes(attributes.get(kernel.INET_DIAG_CGROUP_ID, b""), sys.byteorder),
         v6only=None if only is None else bool(only[:1].strip(b"\0")),
         traffic_class=traffic[0] if traffic else None,
         info=tcp_info(info) if info else None,
         identity=body[_ID_AT:_TAIL_AT],
     )
-
-
-_BYTE_ORDER = "little" if struct.pack("=H", 1) == b"\1\0" else "big"
 
 
 def _attributes(body: bytes) -> Iterator[tuple[int, bytes]]:

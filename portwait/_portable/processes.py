@@ -29,7 +29,7 @@ def describe(pid: int) -> Process | None:
         with process.oneshot():
             started = process.create_time()
             name = _readable(process.name, "")
-            cmdline = tuple(_readable(process.cmdline, []))
+            cmdline = tuple(_readable(process.cmdline, list[str]()))
             user: str | None = _readable(process.username, "") or None
     except psutil.Error:
         return None

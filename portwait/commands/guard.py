@@ -46,7 +46,7 @@ def run(options: Options, command: Sequence[str]) -> int:
         hold.keep_all(survey.holds)
     except OSError as error:
         _confess("hold the port", error)
-    handoff.become(command)
+    return handoff.become(command)
 
 
 def _plan(options: Options, command: Sequence[str]) -> Survey:

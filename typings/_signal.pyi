@@ -1,0 +1,15 @@
+# The C module behind `signal`, which typeshed leaves out: the free path cannot afford `signal`'s enum.
+from collections.abc import Callable
+from types import FrameType
+
+_Handler = Callable[[int, FrameType | None], object] | int | None
+
+SIGINT: int
+SIGPIPE: int
+SIGXFSZ: int
+SIG_DFL: int
+SIG_IGN: int
+
+def default_int_handler(signalnum: int, frame: FrameType | None, /) -> None: ...
+def getsignal(signalnum: int, /) -> _Handler: ...
+def signal(signalnum: int, handler: _Handler, /) -> _Handler: ...
