@@ -65,10 +65,10 @@ STATE_NAMES = {
     TCP_NEW_SYN_RECV: "SYN_RECV",
 }
 
-# inet_diag_msg.idiag_timer (sock_diag(7))
+# the values of idiag_timer in struct inet_diag_msg, see sock_diag(7)
 TIMER_TIME_WAIT = 3
 
-# asm-generic/socket.h (SO_RCVBUF and the like are in the socket module)
+# asm-generic/socket.h
 SO_ATTACH_FILTER = 26
 SO_RCVBUFFORCE = 33
 
