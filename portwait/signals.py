@@ -21,6 +21,7 @@ class Stopped(BaseException):  # like KeyboardInterrupt, it is no error and no `
         """Say which: `number` is the signal's."""
         super().__init__(number)
         self.number = number
+        self.name = signal.Signals(number).name
 
 
 @contextlib.contextmanager

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 _TABLES_EVERY = 1.0  # seconds between two readings of the tables: one costs 10 ms at 100,000 connections
 _FIRST_REMINDER, _LAST_REMINDER = 10.0, 600.0  # seconds; each is twice the one before
-_SLOWLY = _TABLES_EVERY  # how long a silent socket table is believed where bind cannot be asked
 
 
 class Vigil:
@@ -42,7 +41,7 @@ class Vigil:
         self._log = log
         self._deadline = deadline
         self._began = time.monotonic()
-        self._events = _subscribe(survey.targets)
+        self._events: DestroyEvents | None = None
         self._news = True
         self._read_at = -math.inf
         self._expected = math.inf
@@ -60,6 +59,7 @@ class Vigil:
                 return True
             if self._deadline <= time.monotonic():
                 return False
+            self._events = _subscribe(self._survey.targets)  # before the next look, so that nothing is missed
             self._say_waiting()
             return waiting.until(self._look, self._pause, self._deadline, lambda: self._expected)
         finally:
@@ -75,8 +75,7 @@ class Vigil:
     def _look(self) -> bool:
         now = time.monotonic()
         free = self._survey.look(self._by_tables)
-        due = self._read_at + _TABLES_EVERY
-        if now >= due and (self._news or (self._survey.undecided and now >= self._read_at + _SLOWLY)):
+        if now >= self._read_at + _TABLES_EVERY and (self._news or self._survey.undecided):
             free = self._look_closely(now)
         if not free:
             self._remind(now)

@@ -50,7 +50,7 @@ def run(options: Options, command: Sequence[str]) -> int:
 
 
 def _plan(options: Options, command: Sequence[str]) -> Survey:
-    words = options.targets or tuple(os.environ.get("PORTWAIT_TARGETS", "").split())
+    words = options.targets or tuple(os.environ.get("PORTWAIT_TARGETS", "").replace(",", " ").split())
     if not words:
         raise UsageError(
             "cannot guard nothing: name a TARGET, as in `portwait 30010 -- COMMAND`, or set PORTWAIT_TARGETS"
@@ -83,7 +83,7 @@ def _slowly(survey: Survey, options: Options, deadline: float, command: Sequence
         with stopping():
             free = vigil.keep()
     except Stopped as stopped:
-        log.info("stopped", f"stopped by signal {stopped.number}; nothing was started", signal=stopped.number)
+        log.info("stopped", f"stopped by {stopped.name}; nothing was started", signal=stopped.name)
         end_by(stopped.number)
     except Exception as fault:  # noqa: BLE001  # likewise
         _confess("report", fault)
