@@ -22,14 +22,26 @@ def names(targets: Iterable[Target]) -> str:
     return ", ".join(listed) if len(listed) <= 4 else f"{', '.join(listed[:3])} and {len(listed) - 3} more"
 
 
-def free(survey: Survey, log: Log, command: Sequence[str], waited: float) -> None:
+def conclude(survey: Survey, options: Options, log: Log, command: Sequence[str], *, free: bool, waited: float) -> bool:
+    """Say how it ended; whether the service may start."""
+    if options.dry_run:
+        _rehearse(survey, options, log, command, free=free)
+        return free
+    if free:
+        _free(survey, log, command, waited)
+    else:
+        _gave_up(survey, log, waited, anyway=options.anyway)
+    return free or options.anyway
+
+
+def _free(survey: Survey, log: Log, command: Sequence[str], waited: float) -> None:
     """The service may start; after a wait that is worth a line, otherwise only for -v."""
     ports = names(survey.targets) or "every port was passed in"
     starting = f"; starting {safe(command[0])}" if command else ""
     unsure = [one for one in survey.targets if survey.verdicts.get(one) and survey.verdicts[one].state != "free"]
     state = "can be tried, for the kernel gave no clear word on it" if unsure else "free"
-    after = f" after {durations.show(waited)}" if waited >= 0.05 else ""
-    say = log.info if waited >= 0.05 else log.debug
+    after = f" after {durations.show(waited)}" if waited else ""
+    say = log.info if waited else log.debug
     say("free", f"{ports} is {state}{after}{starting}", target=ports, waited=round(waited, 3))
     for one in survey.holds:
         log.debug("hold", f"hold on {safe(str(one.target))}: {_hold(one.form, ready=one.ready, possible=one.possible)}")
@@ -50,11 +62,11 @@ def _hold(form: str | None, *, ready: bool, possible: bool) -> str:
     return "none, for the kernel allows none that is without harm to this service; reserve the port instead"
 
 
-def gave_up(survey: Survey, log: Log, waited: float, *, anyway: bool) -> None:
+def _gave_up(survey: Survey, log: Log, waited: float, *, anyway: bool) -> None:
     """The deadline came."""
     ports = names(survey.obstructed)
     states = " and ".join(sorted({survey.verdicts[one].state for one in survey.obstructed}))
-    after = f" after {durations.show(waited)}" if waited >= 0.05 else ""
+    after = f" after {durations.show(waited)}" if waited else ""
     if anyway:
         log.warning("anyway", f"{ports} is still {states}{after}; starting all the same (--anyway)", target=ports)
     else:
@@ -66,7 +78,7 @@ def gave_up(survey: Survey, log: Log, waited: float, *, anyway: bool) -> None:
         )
 
 
-def rehearse(survey: Survey, options: Options, log: Log, command: Sequence[str], *, free: bool) -> None:
+def _rehearse(survey: Survey, options: Options, log: Log, command: Sequence[str], *, free: bool) -> None:
     """Say what a run without --dry-run would do now."""
     ports = names(survey.targets)
     if free:

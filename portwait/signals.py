@@ -1,17 +1,19 @@
-"""Stopping while it waits: by the signal itself, so that whoever sent it sees a clean stop."""
+"""Stopping while it waits: by the signal itself, so that whoever sent it sees a clean stop.
+
+Imports only what the interpreter has loaded anyway: as PID 1 every millisecond without a handler loses signals.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import _signal
 import os
-import signal
-from typing import TYPE_CHECKING, NoReturn
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import FrameType
+    from types import FrameType, TracebackType
+    from typing import NoReturn
 
-_STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_STOPPING = {_signal.SIGTERM: "SIGTERM", _signal.SIGINT: "SIGINT", _signal.SIGHUP: "SIGHUP"}
 
 
 class Stopped(BaseException):  # like KeyboardInterrupt, it is no error and no `except Exception` may eat it
@@ -21,34 +23,36 @@ class Stopped(BaseException):  # like KeyboardInterrupt, it is no error and no `
         """Say which: `number` is the signal's."""
         super().__init__(number)
         self.number = number
-        self.name = signal.Signals(number).name
+        self.name = _STOPPING.get(number, str(number))
 
 
-@contextlib.contextmanager
-def stopping() -> Iterator[None]:
+class Stopping:
     """Within the body SIGTERM, SIGINT and SIGHUP raise Stopped, unless they were ignored from the start.
 
     PID 1 needs the handlers most: the kernel drops a signal that PID 1 of a namespace has none for (pid_namespaces(7)).
     """
-    before = {number: signal.getsignal(number) for number in _STOPPING}
-    taken = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
 
-    def stop(number: int, _frame: FrameType | None) -> None:
-        for other in taken:
-            signal.signal(other, signal.SIG_IGN)  # one is enough: what follows is the way out
+    def __enter__(self) -> None:
+        """Take the signals."""
+        self._before = {
+            number: handler for number in _STOPPING if (handler := _signal.getsignal(number)) != _signal.SIG_IGN
+        }
+        for number in self._before:
+            _signal.signal(number, self._stop)
+
+    def __exit__(self, kind: type[BaseException] | None, value: object, traceback: TracebackType | None) -> None:
+        """Give them back."""
+        for number, handler in self._before.items():
+            _signal.signal(number, handler)
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        for other in self._before:
+            _signal.signal(other, _signal.SIG_IGN)  # one is enough: what follows is the way out
         raise Stopped(number)
-
-    for number in taken:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in taken.items():
-            signal.signal(number, handler)
 
 
 def end_by(number: int) -> NoReturn:
     """End by this signal; as PID 1, where that is impossible, with status 128+N."""
-    signal.signal(number, signal.SIG_DFL)
+    _signal.signal(number, _signal.SIG_DFL)
     os.kill(os.getpid(), number)
     os._exit(128 + number)

@@ -18,6 +18,7 @@ from portwait.conclusion import names
 from portwait.diagnosis import Blocker, Diagnosis, diagnose, inodes, ranges_of
 from portwait.errors import TablesError
 from portwait.exposure import exposure
+from portwait.signals import Stopped
 from portwait.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -35,12 +36,13 @@ _FIRST_REMINDER, _LAST_REMINDER = 10.0, 600.0  # seconds; each is twice the one 
 class Vigil:
     """The wait for one survey's targets; `keep` does it."""
 
-    def __init__(self, survey: Survey, log: Log, deadline: float) -> None:
-        """`deadline` is a monotonic time in seconds, math.inf for never."""
+    def __init__(self, survey: Survey, log: Log, began: float, deadline: float) -> None:
+        """`began` and `deadline` are monotonic times in seconds, the latter math.inf for never."""
         self._survey = survey
         self._log = log
         self._deadline = deadline
-        self._began = time.monotonic()
+        self._began = began
+        self._waits = False
         self._events: DestroyEvents | None = None
         self._news = True
         self._read_at = -math.inf
@@ -62,6 +64,9 @@ class Vigil:
             self._events = _subscribe(self._survey.targets)  # before the next look, so that nothing is missed
             self._say_waiting()
             return waiting.until(self._look, self._pause, self._deadline, lambda: self._expected)
+        except Stopped as stopped:
+            self._log.info("stopped", f"stopped by {stopped.name}; nothing was started", signal=stopped.name)
+            raise
         finally:
             self._log.live("")
             if self._events is not None:
@@ -69,8 +74,8 @@ class Vigil:
 
     @property
     def waited(self) -> float:
-        """Seconds since it began."""
-        return time.monotonic() - self._began
+        """Seconds since the guard began, 0 where it did not have to wait."""
+        return time.monotonic() - self._began if self._waits else 0.0
 
     def _look(self) -> bool:
         now = time.monotonic()
@@ -145,6 +150,7 @@ class Vigil:
             )
 
     def _say_waiting(self) -> None:
+        self._waits = True
         for_ports = names(self._survey.obstructed)
         left = self._deadline - time.monotonic()
         limit = "until it is free" if left == math.inf else f"for at most {durations.show(left)}"

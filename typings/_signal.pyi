@@ -4,8 +4,10 @@ from types import FrameType
 
 _Handler = Callable[[int, FrameType | None], object] | int | None
 
+SIGHUP: int
 SIGINT: int
 SIGPIPE: int
+SIGTERM: int
 SIGXFSZ: int
 SIG_DFL: int
 SIG_IGN: int

@@ -17,7 +17,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portwait.log import Log
     from portwait.options import Options
 
 GAVE_UP = 124
@@ -31,14 +30,14 @@ def run(options: Options, command: Sequence[str]) -> int:
 
     Raises UsageError for words that make no sense, and what `handoff.become` raises.
     """
-    deadline = time.monotonic() + options.timeout
+    began = time.monotonic()
     survey = _plan(options, command)
     try:
         clear = survey.look() and not survey.undecided and not options.talks
     except Exception as fault:  # noqa: BLE001  # a fault of the guard's own keeps no service down
         _confess("look", fault)
         clear = True
-    if not clear and not _slowly(survey, options, deadline, command):
+    if not clear and not _slowly(survey, options, began, command):
         return GAVE_UP
     if not command or options.dry_run:
         return 0
@@ -67,42 +66,31 @@ def _plan(options: Options, command: Sequence[str]) -> Survey:
     )
 
 
-def _slowly(survey: Survey, options: Options, deadline: float, command: Sequence[str]) -> bool:
+def _slowly(survey: Survey, options: Options, began: float, command: Sequence[str]) -> bool:
     """Wait, and say what happens; whether the service may start."""
+    from portwait.signals import Stopped, Stopping, end_by
+
     try:
+        with Stopping():
+            return _wait(survey, options, began, command)
+    except Stopped as stopped:
+        end_by(stopped.number)
+
+
+def _wait(survey: Survey, options: Options, began: float, command: Sequence[str]) -> bool:
+    deadline = began + options.timeout
+    try:
+        from portwait import conclusion
         from portwait.log import Log
-        from portwait.signals import Stopped, end_by, stopping
         from portwait.vigil import Vigil
 
         log = Log(options.log_format, quiet=options.quiet, verbose=options.verbose)
-        vigil = Vigil(survey, log, 0.0 if options.dry_run else deadline)
-    except Exception as fault:  # noqa: BLE001  # a library that is missing, say: bind alone can do it
+        vigil = Vigil(survey, log, began, 0.0 if options.dry_run else deadline)
+        free = vigil.keep()
+        return conclusion.conclude(survey, options, log, command, free=free, waited=vigil.waited)
+    except Exception as fault:  # noqa: BLE001  # a bug, or a library that is missing: bind alone can do it
         _confess("report", fault)
         return _wait_plainly(survey, deadline) or options.anyway
-    try:
-        with stopping():
-            free = vigil.keep()
-    except Stopped as stopped:
-        log.info("stopped", f"stopped by {stopped.name}; nothing was started", signal=stopped.name)
-        end_by(stopped.number)
-    except Exception as fault:  # noqa: BLE001  # likewise
-        _confess("report", fault)
-        free = _wait_plainly(survey, deadline)
-    return _conclude(survey, options, log, command, free=free, waited=vigil.waited)
-
-
-def _conclude(survey: Survey, options: Options, log: Log, command: Sequence[str], *, free: bool, waited: float) -> bool:
-    """Say how the wait ended; whether the service may start."""
-    from portwait import conclusion
-
-    if options.dry_run:
-        conclusion.rehearse(survey, options, log, command, free=free)
-        return free
-    if free:
-        conclusion.free(survey, log, command, waited)
-        return True
-    conclusion.gave_up(survey, log, waited, anyway=options.anyway and bool(command))
-    return options.anyway
 
 
 def _wait_plainly(survey: Survey, deadline: float) -> bool:
