@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import TYPE_CHECKING, NoReturn
 
 from portwait import durations
 from portwait._version import __version__
 from portwait.errors import UsageError
 from portwait.options import Options
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import NoReturn
 
 PREFIX = "PORTWAIT_"
 
@@ -51,6 +52,27 @@ _BARE = {"--hold": "--hold=default"}
 """Options whose value is optional and must be behind `=`, so that a TARGET never becomes one."""
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Argparse makes one for each option, and imports shutil, 4 ms, to ask the terminal for its width."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_width(), max_help_position=28)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        """Write `-t, --timeout DURATION`, and `--hold[=full]` where the value is optional and behind `=`."""
+        if not action.option_strings or not action.metavar:
+            return super()._format_action_invocation(action)
+        value = f"[={action.metavar}]" if set(action.option_strings) & set(_BARE) else f" {action.metavar}"
+        return ", ".join(action.option_strings) + value
+
+
+def _width() -> int:
+    try:
+        return int(os.environ.get("COLUMNS") or os.get_terminal_size().columns) - 2
+    except (OSError, ValueError):
+        return 78
+
+
 class Parser(argparse.ArgumentParser):
     """argparse, with its errors turned into ours."""
 
@@ -66,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
         usage="portwait [OPTION...] TARGET... [-- COMMAND [ARG...]]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )

@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
-import math
-import re
-
 from portwait.errors import UsageError
 
-_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_WHOLE = re.compile(
-    r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?", re.ASCII
-)
-_PLAIN = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+"""Seconds of each unit, in the order in which they may follow each other."""
+
+INF = float("inf")
 
 
 def parse(text: str) -> float:
-    """Read a duration into seconds; `inf` is math.inf. Raises UsageError."""
+    """Read a duration into seconds; `inf` is infinite. Raises UsageError."""
     if text == "inf":
-        return math.inf
-    if _PLAIN.fullmatch(text):
+        return INF
+    if _is_number(text):
         return float(text)
-    match = _WHOLE.fullmatch(text)
-    if not text or match is None:
-        raise UsageError(f"cannot read duration {text!a}: expected one like 90, 90s, 2m, 1h30m, 500ms or inf")
-    return sum(float(number) * _SECONDS[unit] for number, unit in zip(match.groups(), _SECONDS, strict=True) if number)
+    seconds, rest, units = 0.0, text, list(_UNITS)
+    while rest:
+        number = rest[: len(rest) - len(rest.lstrip("0123456789."))]
+        unit = next((unit for unit in ("ms", *units) if rest.startswith(number + unit)), None)
+        if unit not in units or not _is_number(number):
+            raise _unreadable(text)
+        seconds += float(number) * _UNITS[unit]
+        rest = rest[len(number) + len(unit) :]
+        units = units[units.index(unit) + 1 :]
+    if not text:
+        raise _unreadable(text)
+    return seconds
+
+
+def _is_number(text: str) -> bool:
+    whole, point, part = text.partition(".")
+    return text.isascii() and whole.isdigit() and (part.isdigit() or not point)
+
+
+def _unreadable(text: str) -> UsageError:
+    return UsageError(f"cannot read duration {text!a}: expected one like 90, 90s, 2m, 1h30m, 500ms or inf")
 
 
 def show(seconds: float) -> str:
     """Write a duration for people: `450ms`, `4s`, `3h12m`, `2d4h`; two units at most."""
-    if seconds == math.inf:
+    if seconds == INF:
         return "inf"
     if seconds < 1:
         return f"{round(seconds * 1000)}ms"
