@@ -20,18 +20,28 @@ PREFIX = "PORTWAIT_"
 _DESCRIPTION = """\
 Start a service only when the kernel says that its port can be bound.
 
-portwait asks by bind(), as the service will. When the port is held it says by whom (mostly an outbound
-connection that was given the port as its source port, which netstat -l cannot show), waits, keeps the port
-from being given to anybody else, and then becomes the service: same PID, nothing stays in between.
+portwait asks by bind(), as the service will. When the port is held it says by
+whom (mostly an outbound connection that was given the port as its source
+port: netstat -l cannot show it), waits, keeps the port from being given to
+anybody else, and then becomes the service: same PID, nothing in between.
 """
 
 _EPILOG = """\
-TARGET is a port (30010), an address and a port (127.0.0.1:30010, [::1]:30010), a range (30000-30010) or a
-service's name (redis), each with /udp for UDP. Without an address it means all addresses of both families.
-Without a COMMAND portwait only waits, as for systemd's ExecStartPre=.
+verbs, each with its own --help:
+  portwait explain TARGET...   who is in the way, why, what to do
+  portwait evict TARGET...     destroy the connections in the way
+  portwait reserve PORTS...    keep the kernel from picking these ports
+  portwait release PORTS...    undo that
+  portwait audit [PORTS...]    which ports can be taken, and how likely
 
-Every option has an environment twin: --timeout is PORTWAIT_TIMEOUT, --no-hold is PORTWAIT_HOLD=none; the
-option wins. PORTWAIT_TARGETS stands in where no TARGET is given.
+TARGET is a port (30010), an address and a port (127.0.0.1:30010, [::1]:30010),
+a range (30000-30010) or a service's name (redis), each with /udp for UDP.
+Without an address it means all addresses of both families. Without a COMMAND
+portwait only waits, as for systemd's ExecStartPre=.
+
+Every option but --terminate has an environment twin: --timeout 2m is
+PORTWAIT_TIMEOUT=2m, --no-hold is PORTWAIT_HOLD=none, -6 is PORTWAIT_FAMILY=6;
+the option wins. PORTWAIT_TARGETS stands in where no TARGET is given.
 
 exit status:
   the command's own   portwait has become it
@@ -42,10 +52,10 @@ exit status:
   signal N            stopped while waiting (as PID 1: status 128+N)
 
 examples:
-  portwait 30010 -- java -jar app.jar           wait for at most 75 s, then become the service
-  portwait --timeout 2m 80 443 -- nginx         two ports, two minutes
-  ExecStartPre=+/usr/bin/portwait 30010         in a systemd unit
-  ENTRYPOINT ["portwait", "--"]                 in an image, with PORTWAIT_TARGETS=8080
+  portwait 30010 -- java -jar app.jar      wait for at most 75 s, then become it
+  portwait --timeout 2m 80 443 -- nginx    two ports, two minutes
+  ExecStartPre=+/usr/local/bin/portwait 30010        in a systemd unit
+  ENTRYPOINT ["portwait", "--"]            in an image, with PORTWAIT_TARGETS
 """
 
 _BARE = {"--hold": "--hold=default"}
