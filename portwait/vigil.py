@@ -80,6 +80,7 @@ class Vigil:
     def _look(self) -> bool:
         now = time.monotonic()
         free = self._survey.look(self._by_tables)
+        self._news = self._news or now >= min(self._expected, self._remind_at)
         if now >= self._read_at + _TABLES_EVERY and (self._news or self._survey.undecided):
             free = self._look_closely(now)
         if not free:
