@@ -1,8 +1,9 @@
 # The C module behind `signal`, which typeshed leaves out: the free path cannot afford `signal`'s enum.
 from collections.abc import Callable
 from types import FrameType
+from typing import TypeAlias
 
-_Handler = Callable[[int, FrameType | None], object] | int | None
+_Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
 
 SIGHUP: int
 SIGINT: int
