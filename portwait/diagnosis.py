@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from portwait import kinds, ports, tables
 from portwait.errors import TablesError
-from portwait.kinds import plain
 from portwait.overlap import overlaps
+from portwait.targets import plain
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

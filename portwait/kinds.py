@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from portwait import hold
+from portwait.targets import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,8 +71,3 @@ def _by_listener(which: KernelSocket, listeners: tuple[KernelSocket, ...]) -> Ki
 def _listens(listener: KernelSocket, address: str, port: int) -> bool:
     wildcard = listener.local_address in ("::", "0.0.0.0")
     return listener.local_port == port and (wildcard or plain(listener.local_address) == plain(address))
-
-
-def plain(address: str) -> str:
-    """Write an IPv4-mapped address as the IPv4 address that it is."""
-    return address.removeprefix("::ffff:") if address.startswith("::ffff:") and "." in address else address

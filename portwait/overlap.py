@@ -37,8 +37,6 @@ def _ipv4(address: str, other: KernelSocket) -> bool:
 
 
 def _ipv6(address: str, v6only: bool, other: KernelSocket) -> bool:
-    if address.startswith(_MAPPED):
-        return _ipv4(address.removeprefix(_MAPPED), other)
     theirs = _as_ipv4(other)
     if theirs is None:
         return address in (_ANY6, other.local_address)

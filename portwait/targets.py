@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ANY = "*"
 _FORMS = "PORT, FIRST-LAST, ADDRESS:PORT, [IPV6]:PORT or a service name, each with /tcp or /udp if need be"
+_LONGEST = 60  # characters of a wrong word that are worth repeating
 
 
 class Target(Value):
@@ -80,8 +81,10 @@ def _parse_word(word: str, family: Family) -> Iterator[Target]:
         own = 6 if ":" in address else 4
         if family not in (0, own):
             raise _bad(word, f"an IPv{own} address does not go with -{family}")
-        if address == "::" and family == 0:
-            own = 0  # a plain bind of [::] is dual-stack
+        if family == 0 and (address == "::" or _is_mapped(address)):
+            own = 0  # a plain bind of [::] is dual-stack, and IPV6_V6ONLY refuses an IPv4-mapped address (EINVAL)
+        elif _is_mapped(address):
+            raise _bad(word, "an IPv4-mapped address does not go with -6")
     first, last = _ports(word, ports, protocol)
     head, _, _ = word.rpartition(ports)
     tail = word[len(head) + len(ports) :]
@@ -91,7 +94,12 @@ def _parse_word(word: str, family: Family) -> Iterator[Target]:
 
 
 def _bad(word: str, why: str) -> UsageError:
-    return UsageError(f"cannot read target {word!a}: {why}")
+    return UsageError(f"cannot read target {_shown(word)}: {why}")
+
+
+def _shown(text: str) -> str:
+    """Repeat what was wrong, in one line and without control characters."""
+    return ascii(text if len(text) <= _LONGEST else text[:_LONGEST] + "...")
 
 
 def _protocol(word: str) -> tuple[str, Protocol]:
@@ -102,7 +110,7 @@ def _protocol(word: str) -> tuple[str, Protocol]:
         return rest, "tcp"
     if name.lower() == "udp":
         return rest, "udp"
-    raise _bad(word, f"the protocol is tcp or udp, not {name!a}")
+    raise _bad(word, f"the protocol is tcp or udp, not {_shown(name)}")
 
 
 def _split_address(word: str, rest: str) -> tuple[str, str, str]:
@@ -112,9 +120,9 @@ def _split_address(word: str, rest: str) -> tuple[str, str, str]:
         if not bracket:
             raise _bad(word, "the bracket is not closed; an IPv6 target looks like [::1]:30010")
         if not ports.startswith(":"):
-            raise _bad(word, f"a colon and a port follow the bracket, as in [{ascii(host)[1:-1]}]:30010")
+            raise _bad(word, f"a colon and a port follow the bracket, as in [{_shown(host)[1:-1]}]:30010")
         literal, percent, zone = host.partition("%")
-        if percent and (not zone or not zone.isprintable() or "/" in zone):
+        if percent and not _is_zone(zone):
             raise _bad(word, "the zone behind % is an interface's name, as in [fe80::1%eth0]:30010")
         return _canonical(word, literal, _socket.AF_INET6), zone, ports[1:]
     host, colon, ports = rest.rpartition(":")
@@ -128,11 +136,28 @@ def _split_address(word: str, rest: str) -> tuple[str, str, str]:
 
 
 def _canonical(word: str, host: str, family: int) -> str:
+    """Write an address as the kernel does; an IPv4-mapped one as IPv4, for that is what its bind claims."""
     try:
-        return _socket.inet_ntop(family, _socket.inet_pton(family, host))
+        return plain(_socket.inet_ntop(family, _socket.inet_pton(family, host)))
     except (OSError, ValueError):  # ValueError: an embedded NUL
         kind = "IPv6" if family == _socket.AF_INET6 else "IPv4"
-        raise _bad(word, f"{host!a} is not an {kind} address (names are never resolved)") from None
+        raise _bad(word, f"{_shown(host)} is not an {kind} address (names are never resolved)") from None
+
+
+def plain(address: str) -> str:
+    """Write an IPv4-mapped address as the IPv4 address that it is."""
+    return address.removeprefix("::ffff:") if address.startswith("::ffff:") and "." in address else address
+
+
+def _is_mapped(address: str) -> bool:
+    return address.startswith("::ffff:") and "." in address
+
+
+def _is_zone(text: str) -> bool:
+    """An interface's name (dev_valid_name in net/core/dev.c), or a number that fits into sin6_scope_id."""
+    if _is_number(text):
+        return len(text) <= 10 and int(text) < 1 << 32
+    return 0 < len(text) < 16 and text.isprintable() and not any(mark in text for mark in "/: ")
 
 
 def _ports(word: str, text: str, protocol: Protocol) -> tuple[int, int]:
@@ -143,13 +168,13 @@ def _ports(word: str, text: str, protocol: Protocol) -> tuple[int, int]:
         if high < low:
             raise _bad(word, f"a range goes from low to high, as in {high}-{low}")
         return low, high
-    if dash and (_is_number(first) or _is_number(last)):
-        raise _bad(word, "a range has two ends, as in 30000-30010")
     try:
         port = _socket.getservbyname(text, protocol)
     except (OSError, ValueError):  # ValueError: an embedded NUL, or a character that no locale encodes
+        if dash and (_is_number(first) or _is_number(last)):  # only now: there is a service x11-1
+            raise _bad(word, "a range has two ends, as in 30000-30010") from None
         if text.isprintable() and text:
-            raise _bad(word, f"no {protocol} service is called {text!a}; expected {_FORMS}") from None
+            raise _bad(word, f"no {protocol} service is called {_shown(text)}; expected {_FORMS}") from None
         raise _bad(word, f"expected {_FORMS}") from None
     return port, port
 
