@@ -38,7 +38,8 @@ def become(command: Sequence[str]) -> NoReturn:
 def restore() -> tuple[int, ...]:
     """Put back what the interpreter changed when it started; the signals that it had set to be ignored."""
     restore_environment()
-    restored = tuple(number for number in (_signal.SIGPIPE, _signal.SIGXFSZ) if number not in inherited_ignores())
+    ignored = inherited_ignores()
+    restored = tuple(number for number in (_signal.SIGPIPE, _signal.SIGXFSZ) if number not in ignored)
     for number in restored:
         _signal.signal(number, _signal.SIG_DFL)
     return restored
