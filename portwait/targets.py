@@ -81,10 +81,8 @@ def _parse_word(word: str, family: Family) -> Iterator[Target]:
         own = 6 if ":" in address else 4
         if family not in (0, own):
             raise _bad(word, f"an IPv{own} address does not go with -{family}")
-        if family == 0 and (address == "::" or _is_mapped(address)):
-            own = 0  # a plain bind of [::] is dual-stack, and IPV6_V6ONLY refuses an IPv4-mapped address (EINVAL)
-        elif _is_mapped(address):
-            raise _bad(word, "an IPv4-mapped address does not go with -6")
+        if address == "::" and family == 0:
+            own = 0  # a plain bind of [::] is dual-stack
     first, last = _ports(word, ports, protocol)
     head, _, _ = word.rpartition(ports)
     tail = word[len(head) + len(ports) :]
@@ -147,10 +145,6 @@ def _canonical(word: str, host: str, family: int) -> str:
 def plain(address: str) -> str:
     """Write an IPv4-mapped address as the IPv4 address that it is."""
     return address.removeprefix("::ffff:") if address.startswith("::ffff:") and "." in address else address
-
-
-def _is_mapped(address: str) -> bool:
-    return address.startswith("::ffff:") and "." in address
 
 
 def _is_zone(text: str) -> bool:
