@@ -217,7 +217,7 @@ def _blocker(kind: Kind, which: KernelSocket, owners: tuple[Owner, ...], unseen:
     return Blocker(
         kind=kind,
         socket=which,
-        user=_user(which.uid),
+        user=None if nobody else _user(which.uid),  # the kernel says 0 for what no process owns
         owners=owners,
         remote_service=_service(which),
         expires_in=None if which.expires is None else which.expires / 1000,

@@ -155,7 +155,7 @@ def blocker_dict(blocker: Blocker) -> dict[str, object]:
         "remote_service": blocker.remote_service,
         "inode": blocker.socket.inode,
         "cookie": blocker.socket.cookie,
-        "uid": blocker.socket.uid if blocker.socket.uid >= 0 else None,
+        "uid": None if blocker.user is None else blocker.socket.uid,
         "user": None if blocker.user is None else safe(blocker.user),
         "expires_in": blocker.expires_in,
         "idle": blocker.idle,
