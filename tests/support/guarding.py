@@ -1,0 +1,63 @@
+"""Run the portwait under test to its end, and read what it says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tests.support.programs import DEADLINE, portwait
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+GAVE_UP, WRONG, NOT_EXECUTABLE, NOT_FOUND = 124, 125, 126, 127
+STARTED = (sys.executable, "-IS", "-c", "print('started')")
+"""A service that binds nothing; without a shell, for a shell hides what is missing."""
+
+
+class Outcome(NamedTuple):
+    """How a program ended, and all that it said."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What it said with --log-format json; every line has to be one object."""
+        return events(self.err)
+
+    def event(self, name: str) -> dict[str, Any]:
+        """Answer the one event of this name."""
+        (found,) = [event for event in self.events if event["event"] == name]
+        return found
+
+    @property
+    def started(self) -> bool:
+        """Whether STARTED has run."""
+        return self.out == "started\n"
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    """Read lines of JSON."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def run(argv: Sequence[str | bytes], **how: Any) -> Outcome:
+    """Run any program to its end."""
+    how.setdefault("stdin", subprocess.DEVNULL)
+    how.setdefault("stdout", subprocess.PIPE)
+    how.setdefault("stderr", subprocess.PIPE)
+    done = subprocess.run(argv, check=False, timeout=DEADLINE, **how)
+    return Outcome(
+        done.returncode,
+        (done.stdout or b"").decode(errors="surrogateescape"),
+        (done.stderr or b"").decode(errors="surrogateescape"),
+    )
+
+
+def guard(*words: str | bytes, before: Sequence[str] = (), **how: Any) -> Outcome:
+    """Run portwait to its end; `before` is a program that execs it, with its own arguments."""
+    return run([*before, *portwait(*words)], **how)

@@ -1,0 +1,402 @@
+"""Each socket that can be in the way, made for real: it blocks, and it is named rightly."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from portwait import Target, blockers, parse, probe, tables
+from portwait.overlap import overlaps
+from tests.support import states
+from tests.support.guarding import GAVE_UP, STARTED, guard, run
+from tests.support.states import LOOPBACK, MAPPED, WILDCARD, outbound_established
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from portwait.sockets import KernelSocket
+
+    Maker = Callable[..., AbstractContextManager[Any]]
+
+pytestmark = pytest.mark.usefixtures("net")
+kernel = pytest.mark.kernel
+
+PORT = 30010
+TIMER = (50, 60.1)  # seconds that are left of a TIME_WAIT that was made just now
+
+
+class Case(NamedTuple):
+    """A state on PORT, what the report has to call it, and the words of the option and target that meet it."""
+
+    there: Maker
+    kind: str
+    state: str
+    says: str
+    """The words of the report's first line that name it."""
+    words: tuple[str, ...] = (str(PORT),)
+    owned: bool = True
+    sockets: int = 1
+
+    @property
+    def target(self) -> Target:
+        return parse(self.words[-1:])[0]
+
+    @property
+    def reuseaddr(self) -> bool:
+        return "--no-reuseaddr" not in self.words
+
+
+PLAIN, UDP = ("--no-reuseaddr", str(PORT)), (f"{PORT}/udp",)
+OUT, OUTS = "an outbound connection", "3 outbound connections"
+CLOSES, WAITS = "a connection that is closing", "a connection in TIME_WAIT"
+CASES = {
+    "established": Case(outbound_established, "outbound", "ESTABLISHED", OUT),
+    "established-ipv6": Case(partial(outbound_established, address="::1"), "outbound", "ESTABLISHED", OUT),
+    "established-mapped": Case(partial(outbound_established, address=MAPPED), "outbound", "ESTABLISHED", OUT),
+    "established-bound-first": Case(partial(outbound_established, by="bind"), "outbound", "ESTABLISHED", OUT),
+    "shared": Case(partial(states.shared_local_port, connections=3), "outbound", "ESTABLISHED", OUTS, sockets=3),
+    "syn-sent": Case(states.syn_sent, "outbound", "SYN_SENT", OUT),
+    "close-wait": Case(states.outbound_close_wait, "outbound", "CLOSE_WAIT", OUT),
+    "fin-wait2": Case(states.fin_wait2, "closing", "FIN_WAIT2", CLOSES),
+    "fin-wait2-orphan": Case(states.fin_wait2_orphan, "closing", "FIN_WAIT2", CLOSES, owned=False),
+    "fin-wait1-orphan": Case(states.fin_wait1_orphan, "closing", "FIN_WAIT1", CLOSES, owned=False),
+    "closing-orphan": Case(states.closing_orphan, "closing", "CLOSING", CLOSES, owned=False),
+    "last-ack-orphan": Case(states.last_ack_orphan, "closing", "LAST_ACK", CLOSES, owned=False),
+    "time-wait": Case(states.outbound_time_wait, "time-wait", "TIME_WAIT", WAITS, owned=False),
+    "self-connect": Case(states.self_connected, "self-connect", "ESTABLISHED", "a connection to itself"),
+    "bound-only": Case(states.bound_only, "bound", "CLOSE", "a socket that is only bound"),
+    "listener": Case(states.listening, "listener", "LISTEN", "a listener"),
+    "listener-with-connections": Case(states.accepted, "listener", "LISTEN", "a listener"),
+    "leftover": Case(
+        partial(states.accepted_leftover, reuseaddr=False),
+        "accepted",
+        "ESTABLISHED",
+        "an accepted connection whose listener is gone",
+    ),
+    "server-time-wait": Case(states.accepted_time_wait, "time-wait", "TIME_WAIT", WAITS, PLAIN, owned=False),
+    "udp-connected": Case(states.udp_connected, "outbound", "ESTABLISHED", OUT, UDP),
+    "udp-mapped": Case(partial(states.udp_connected, address=MAPPED), "outbound", "ESTABLISHED", OUT, UDP),
+    "udp-bound": Case(states.udp_bound, "bound", "CLOSE", "a socket that is only bound", UDP),
+}
+each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+
+
+@kernel
+@each_case
+def test_it_blocks_and_has_a_name(case: Case) -> None:
+    """Bind says held; the tables show each socket that is in the way, its kind, both ends, its owners and its timer."""
+    with case.there(PORT) as made:
+        if case.kind == "bound" and case.target.protocol == "tcp":
+            needs_bound_only()
+        assert probe(case.target, reuseaddr=case.reuseaddr).state == "held"
+        found = blockers(case.target, reuseaddr=case.reuseaddr)
+        assert [one.kind.name for one in found] == [case.kind] * case.sockets
+        assert [one.socket.state for one in found] == [case.state] * case.sockets
+        assert {(one.local, one.remote or "-") for one in found} == ends_of(made)
+        for one in found:
+            assert [owner.pid for owner in one.owners] == ([os.getpid()] if case.owned else [])
+            assert one.unseen is None
+            if one.expires_in is not None or case.state == "TIME_WAIT":
+                assert one.expires_in is not None
+                assert TIMER[0] < one.expires_in < TIMER[1]
+
+
+@each_case
+def test_the_guard_gives_up_and_says_why(case: Case) -> None:
+    """The line names the kind and its owner; JSON names each blocker as `ss` sees it. Nothing is started."""
+    with case.there(PORT):
+        seen = guard("--timeout", "0", "--log-format", "json", *case.words, "--", *STARTED)
+        shown = ss(case.target)
+    assert (seen.status, seen.out) == (GAVE_UP, "")
+    assert [event["event"] for event in seen.events] == ["held", "gave-up"]
+    report = seen.events[0]
+    headline, *details = report["text"].splitlines()
+    assert headline.startswith(f"{case.target} is held by {case.says}: ")
+    assert ("no process owns it" in headline) != case.owned
+    assert (f"(pid {os.getpid()}, user root)" in headline) == case.owned
+    assert {key: report[key] for key in ("verdict", "errno", "by", "port", "protocol")} == {
+        "verdict": "held",
+        "errno": "EADDRINUSE",
+        "by": "bind",
+        "port": PORT,
+        "protocol": case.target.protocol,
+    }
+    assert len(report["blockers"]) == case.sockets
+    for blocker in report["blockers"]:
+        assert (blocker["kind"], blocker["state"]) == (case.kind, case.state)
+        assert (blocker["uid"], blocker["user"]) == ((0, "root") if case.owned else (None, None))
+        assert any(blocker["local"] in line for line in details)
+        other = shown.pop(blocker["cookie"], None)
+        if other is None and blocker["kind"] == "bound":
+            continue  # this ss does not ask for sockets that are only bound
+        assert other is not None
+        assert (blocker["local"], blocker["remote"] or "-") == (other.local, other.remote)
+        assert (blocker["inode"], {owner["pid"] for owner in blocker["owners"]}) == (other.inode, other.pids)
+        assert (blocker["expires_in"] is not None) == (other.timer is not None)
+        if other.timer is not None:
+            assert abs(blocker["expires_in"] - other.timer) < 10
+    if case.kind != "listener":
+        assert shown == {}, "ss sees more than portwait"
+
+
+@pytest.mark.parametrize("words", [("--log-format", "console"), ("--log-format", "logfmt"), ()])
+def test_the_time_that_is_left_is_said(words: tuple[str, ...]) -> None:
+    """Whoever waits for a TIME_WAIT wants to know how long; no process is blamed for it."""
+    with states.outbound_time_wait(PORT):
+        seen = guard("--timeout", "0", *words, str(PORT))
+    assert seen.status == GAVE_UP
+    assert re.search(r"ends by itself in (1m|5\ds)", seen.err), seen.err
+    assert "pid" not in seen.err
+
+
+@kernel
+@pytest.mark.parametrize(
+    "there",
+    [
+        pytest.param(partial(outbound_established, reuseaddr=True), id="outbound-reuseaddr"),
+        pytest.param(states.accepted_leftover, id="leftover"),
+        pytest.param(states.accepted_time_wait, id="server-time-wait"),
+        pytest.param(partial(states.bound_only, reuseaddr=True), id="bound-reuseaddr"),
+    ],
+)
+def test_so_reuseaddr_decides(there: Maker) -> None:
+    """What has SO_REUSEADDR itself is in the way of a service without it, and of no other."""
+    target = Target(str(PORT), PORT)
+    with there(PORT):
+        assert probe(target).state == "free"
+        assert probe(target, reuseaddr=False).state == "held"
+
+
+class TestVerdicts:
+    """The five answers of bind."""
+
+    @kernel
+    def test_free(self) -> None:
+        assert ask(str(PORT)) == ("free", None)
+
+    @kernel
+    @pytest.mark.parametrize("words", [str(PORT), f"{LOOPBACK}:{PORT}"])
+    def test_held(self, words: str) -> None:
+        with outbound_established(PORT):
+            assert ask(words) == ("held", "EADDRINUSE")
+
+    @kernel
+    @pytest.mark.parametrize("words", ["80", "127.0.0.1:80", "[::1]:80", "80/udp"])
+    def test_denied(self, words: str) -> None:
+        """A port below 1024 is root's, whether something is on it or not."""
+        with contextlib.ExitStack() as stack:
+            os.seteuid(65534)
+            stack.callback(os.seteuid, 0)
+            assert ask(words) == ("denied", "EACCES")
+
+    @kernel
+    @pytest.mark.parametrize(
+        ("words", "why"),
+        [
+            ("192.0.2.1:30010", "EADDRNOTAVAIL"),
+            ("192.0.2.1:30010/udp", "EADDRNOTAVAIL"),
+            ("[2001:db8::1]:30010", "EADDRNOTAVAIL"),
+            ("[fe80::1%absent0]:30010", "ENODEV"),
+            ("[fe80::1%4711]:30010", "ENODEV"),
+        ],
+    )
+    def test_unavailable(self, words: str, why: str) -> None:
+        """The address is not on this host: it may still come up."""
+        assert ask(words) == ("unavailable", why)
+
+    @kernel
+    def test_unknown(self) -> None:
+        """A link-local address without its zone is nonsense to bind, and no reason to keep a service down."""
+        assert ask(f"[fe80::1]:{PORT}") == ("unknown", "EINVAL")
+
+    def test_unknown_starts_the_service(self) -> None:
+        seen = guard(f"[fe80::1]:{PORT}", "--", *STARTED)
+        assert seen.started
+        assert "EINVAL" in seen.err
+
+
+class TestAddresses:
+    """A socket on the port that would not make this bind fail is not a blocker."""
+
+    @kernel
+    @pytest.mark.parametrize(
+        ("there", "free", "held"),
+        [
+            pytest.param(
+                LOOPBACK,
+                ["127.0.0.2:30010", "[::1]:30010", "-6 30010", "[::ffff:127.0.0.2]:30010", "30011", "30010/udp"],
+                ["30010", "*:30010", "127.0.0.1:30010", "[::]:30010", "-4 30010", "[::ffff:127.0.0.1]:30010"],
+                id="ipv4",
+            ),
+            pytest.param(
+                "::1",
+                ["127.0.0.1:30010", "-4 127.0.0.1:30010", "[::ffff:127.0.0.1]:30010", "30010/udp"],
+                ["30010", "[::]:30010", "-6 30010", "-6 [::1]:30010", "[::1]:30010", "0.0.0.0:30010", "-4 30010"],
+                id="ipv6",
+            ),
+            pytest.param(
+                MAPPED,
+                ["127.0.0.2:30010", "[::1]:30010", "-6 30010"],
+                ["30010", "127.0.0.1:30010", "0.0.0.0:30010", "-4 30010", "[::ffff:127.0.0.1]:30010"],
+                id="mapped",
+            ),
+        ],
+    )
+    def test_which_targets_meet(self, there: str, free: list[str], held: list[str]) -> None:
+        with outbound_established(PORT, address=there):
+            assert [words for words in free if ask(words)[0] != "free"] == []
+            assert [words for words in held if ask(words)[0] != "held"] == []
+            for words in held:
+                assert [one.kind.name for one in blockers(target_of(words))] == ["outbound"], words
+            for words in free:
+                assert blockers(target_of(words)) == (), words
+
+    def test_the_family_is_an_option(self) -> None:
+        """-6 asks for IPv6 alone, so an IPv4 connection is not in its way."""
+        with outbound_established(PORT):
+            assert guard("-6", str(PORT), "--", *STARTED).started
+            assert guard("-4", "--timeout", "0", str(PORT), "--", *STARTED).status == GAVE_UP
+
+
+class TestOverlap:
+    """The pure rule of `overlap` says of addresses what the kernel's bind does."""
+
+    SOCKETS = (
+        ("0.0.0.0", False),  # noqa: S104  # what services bind; in a private namespace
+        (LOOPBACK, False),
+        ("127.0.0.2", False),
+        ("::", False),
+        ("::", True),
+        ("::1", False),
+        ("::1", True),
+        (MAPPED, False),
+        ("::ffff:127.0.0.2", False),
+        ("::ffff:0.0.0.0", False),
+    )
+    TARGETS = tuple(
+        target_of
+        for target_of in (
+            *("30010", "-4 30010", "-6 30010", "0.0.0.0:30010", "127.0.0.1:30010", "127.0.0.3:30010", "[::]:30010"),
+            *("-6 [::]:30010", "[::1]:30010", "[::ffff:127.0.0.1]:30010", "[::ffff:0.0.0.0]:30010", "30011"),
+        )
+    )
+
+    @kernel
+    @pytest.mark.parametrize("kind", ["listening", "bound", "udp"])
+    def test_agrees_with_bind(self, kind: str) -> None:
+        """Every target against every socket, without SO_REUSEADDR, which only bind knows."""
+        if kind == "bound":
+            needs_bound_only()
+        wrong = []
+        for address, v6only in self.SOCKETS:
+            maker: Maker = {"listening": states.listening, "bound": states.bound_only, "udp": states.udp_bound}[kind]
+            with maker(PORT, address=address, v6only=v6only, reuseaddr=False):
+                (other,) = sockets_on("udp" if kind == "udp" else "tcp")
+                for words in self.TARGETS:
+                    target = target_of(words + ("/udp" if kind == "udp" else ""))
+                    said = overlaps(target, other)
+                    if said != (probe(target, reuseaddr=False).state == "held"):
+                        wrong.append((address, v6only, words, said))
+        assert wrong == []
+
+    @kernel
+    @pytest.mark.parametrize("address", [LOOPBACK, "::1", MAPPED])
+    def test_agrees_with_bind_about_connections(self, address: str) -> None:
+        with outbound_established(PORT, address=address):
+            (other,) = sockets_on("tcp")
+            for words in self.TARGETS:
+                target = target_of(words)
+                assert overlaps(target, other) == (probe(target, reuseaddr=False).state == "held"), words
+
+    @kernel
+    def test_tcp_and_udp_do_not_meet(self) -> None:
+        with states.udp_bound(PORT, address=WILDCARD):
+            (other,) = sockets_on("udp")
+            assert not overlaps(target_of("30010"), other)
+            assert probe(target_of("30010"), reuseaddr=False).state == "free"
+
+
+# What the tests are made of
+
+
+def target_of(words: str) -> Target:
+    """Read a target with its family option in front: `-6 30010`."""
+    option, _, word = words.rpartition(" ")
+    (target,) = parse([word], {"": 0, "-4": 4, "-6": 6}[option])  # type: ignore[arg-type]  # a Literal, by this table
+    return target
+
+
+def ask(words: str) -> tuple[str, str | None]:
+    verdict = probe(target_of(words))
+    return verdict.state, verdict.errno_name
+
+
+def sockets_on(protocol: str) -> tuple[KernelSocket, ...]:
+    opened, lost = tables.open_tables()
+    assert lost is None
+    with opened:
+        return opened.sockets(protocol, [(PORT, PORT)])
+
+
+def needs_bound_only() -> None:
+    """Skip where the kernel's dumps do not show sockets that are only bound (before Linux 6.8)."""
+    probe_port = 30999
+    with states.bound_only(probe_port):
+        opened, _ = tables.open_tables()
+        with opened:
+            if not opened.sockets("tcp", [(probe_port, probe_port)]):
+                pytest.skip("this kernel's dumps do not show bound-only sockets")
+
+
+def ends_of(made: Any) -> set[tuple[str, str]]:
+    """Both ends of what a maker made, as the report writes them."""
+    if isinstance(made, (states.Bound, states.Connection)):
+        remote = getattr(made, "remote", "-")
+        return {(unmapped(made.local), unmapped(remote))}
+    if isinstance(made[0], states.Bound):  # a server, and what it has accepted
+        return ends_of(made[0])
+    return set().union(*map(ends_of, made))
+
+
+def unmapped(end: str) -> str:
+    return re.sub(r"^\[::ffff:([\d.]+)\]", r"\1", end)
+
+
+class Shown(NamedTuple):
+    """A socket as `ss` shows it."""
+
+    local: str
+    remote: str
+    pids: set[int]
+    inode: int
+    timer: float | None
+
+
+def ss(target: Target) -> dict[int, Shown]:
+    """Ask ss for the sockets on the target's port, by their cookies."""
+    transport = "-u" if target.protocol == "udp" else "-t"
+    return dict(read_ss(run(["ss", "-HanpieoO", transport, f"sport = :{target.port}"]).out.splitlines()))
+
+
+def read_ss(lines: list[str]) -> Iterator[tuple[int, Shown]]:
+    for line in lines:
+        _, _, _, local, remote, *_ = line.split()
+        cookie, inode = re.search(r"\bsk:([0-9a-f]+)", line), re.search(r"\bino:(\d+)", line)
+        timer = re.search(r"timer:\(timewait,(?:(\d+)min)?(?:([\d.]+)sec)?", line)
+        assert cookie is not None
+        yield (
+            int(cookie[1], 16),
+            Shown(
+                unmapped(local),
+                "-" if remote.endswith(":*") else unmapped(remote),
+                set(map(int, re.findall(r"pid=(\d+)", line))),
+                int(inode[1]) if inode else 0,
+                None if timer is None else int(timer[1] or 0) * 60 + float(timer[2] or 0),
+            ),
+        )
