@@ -37,8 +37,10 @@ def pause(now: float, deadline: float, expected: float) -> float:
     """Seconds from now until the next look is due."""
     if expected <= now < expected + CLOSE_FOR:
         due = now + CLOSE_POLL
+    elif now < expected < now + POLL:
+        due = max(expected, now + CLOSE_POLL)
     else:
-        due = min(now + POLL, max(expected, now + CLOSE_POLL))
+        due = now + POLL
     return max(0.0, min(due, deadline) - now)
 
 
