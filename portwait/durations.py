@@ -43,7 +43,7 @@ def show(seconds: float) -> str:
     """Write a duration for people: `450ms`, `4s`, `3h12m`, `2d4h`; two units at most."""
     if seconds == INF:
         return "inf"
-    if seconds < 1:
+    if round(seconds * 1000) < 1000:
         return f"{round(seconds * 1000)}ms"
     whole = round(seconds)
     for unit, size, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
