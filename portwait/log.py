@@ -28,13 +28,13 @@ class Log:
 
     def __init__(self, form: Format = "auto", *, quiet: bool = False, verbose: bool = False) -> None:
         """Choose the form: `auto` is for people, with priorities where the journal reads."""
-        self._terminal = stderr.is_terminal()
+        self._terminal = stderr.is_terminal() and os.environ.get("TERM") != "dumb"
         self._live = ""
         level = _ERROR if quiet else _DEBUG if verbose else _INFO
         self._can_live = self._terminal and form in ("auto", "console") and level <= _INFO
         self._logger: FilteringBoundLogger = structlog.wrap_logger(
             _Lines(self._write),
-            processors=_processors(form, colours=self._terminal and "NO_COLOR" not in os.environ),
+            processors=_processors(form, colours=self._terminal and not os.environ.get("NO_COLOR")),
             wrapper_class=structlog.make_filtering_bound_logger(level),
             cache_logger_on_first_use=True,
         )
