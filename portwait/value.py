@@ -18,6 +18,14 @@ class Value:
         message = f"{type(self).__name__} is immutable: {name}"
         raise AttributeError(message)
 
+    def __delattr__(self, name: str) -> None:
+        """Refuse likewise."""
+        self.__setattr__(name, None)
+
+    def __setstate__(self, state: tuple[None, dict[str, object]]) -> None:
+        """Fill a copy, or what comes out of a pickle."""
+        self._fill(**state[1])
+
     def _key(self) -> tuple[object, ...]:
         return tuple(getattr(self, name) for name in self.__slots__)
 
