@@ -22,7 +22,7 @@ _COMPLETIONS = Path(__file__).parents[2] / "contrib" / "completions"
     ],
 )
 def test_bash_completes(words: list[str], offered: str, missing: str) -> None:
-    """bash offers the options of the program's own help, its verbs, and behind `--` any command."""
+    """Bash offers the options of the program's own help, its verbs, and behind `--` any command."""
     program = str(portwait()[0])
     script = (
         f"source {_COMPLETIONS / 'portwait.bash'}; COMP_WORDS=({' '.join([program, *words[1:]])}); "
