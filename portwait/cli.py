@@ -49,13 +49,26 @@ def _dispatch(words: list[str]) -> int:
 def _verb(name: str, words: list[str]) -> int:
     from importlib import import_module
 
-    status, text = import_module(f"portwait.commands.{name}").run(words)
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:  # `portwait explain 1-65535 | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered still goes somewhere
+        status, text = import_module(f"portwait.commands.{name}").run(words)
+    except PortwaitError:
+        raise
+    except Exception as fault:  # a traceback's status 1 would say that something is held
+        raise PortwaitError(f"cannot {name}: {type(fault).__name__}: {fault}; this is a bug in portwait") from fault
+    _print(text)
     return int(status)
+
+
+def _print(text: str) -> None:
+    """Write to stdout, whatever its encoding; a reader who has seen enough is no error. Raises PortwaitError."""
+    data = text.encode(sys.stdout.encoding if sys.stdout else "utf-8", "backslashreplace")
+    try:
+        while data:
+            data = data[os.write(1, data) :]
+    except BrokenPipeError:  # `portwait explain 1-65535 | head`
+        return
+    except OSError as error:
+        raise PortwaitError(f"cannot write to stdout: {error.strerror}") from error
 
 
 def _has_twins() -> bool:
