@@ -91,6 +91,8 @@ def _ignored_by(pid: int) -> int:
 
 def _exec_along_path(command: Sequence[str]) -> NoReturn:
     name = command[0]
+    if not name:
+        raise CommandNotFoundError("cannot run '': a command has a name")
     if "/" in name:
         error = _exec(name, command)
         raise _failure(name, error)
