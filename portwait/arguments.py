@@ -87,8 +87,10 @@ class Parser(argparse.ArgumentParser):
     """argparse, with its errors turned into ours."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise UsageError instead of printing and exiting."""
-        raise UsageError(f"{message} (see {self.prog} --help)")
+        """Raise UsageError instead of printing and exiting; argparse repeats some words as they are."""
+        from portwait.text import safe
+
+        raise UsageError(f"{safe(message)} (see {self.prog} --help)")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -155,7 +157,7 @@ def read(words: Sequence[str], environment: Mapping[str, str] | None = None) -> 
     options = Options()
     for name, value in _twins(os.environ if environment is None else environment):
         setattr(options, name, value)
-    parsed = parser().parse_args([_BARE.get(word, word) for word in words])
+    parsed = parser().parse_intermixed_args([_BARE.get(word, word) for word in words])
     for name, value in vars(parsed).items():
         setattr(options, name, tuple(value) if name == "targets" else value)
     return options
