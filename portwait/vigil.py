@@ -13,7 +13,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from portwait import durations, report, waiting
+from portwait import durations, notify, report, waiting
 from portwait.conclusion import names
 from portwait.diagnosis import Blocker, Diagnosis, diagnose, inodes, ranges_of
 from portwait.errors import TablesError
@@ -53,6 +53,8 @@ class Vigil:
         self._told_lost: set[str] = set()
         self._reminder = _FIRST_REMINDER
         self._remind_at = math.inf
+        self._progress = notify.Progress()
+        self._status = ""
 
     def keep(self) -> bool:
         """Wait; whether the service can start. Raises Stopped where a signal ends it."""
@@ -63,12 +65,16 @@ class Vigil:
                 return False
             self._events = _subscribe(self._survey.targets)  # before the next look, so that nothing is missed
             self._say_waiting()
-            return waiting.until(self._look, self._pause, self._deadline, lambda: self._expected)
+            free = waiting.until(self._look, self._pause, self._deadline, lambda: self._expected)
         except Stopped as stopped:
             self._log.info("stopped", f"stopped by {stopped.name}; nothing was started", signal=stopped.name)
             raise
+        else:
+            self._progress.end("" if free else f"gave up waiting: {self._status}")
+            return free
         finally:
             self._log.live("")
+            self._progress.end()
             if self._events is not None:
                 self._events.close()
 
@@ -112,6 +118,7 @@ class Vigil:
         free = survey.look(self._by_tables)
         self._expected = self._expected_end(now)
         self._tell()
+        self._status = self._headlines()
         return free
 
     def _expected_end(self, now: float) -> float:
@@ -150,8 +157,14 @@ class Vigil:
                 event, report.full(target, verdict, found, seen), **report.as_dict(target, verdict, found, seen)
             )
 
+    def _headlines(self) -> str:
+        found = {} if self._diagnosis is None else self._diagnosis.blockers
+        verdicts = self._survey.verdicts
+        return "; ".join(report.headline(one, verdicts[one], found.get(one, ())) for one in self._survey.obstructed)
+
     def _say_waiting(self) -> None:
         self._waits = True
+        self._progress.tell(f"waiting: {self._status}")
         for_ports = names(self._survey.obstructed)
         left = self._deadline - time.monotonic()
         limit = "until it is free" if left == math.inf else f"for at most {durations.show(left)}"
@@ -186,6 +199,8 @@ class Vigil:
                 target=ports,
                 waited=round(self.waited, 1),
             )
+        if self._waits:
+            self._progress.tell(f"waiting: {self._status}")
         self._log.live(f"portwait: {ports} is held, waiting for {waited}{ends}{left}")
 
     def _pause(self, seconds: float) -> None:
