@@ -5,7 +5,7 @@ from __future__ import annotations
 import _socket
 import os
 
-from portwait.targets import ANY
+from portwait.targets import ANY, plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ def _count() -> int:
     return int(count) if count.isascii() and count.isdigit() and len(count) < 5 else 0
 
 
-def _end(number: int) -> tuple[str, str, int] | None:
-    """Read a descriptor's protocol, address and port; None for what serves no port."""
+def _end(number: int) -> tuple[str, str, int, bool] | None:
+    """Read a descriptor's protocol, address, port and IPV6_V6ONLY; None for what serves no port."""
     try:
         sock = _socket.socket(fileno=number)
     except OSError:
@@ -50,20 +50,23 @@ def _end(number: int) -> tuple[str, str, int] | None:
         else:
             return None
         address, port = sock.getsockname()[:2]
-        return protocol, address.partition("%")[0], port
+        inet6 = sock.family == _socket.AF_INET6
+        v6only = inet6 and sock.getsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY) != 0
+        return protocol, plain(address.partition("%")[0]), port, v6only
     except OSError:
         return None
     finally:
         sock.detach()
 
 
-def _serves(end: tuple[str, str, int], target: Target) -> bool:
-    protocol, address, port = end
+def _serves(end: tuple[str, str, int, bool], target: Target) -> bool:
+    protocol, address, port, v6only = end
     if (protocol, port) != (target.protocol, target.port):
         return False
-    inet6 = ":" in address
-    if address == target.address:
-        return True
-    if target.address == ANY:
-        return target.family in (0, 6 if inet6 else 4)
-    return address in ("::", "0.0.0.0") and (inet6 == (target.family == 6) or (address == "::" and target.family == 4))
+    if address == "::":
+        return target.family != 4 or not v6only
+    if address == "0.0.0.0":
+        return target.family != 6
+    if target.address == ANY:  # whoever passes in one address for a target without one means it
+        return target.family in (0, 6 if ":" in address else 4)
+    return address == target.address
