@@ -54,12 +54,16 @@ class SockDiag:
     def sockets(self, protocol: str, ranges: Sequence[Range], *, listening: bool = False) -> tuple[KernelSocket, ...]:
         """Read all sockets of a protocol, both families, on these local ports (none given: all)."""
         states = _LISTENING if listening else _EVERY_STATE
-        if protocol == "tcp":
-            return self._dump(wire.tcp_dump_request(states, ranges), protocol)
         found: tuple[KernelSocket, ...] = ()
-        for family in (socket.AF_INET, socket.AF_INET6):
-            found += self._dump(wire.dump_request(family, _PROTOCOLS[protocol], states, ranges), protocol)
-        return found
+        if protocol == "tcp":
+            found = self._dump(wire.tcp_dump_request(states, ranges), protocol)
+        else:
+            for family in (socket.AF_INET, socket.AF_INET6):
+                found += self._dump(wire.dump_request(family, _PROTOCOLS[protocol], states, ranges), protocol)
+        if len(ranges) <= wire.MOST_RANGES:
+            return found
+        wanted = {port for first, last in ranges for port in range(first, last + 1)}
+        return tuple(which for which in found if which.local_port in wanted)
 
     def listeners(self, ranges: Sequence[Range]) -> tuple[KernelSocket, ...]:
         """Read the TCP listeners on these ports; cheap at any number of connections."""

@@ -36,6 +36,10 @@ _TAIL_AT = _ID_TAIL_AT + _ID_TAIL.size
 _ATTRIBUTES_AT = _TAIL_AT + _TAIL.size
 
 
+MOST_RANGES = 1000
+"""A request with more ranges asks for one that spans them all: a jump is 16 bits wide, the kernel's audit quadratic."""
+
+
 class WireError(ValueError):
     """The bytes are not what sock_diag sends."""
 
@@ -60,7 +64,10 @@ def port_program(ranges: Sequence[Range]) -> bytes:
 
 
 def dump_request(family: int, protocol: int, states: int, ranges: Sequence[Range], *, info: bool = True) -> bytes:
-    """Ask for all sockets of a family and protocol in these states on these local ports (all where none are given)."""
+    """Ask for all sockets of a family and protocol in these states on these local ports (all where none are given).
+
+    More come where there are more than MOST_RANGES.
+    """
     body = _REQUEST.pack(family, protocol, _extensions(info), states) + bytes(48)
     return _message(kernel.SOCK_DIAG_BY_FAMILY, kernel.NLM_F_DUMP, body + _bytecode(ranges))
 
@@ -98,8 +105,14 @@ def _extensions(info: bool) -> int:
 
 
 def _bytecode(ranges: Sequence[Range]) -> bytes:
-    program = port_program(ranges) if ranges else b""
+    program = port_program(_at_most(MOST_RANGES, ranges)) if ranges else b""
     return _ATTRIBUTE.pack(4 + len(program), kernel.INET_DIAG_REQ_BYTECODE) + program if program else b""
+
+
+def _at_most(count: int, ranges: Sequence[Range]) -> Sequence[Range]:
+    if len(ranges) <= count:
+        return ranges
+    return [(min(first for first, _ in ranges), max(last for _, last in ranges))]
 
 
 def _message(kind: int, flags: int, body: bytes) -> bytes:
@@ -219,7 +232,7 @@ def tcp_info(data: bytes) -> TcpInfo | None:
     return TcpInfo(unacked, last_sent, last_received, control)
 
 
-_MOST_RANGES = 100  # a jump is 8 bits wide; more ranges than that share one that spans them all
+_MOST_EVENT_RANGES = 100  # a jump is 8 bits wide; more ranges than that share one that spans them all
 
 
 def event_filter(ranges: Sequence[Range]) -> bytes:
@@ -229,8 +242,7 @@ def event_filter(ranges: Sequence[Range]) -> bytes:
     what BPF's absolute loads read.
     """
     source_port = _HEADER.size + _ID_AT
-    if len(ranges) > _MOST_RANGES:
-        ranges = [(min(first for first, _ in ranges), max(last for _, last in ranges))]
+    ranges = _at_most(_MOST_EVENT_RANGES, ranges)
     program = [struct.pack("=HBBI", kernel.BPF_LDH_ABS, 0, 0, source_port)]
     accept = len(ranges) * 2  # instructions from the first comparison to the accepting return
     for index, (first, last) in enumerate(ranges):
