@@ -1,4 +1,4 @@
-"""Where a port stands in the kernel's own choice of ports: its range, and what is reserved from it."""
+"""Where a port stands in the kernel's own choice of ports: its range, what is reserved from it, who may bind it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ class Exposure(NamedTuple):
 
     ephemeral_range: Range | None = None
     reserved: tuple[Range, ...] = ()
+    unprivileged_start: int | None = None
+    """The first port that needs no CAP_NET_BIND_SERVICE."""
 
     def covers(self, port: int) -> bool:
         """Whether the port lies in ip_local_port_range."""
@@ -26,6 +28,18 @@ class Exposure(NamedTuple):
         """Whether the port is in ip_local_reserved_ports."""
         return ports.contains(self.reserved, port)
 
+    def hands_out(self, port: int) -> bool:
+        """Whether the kernel may give the port to somebody who did not ask for it by number."""
+        return self.covers(port) and not self.reserves(port)
+
+    def prefers(self, port: int) -> bool:
+        """Whether connect() looks at the port first: it has the parity of the range's low end.
+
+        bind(address, 0) looks at the other parity first, since Linux 4.2 (07f4c90062f8); each goes on with the
+        rest when its own half is full.
+        """
+        return self.ephemeral_range is not None and (port - self.ephemeral_range[0]) % 2 == 0
+
 
 def exposure() -> Exposure:
     """Read them now."""
@@ -33,9 +47,8 @@ def exposure() -> Exposure:
         return Exposure()
     from portwait._linux import sysctl
 
-    listed = sysctl.read(sysctl.RESERVED)
     try:
-        reserved = ports.parse(listed) if listed else ()
+        reserved = ports.from_kernel(sysctl.read(sysctl.RESERVED) or "")
     except UsageError:  # the kernel would have to change its own format
         reserved = ()
-    return Exposure(sysctl.ephemeral_range(), reserved)
+    return Exposure(sysctl.ephemeral_range(), reserved, sysctl.unprivileged_start())

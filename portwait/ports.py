@@ -12,17 +12,20 @@ if TYPE_CHECKING:
     from portwait.sockets import Range
 
 
-def parse(text: str) -> tuple[Range, ...]:
-    """Read a list as the command line and the kernel write it, merged. Raises UsageError."""
+def parse(text: str, *, lowest: int = 1) -> tuple[Range, ...]:
+    """Read a list like `50001,5200-5300,6001`, merged. Raises UsageError.
+
+    `lowest` is the smallest port that may be in it: nobody can bind 0, but the kernel lets it be reserved.
+    """
     ranges: list[Range] = []
     for part in text.split(","):
         first, dash, last = part.partition("-")
         ends = (first, last) if dash else (first, first)
         if not all(end.isascii() and end.isdigit() and len(end) <= 5 for end in ends):
-            raise UsageError(f"cannot read ports {text!a}: expected a list like 50001,5200-5300,6001")
+            raise UsageError(f"cannot read ports {part!a}: expected a list like 50001,5200-5300,6001")
         low, high = int(ends[0]), int(ends[1])
-        if not 0 < low <= high < 65536:
-            raise UsageError(f"cannot read ports {part!a}: a port is 1 to 65535, a range goes from low to high")
+        if not lowest <= low <= high < 65536:
+            raise UsageError(f"cannot read ports {part!a}: a port is {lowest} to 65535, a range goes from low to high")
         ranges.append((low, high))
     return merge(ranges)
 
@@ -36,6 +39,41 @@ def merge(ranges: Iterable[Range]) -> tuple[Range, ...]:
         else:
             merged.append((first, last))
     return tuple(merged)
+
+
+def from_kernel(text: str) -> tuple[Range, ...]:
+    """Read a list as the kernel shows it, which may be empty and may hold 0. Raises UsageError."""
+    return parse(text, lowest=0) if text.strip() else ()
+
+
+def subtract(ranges: Iterable[Range], taken: Iterable[Range]) -> tuple[Range, ...]:
+    """Leave out of merged `ranges` the ports of merged `taken`."""
+    left: list[Range] = []
+    cuts = list(taken)
+    index = 0
+    for first, last in ranges:
+        while index < len(cuts) and cuts[index][1] < first:
+            index += 1
+        at, here = first, index
+        while here < len(cuts) and cuts[here][0] <= last:
+            if cuts[here][0] > at:
+                left.append((at, cuts[here][0] - 1))
+            at = cuts[here][1] + 1
+            here += 1
+        if at <= last:
+            left.append((at, last))
+    return tuple(left)
+
+
+def intersect(ranges: Iterable[Range], others: Iterable[Range]) -> tuple[Range, ...]:
+    """Keep of merged `ranges` only the ports that are in merged `others` too."""
+    kept = tuple(ranges)
+    return subtract(kept, subtract(kept, others))
+
+
+def count(ranges: Iterable[Range]) -> int:
+    """How many ports merged ranges hold."""
+    return sum(last - first + 1 for first, last in ranges)
 
 
 def contains(ranges: Iterable[Range], port: int) -> bool:

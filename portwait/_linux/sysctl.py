@@ -1,12 +1,16 @@
-"""The settings of this network namespace that decide which ports the kernel may hand out."""
+"""The settings of this network namespace that decide which ports the kernel may hand out: read and written whole."""
 
 from __future__ import annotations
 
 import os
+import signal
 
 RANGE = "net/ipv4/ip_local_port_range"
 RESERVED = "net/ipv4/ip_local_reserved_ports"
 UNPRIVILEGED = "net/ipv4/ip_unprivileged_port_start"
+
+_LONGEST_WRITE = 4000
+"""The kernel takes at most PAGE_SIZE - 1 bytes of one write() and lets the rest fall (proc_do_large_bitmap)."""
 
 
 def read(name: str) -> str | None:
@@ -27,9 +31,56 @@ def read(name: str) -> str | None:
         os.close(descriptor)
 
 
+def add_to_list(name: str, items: str) -> None:
+    """Add to a list of ports, and leave alone what is in it, whoever put it there. Raises OSError.
+
+    A write anywhere but at offset 0 is joined with the list by the kernel, so nothing can get lost on the way.
+    """
+    _write(name, _pieces(items), first=1)
+
+
+def replace_list(name: str, items: str) -> None:
+    """Put this list of ports in the place of the one that is there. Raises OSError.
+
+    A list of more than one write is there in part for some microseconds: the first write replaces, the others add. A
+    signal must not end the process in between.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        _write(name, _pieces(items) or [b"\n"], first=0)  # a write of nothing at all changes nothing
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _write(name: str, pieces: list[bytes], first: int) -> None:
+    descriptor = os.open(f"/proc/sys/{name}", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        for index, piece in enumerate(pieces):
+            os.pwrite(descriptor, piece, first or index)
+    finally:
+        os.close(descriptor)
+
+
+def _pieces(items: str) -> list[bytes]:
+    """Cut a list at commas into what one write() takes: a number that is cut in two becomes two wrong ports."""
+    rest = items.encode("ascii")
+    pieces: list[bytes] = []
+    while rest:
+        end = len(rest) if len(rest) <= _LONGEST_WRITE else rest.rindex(b",", 0, _LONGEST_WRITE + 1)
+        pieces.append(rest[:end])
+        rest = rest[end + 1 :]
+    return pieces
+
+
 def ephemeral_range() -> tuple[int, int] | None:
     """Read ip_local_port_range: the ports that connect() and bind(0) are given; None where it cannot be read."""
     words = (read(RANGE) or "").split()
     if len(words) != 2 or not all(word.isdigit() for word in words):
         return None
     return int(words[0]), int(words[1])
+
+
+def unprivileged_start() -> int | None:
+    """Read ip_unprivileged_port_start: the first port that anybody may bind; None where it cannot be read."""
+    text = read(UNPRIVILEGED) or ""
+    return int(text) if text.isdigit() else None
