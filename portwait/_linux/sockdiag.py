@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _EVERY_STATE = (1 << kernel.TCP_BOUND_INACTIVE + 1) - 2
 _LISTENING = 1 << kernel.TCP_LISTEN
 _PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
+GONE = (errno.ENOENT, errno.ESTALE)
+"""No socket with these ends, or another one: its cookie is not the one that was asked for."""
 _DEADLINE = 10.0  # seconds; the kernel answers at once, this is against a broken one
 _BUFFER = 1 << 17  # the kernel fills 32 KiB at a time (NLMSG_GOODSIZE and max_recvmsg_len)
 
@@ -83,9 +85,23 @@ class SockDiag:
         """Destroy one socket, by its cookie; the kernel's error number, 0 for done. Needs CAP_NET_ADMIN."""
         return self._ask(wire.exact_request(which, _PROTOCOLS[which.protocol], destroy=True), which.protocol).errno
 
+    def may_destroy(self) -> int:
+        """Try `destroy` on a socket of our own that nobody knows: 0, or the error number that any socket would get.
+
+        Capabilities do not say it: what counts is the user namespace that the network namespace belongs to.
+        """
+        with socket.socket() as own:
+            try:
+                own.bind(("127.0.0.1", 0))
+                own.listen(1)  # one that is only bound cannot be looked up
+            except OSError:  # no loopback, no port left: the real thing will say
+                return 0
+            found = self.lookup("tcp", socket.AF_INET, own.getsockname(), ("0.0.0.0", 0))  # a listener's other end
+            return 0 if found is None else self.destroy(found)
+
     def _one(self, request: bytes, protocol: str) -> KernelSocket | None:
         found = self._ask(request, protocol)
-        if found.errno not in (0, errno.ENOENT):
+        if found.errno not in (0, *GONE):
             raise TablesError(_reason(OSError(found.errno, os.strerror(found.errno))))
         return found.sockets[0] if found.sockets else None
 

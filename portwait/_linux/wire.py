@@ -83,7 +83,8 @@ def tcp_dump_request(states: int, ranges: Sequence[Range], *, info: bool = True)
 
 def exact_request(which: KernelSocket, protocol: int, *, destroy: bool = False) -> bytes:
     """Ask for one socket, by both ends, interface and cookie; or have it destroyed."""
-    body = _REQUEST.pack(which.family, protocol, _extensions(info=True), 0xFFFFFFFF) + which.identity
+    identity = which.identity if destroy else _to_look_up(which.identity, protocol)
+    body = _REQUEST.pack(which.family, protocol, _extensions(info=True), 0xFFFFFFFF) + identity
     return _message(kernel.SOCK_DESTROY if destroy else kernel.SOCK_DIAG_BY_FAMILY, kernel.NLM_F_ACK, body)
 
 
@@ -91,8 +92,20 @@ def lookup_request(family: int, protocol: int, local: tuple[str, int], remote: t
     """Ask for the one socket with these two ends, whatever its cookie."""
     ends = _ID.pack(local[1], remote[1], _packed(family, local[0]), _packed(family, remote[0]))
     identity = ends + _ID_TAIL.pack(0, kernel.INET_DIAG_NOCOOKIE, kernel.INET_DIAG_NOCOOKIE)
-    body = _REQUEST.pack(family, protocol, _extensions(info=True), 0xFFFFFFFF) + identity
+    body = _REQUEST.pack(family, protocol, _extensions(info=True), 0xFFFFFFFF) + _to_look_up(identity, protocol)
     return _message(kernel.SOCK_DIAG_BY_FAMILY, kernel.NLM_F_ACK, body)
+
+
+def _to_look_up(identity: bytes, protocol: int) -> bytes:
+    """Put the two ends in the order in which a lookup takes them.
+
+    UDP's takes them the wrong way round, "for historical reasons" (udp_dump_one in net/ipv4/udp_diag.c); TCP's, every
+    dump and both destroys do not.
+    """
+    if protocol != socket.IPPROTO_UDP:
+        return identity
+    local_port, remote_port, local, remote = _ID.unpack_from(identity)
+    return _ID.pack(remote_port, local_port, remote, local) + identity[_ID.size :]
 
 
 def _packed(family: int, address: str) -> bytes:
