@@ -7,7 +7,7 @@ import os
 
 from portwait import durations
 from portwait._version import __version__
-from portwait.errors import UsageError
+from portwait.errors import UsageError, shown
 from portwait.options import Options
 
 TYPE_CHECKING = False
@@ -129,6 +129,8 @@ def parser() -> argparse.ArgumentParser:
     )
     add("-4", dest="family", action="store_const", const=4, help="IPv4 only")
     add("-6", dest="family", action="store_const", const=6, help="IPv6 only")
+    _flag(result, "--listen", "bind, listen and pass the socket on (LISTEN_FDS), for services that take sockets")
+    _flag(result, "--fdstore", "keep the hold in systemd's descriptor store, so that it outlives restarts")
     _flag(result, "--anyway", "after the timeout start the command all the same")
     _flag(result, "--dry-run", "say what would be done, and do none of it")
     add(
@@ -169,6 +171,8 @@ def _twins(environment: Mapping[str, str]) -> list[tuple[str, object]]:
         "HOLD": ("hold", _hold),
         "REUSEADDR": ("reuseaddr", _yes),
         "FAMILY": ("family", lambda text: int(_one_of(text, ("0", "4", "6")))),
+        "LISTEN": ("listen", _yes),
+        "FDSTORE": ("fdstore", _yes),
         "ANYWAY": ("anyway", _yes),
         "DRY_RUN": ("dry_run", _yes),
         "LOG_FORMAT": ("log_format", lambda text: _one_of(text, ("auto", "console", "logfmt", "json"))),
@@ -192,7 +196,7 @@ def _yes(text: str) -> bool:
         return True
     if text.lower() in ("0", "no", "false", "off"):
         return False
-    raise UsageError(f"cannot read {text!a}: expected 1, yes, true, on or 0, no, false, off")
+    raise UsageError(f"cannot read {shown(text)}: expected 1, yes, true, on or 0, no, false, off")
 
 
 def _hold(text: str) -> str:
@@ -204,4 +208,4 @@ def _hold(text: str) -> str:
 def _one_of(text: str, choices: Sequence[str]) -> str:
     if text in choices:
         return text
-    raise UsageError(f"cannot read {text!a}: expected {', '.join(choices)}")
+    raise UsageError(f"cannot read {shown(text)}: expected {', '.join(choices)}")

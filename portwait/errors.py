@@ -25,5 +25,10 @@ class CommandNotExecutableError(PortwaitError):
     status = 126  # likewise
 
 
+def shown(word: str, longest: int = 60) -> str:
+    """Repeat in a message what somebody wrote: quoted, cut, without control characters."""
+    return ascii(word if len(word) <= longest else word[:longest] + "...")
+
+
 class TablesError(PortwaitError):
     """The socket tables cannot be read; the text is the reason alone, for whoever reports what is lost."""
