@@ -1,22 +1,21 @@
 """Who is in the way of a target: the sockets that make its bind fail, and the processes behind them.
 
-Puts together what the tables, /proc and psutil know; every one of them may refuse, and what is lost then is said in
-words and never made up.
+Puts together what the tables and /proc know; every one of them may refuse, and what is lost then is said in words and
+never made up.
 """
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import os
-import pwd
-import socket
-import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait import kinds, ports, tables
+from portwait import kinds, ports, processes, tables
 from portwait.errors import TablesError
 from portwait.overlap import overlaps
+from portwait.processes import Owner, user_name
 from portwait.targets import plain
 
 if TYPE_CHECKING:
@@ -26,17 +25,9 @@ if TYPE_CHECKING:
     from portwait.sockets import KernelSocket, Range
     from portwait.targets import Target
 
+    Found = tuple[Kind, KernelSocket]
 
-class Owner(NamedTuple):
-    """A process that has a socket open. `started` is seconds since the epoch and with the pid its identity."""
-
-    pid: int
-    name: str
-    cmdline: tuple[str, ...]
-    user: str | None
-    started: float
-    unit: str | None = None
-    container: str | None = None
+__all__ = ("Blocker", "Diagnosis", "Owner", "diagnose", "endpoint", "inodes", "owner", "ranges_of")
 
 
 class Blocker(NamedTuple):
@@ -56,15 +47,22 @@ class Blocker(NamedTuple):
     evictable: bool
     unseen: str | None
     peer: Owner | None = None
+    """The process at the other end, where that is on this host and could be found at little cost."""
+    peer_user: str | None = None
+    """The user at the other end, where that is on this host, also where the process was not found."""
+    unit: str | None = None
+    """The unit that the socket was made in, by its cgroup: known also where the owner cannot be seen."""
+    container: str | None = None
+    """Likewise."""
 
     @property
     def local(self) -> str:
-        """The end on this host, `host:port`."""
+        """Write this host's end, `host:port`."""
         return endpoint(self.socket.local_address, self.socket.local_port)
 
     @property
     def remote(self) -> str | None:
-        """The other end, `host:port`; None where there is none."""
+        """Write the other end, `host:port`; None where there is none."""
         return endpoint(self.socket.remote_address, self.socket.remote_port) if self.socket.remote_port else None
 
 
@@ -96,65 +94,73 @@ def diagnose(targets: Sequence[Target], *, reuseaddr: bool = True, ours: Collect
     holds. Raises TablesError where no table can be read at all.
     """
     opened, lost = tables.open_tables()
+    found: dict[Target, list[Found]] = {}
+    listening: set[int] = set()
     with opened:
-        found: dict[Target, list[tuple[Kind, KernelSocket]]] = {target: [] for target in targets}
-        listening: set[int] = set()
         for protocol in ("tcp", "udp"):
-            if not any(target.protocol == protocol for target in targets):
+            asked = [target for target in targets if target.protocol == protocol]
+            if not asked:
                 continue
             sockets = [
                 which
-                for which in opened.sockets(protocol, ranges_of(targets, protocol))
+                for which in opened.sockets(protocol, ranges_of(asked))
                 if which.inode not in ours or not which.inode
             ]
             listening |= {which.local_port for which in sockets if which.state == "LISTEN"}
-            classified = _classify(opened, sockets)
-            for target in targets:
-                if target.protocol == protocol:
-                    near = [entry for entry in classified if overlaps(target, entry[1])]
-                    found[target] = _in_the_way(near, reuseaddr=reuseaddr)
-    owners, unseen = _owners([which for entries in found.values() for _, which in entries])
+            by_port: dict[int, list[Found]] = {}
+            for entry in _classify(opened, sockets):
+                by_port.setdefault(entry[1].local_port, []).append(entry)
+            for target in asked:
+                near = [entry for entry in by_port.get(target.port, ()) if overlaps(target, entry[1])]
+                found[target] = _in_the_way(near, reuseaddr=reuseaddr)
+        shown = {_identity(which): which for entries in found.values() for _, which in entries}
+        peers = _peers(opened, shown.values())
+    known = _Known(list(shown.values()), peers)
     return Diagnosis(
-        {
-            target: tuple(_blocker(kind, which, owners.get(_identity(which), ()), unseen) for kind, which in entries)
-            for target, entries in found.items()
-        },
+        {target: tuple(known.blocker(kind, which) for kind, which in found[target]) for target in targets},
         lost,
         frozenset(listening),
     )
 
 
-def _classify(opened: tables.Tables, sockets: Sequence[KernelSocket]) -> list[tuple[Kind, KernelSocket]]:
+def _classify(opened: tables.Tables, sockets: Sequence[KernelSocket]) -> list[Found]:
     """Name every socket's kind; what data in flight hides is looked at again, then judged by who listens."""
-    local = [which for which in sockets if which.state == "LISTEN"]
-    classified: list[tuple[Kind, KernelSocket]] = []
-    for which in sockets:
-        kind = kinds.classify(which)
-        for _ in range(3):
-            if kind.name != "unknown" or which.info is None:
-                break
-            time.sleep(0.002)  # an acknowledgement on its way takes one round trip
+    classified = [(kinds.classify(which), which) for which in sockets]
+    for _ in range(3):
+        hidden = [at for at, (kind, which) in enumerate(classified) if kind.name == "unknown" and which.info]
+        if not hidden:
+            break
+        time.sleep(0.002)  # an acknowledgement on its way takes one round trip
+        for at in hidden:
+            which = classified[at][1]
             with contextlib.suppress(TablesError):
-                kind = kinds.classify(opened.again(which) or which)
-        if kind.name == "unknown":
-            with contextlib.suppress(TablesError):
-                remote = opened.listeners([(which.remote_port, which.remote_port)]) if which.remote_port else ()
-                kind = kinds.classify(which, [*local, *(other for other in remote if _is_here(which, other))])
-        classified.append((kind, which))
-    return classified
+                now = opened.again(which)
+                if now is not None:
+                    classified[at] = _by_another_look(opened, now, before=which), now
+    rest = [which for kind, which in classified if kind.name == "unknown"]
+    if not rest:
+        return classified
+    listeners = [which for which in sockets if which.state == "LISTEN"]
+    with contextlib.suppress(TablesError):
+        listeners += opened.listeners(ports.merge((which.remote_port, which.remote_port) for which in rest))
+    by_port: dict[int, list[KernelSocket]] = {}
+    for one in listeners:
+        by_port.setdefault(one.local_port, []).append(one)
+    return [
+        (kinds.by_listener(which, by_port), which) if kind.name == "unknown" else (kind, which)
+        for kind, which in classified
+    ]
 
 
-def _is_here(which: KernelSocket, listener: KernelSocket) -> bool:
-    """Whether a listener of this host can be the other end: only on an address of this host's own."""
-    remote = plain(which.remote_address)
-    return (
-        plain(listener.local_address) == remote
-        or remote in (plain(which.local_address), "::1")
-        or remote.startswith("127.")
-    )
+def _by_another_look(opened: tables.Tables, now: KernelSocket, before: KernelSocket) -> Kind:
+    kind = kinds.classify(now, before)
+    if kind.name != "unknown":
+        return kind
+    peer = opened.other_end(now)
+    return kind if peer is None else kinds.by_peer(peer)
 
 
-def _in_the_way(near: list[tuple[Kind, KernelSocket]], *, reuseaddr: bool) -> list[tuple[Kind, KernelSocket]]:
+def _in_the_way(near: list[Found], *, reuseaddr: bool) -> list[Found]:
     """Leave out what does not make the bind fail.
 
     A hold has SO_REUSEADDR. A live server's own connections and leftovers share its listener's SO_REUSEADDR, which
@@ -171,60 +177,82 @@ def _identity(which: KernelSocket) -> tuple[object, ...]:
     return (which.cookie, which.inode, which.family, which.local_address, which.remote_address, which.remote_port)
 
 
-def _owners(sockets: Sequence[KernelSocket]) -> tuple[dict[tuple[object, ...], tuple[Owner, ...]], str | None]:
-    """Name the processes that have each socket open, and say why some may be missing."""
-    pids = {_identity(which): which.pids for which in sockets if which.pids}
-    unseen: str | None = None
-    asked = [which for which in sockets if which.inode]
-    if asked and sys.platform == "linux":
-        from portwait._linux import procfs
+def _peers(opened: tables.Tables, sockets: Iterable[KernelSocket]) -> dict[tuple[object, ...], KernelSocket]:
+    """Find the other ends that are sockets of this host too."""
+    found = {}
+    for which in sockets:
+        if which.remote_port:
+            with contextlib.suppress(TablesError):
+                other = opened.other_end(which)
+                if other is not None:
+                    found[_identity(which)] = other
+    return found
 
-        found = procfs.owners(asked)
-        unseen = found.unseen
-        pids |= {_identity(which): found.owners.get(which.inode, ()) for which in asked}
-    known: dict[int, Owner | None] = {}
-    for pid in {pid for some in pids.values() for pid in some}:
-        known[pid] = owner(pid)
-    return {
-        which: tuple(one for pid in sorted(some) if (one := known[pid]) is not None) for which, some in pids.items()
-    }, unseen
+
+class _Known:
+    """Everything that is known of the processes behind some sockets and their other ends."""
+
+    def __init__(self, sockets: Sequence[KernelSocket], peers: Mapping[tuple[object, ...], KernelSocket]) -> None:
+        self._peers = peers
+        self._owners = processes.owners([which for which in sockets if which.inode])
+        found = self._owners.by_inode
+        rest = [peer for peer in peers.values() if peer.inode and peer.inode not in found]
+        self._peer_owners = processes.owners(rest, cheaply=True).by_inode if rest else {}
+        self._places = processes.places([which.cgroup for which in sockets if not self._of(which)])
+        self._named: dict[int, Owner | None] = {}
+        self._services: dict[tuple[int, str], str | None] = {}
+
+    def _of(self, which: KernelSocket) -> tuple[Owner, ...]:
+        if which.pids:  # the tables name them themselves
+            described = (self._describe(pid) for pid in sorted(set(which.pids)))
+            return tuple(one for one in described if one is not None)
+        return self._owners.by_inode.get(which.inode, ()) if which.inode else ()
+
+    def _describe(self, pid: int) -> Owner | None:
+        if pid not in self._named:
+            self._named[pid] = owner(pid)
+        return self._named[pid]
+
+    def blocker(self, kind: Kind, which: KernelSocket) -> Blocker:
+        owners = self._of(which)
+        nobody = which.inode == 0 and which.uid >= 0 and not which.pids
+        unseen = None if owners or nobody else self._owners.unseen
+        if which.uid < 0 and not owners:
+            unseen = "owner not visible: run as root"
+        outbound = kind.name in ("outbound", "self-connect") and kind.proved and which.protocol == "tcp"
+        leftover = kind.name in ("time-wait", "closing") and nobody
+        peer = self._peers.get(_identity(which))
+        place = self._places.get(which.cgroup)
+        return Blocker(
+            kind=kind,
+            socket=which,
+            user=None if nobody else user_name(which.uid),  # the kernel says 0 for what no process owns
+            owners=owners,
+            remote_service=self._service(which),
+            expires_in=None if which.expires is None else which.expires / 1000,
+            idle=None if which.info is None or kind.name == "listener" else _idle(which),
+            evictable=which.cookie != 0 and ((outbound and bool(owners or nobody)) or leftover),
+            unseen=unseen,
+            peer=None if peer is None else self._first(peer),
+            peer_user=None if peer is None or not peer.inode else user_name(peer.uid),
+            unit=owners[0].unit if owners else place and place.unit,
+            container=owners[0].container if owners else place and place.container,
+        )
+
+    def _first(self, peer: KernelSocket) -> Owner | None:
+        owners = self._owners.by_inode.get(peer.inode) or self._peer_owners.get(peer.inode) or self._of(peer)
+        return owners[0] if owners else None
+
+    def _service(self, which: KernelSocket) -> str | None:
+        key = which.remote_port, which.protocol
+        if key not in self._services:
+            self._services[key] = _service(*key)
+        return self._services[key]
 
 
 def owner(pid: int) -> Owner | None:
     """Look a process up, with its unit and container; None when it has ended."""
-    from portwait._portable import processes
-
-    process = processes.describe(pid)
-    if process is None:
-        return None
-    unit = container = None
-    if sys.platform == "linux":
-        from portwait._linux import cgroups
-
-        with contextlib.suppress(OSError):
-            with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
-                path = cgroups.path_of(file.read())
-            unit, container = cgroups.unit_of(path), cgroups.container_of(path)
-    return Owner(process.pid, process.name, process.cmdline, process.user, process.started, unit, container)
-
-
-def _blocker(kind: Kind, which: KernelSocket, owners: tuple[Owner, ...], unseen: str | None) -> Blocker:
-    nobody = which.inode == 0 and which.uid >= 0 and not which.pids
-    if which.uid < 0 and not owners:
-        unseen = "owner not visible: run as root"
-    outbound = kind.name in ("outbound", "self-connect") and kind.proved and which.protocol == "tcp"
-    leftover = kind.name in ("time-wait", "closing") and nobody
-    return Blocker(
-        kind=kind,
-        socket=which,
-        user=None if nobody else _user(which.uid),  # the kernel says 0 for what no process owns
-        owners=owners,
-        remote_service=_service(which),
-        expires_in=None if which.expires is None else which.expires / 1000,
-        idle=None if which.info is None or kind.name == "listener" else _idle(which),
-        evictable=which.cookie != 0 and ((outbound and bool(owners or nobody)) or leftover),
-        unseen=None if owners or nobody else unseen,
-    )
+    return processes.describe(pid)
 
 
 def _idle(which: KernelSocket) -> float | None:
@@ -233,20 +261,9 @@ def _idle(which: KernelSocket) -> float | None:
     return min(which.info.last_data_sent, which.info.last_data_received) / 1000
 
 
-def _user(uid: int) -> str | None:
-    if uid < 0:
-        return None
+def _service(port: int, protocol: str) -> str | None:
     try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _service(which: KernelSocket) -> str | None:
-    if not which.remote_port:
-        return None
-    try:
-        return socket.getservbyport(which.remote_port, which.protocol)
+        return _socket.getservbyport(port, protocol) if port else None
     except OSError:
         return None
 

@@ -1,7 +1,8 @@
 """What kind of socket is in the way, by evidence: a pure function of what the tables show.
 
-Direction decides for SYN_SENT, ESTABLISHED and CLOSE_WAIT. It is exact wherever the kernel keeps tcp_info and no data
-is in flight: whoever called connect() had its SYN acknowledged (`wire.tcp_info`). Elsewhere it is not guessed.
+Direction decides for SYN_SENT, ESTABLISHED and CLOSE_WAIT. It is exact wherever the kernel keeps tcp_info: whoever
+called connect() had its SYN acknowledged (`wire.tcp_info`). With data in flight it takes a second look, or one at the
+other end where that is on this host. Elsewhere it is inferred from who listens where, and said to be, or unknown.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from portwait import hold
 from portwait.targets import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping, Sequence
 
     from portwait.sockets import KernelSocket
 
 Name = Literal["outbound", "accepted", "self-connect", "listener", "time-wait", "closing", "bound", "hold", "unknown"]
-Evidence = Literal["state", "ends", "syn-count", "listener", "remote-listener", "mark", "none"]
+Evidence = Literal["state", "ends", "syn-count", "peer", "listener", "remote-listener", "mark", "none"]
 
 _CLOSING = ("FIN_WAIT1", "FIN_WAIT2", "CLOSING", "LAST_ACK")
 
@@ -31,11 +32,11 @@ class Kind(NamedTuple):
     @property
     def proved(self) -> bool:
         """Whether the evidence is the kernel's own word and not an inference."""
-        return self.evidence in ("state", "ends", "syn-count", "mark")
+        return self.evidence in ("state", "ends", "syn-count", "peer", "mark")
 
 
-def classify(which: KernelSocket, listeners: Iterable[KernelSocket] = ()) -> Kind:
-    """Say what a socket is; `listeners` are the listening sockets on its own port and on its remote port."""
+def classify(which: KernelSocket, before: KernelSocket | None = None) -> Kind:
+    """Say what a socket is; `before` is an earlier look at the same one."""
     if which.state == "CLOSE":
         marked = which.traffic_class == hold.MARK and which.local_address in ("::", "0.0.0.0", hold.LAST)
         return Kind("hold", "mark") if marked else Kind("bound", "state")
@@ -51,23 +52,66 @@ def classify(which: KernelSocket, listeners: Iterable[KernelSocket] = ()) -> Kin
         return Kind("self-connect", "ends")
     if which.state == "SYN_SENT":
         return Kind("outbound", "state")
-    info = which.info if which.state in ("ESTABLISHED", "CLOSE_WAIT") else None
-    if info is not None and info.unacked == 0 and info.acked_control in (0, 1):
-        return Kind("outbound" if info.acked_control else "accepted", "syn-count")
-    return _by_listener(which, tuple(listeners))
+    if which.state == "SYN_RECV" and not which.inode:  # a request that a listener has not answered to the end
+        return Kind("accepted", "state")
+    control = _control(which, before) if which.state in ("ESTABLISHED", "CLOSE_WAIT") else None
+    if control in (0, 1):
+        return Kind("outbound" if control else "accepted", "syn-count")
+    return _UNKNOWN
 
 
-def _by_listener(which: KernelSocket, listeners: tuple[KernelSocket, ...]) -> Kind:
-    """The next best evidence: only one of the two ends has somebody who listens there."""
-    here = any(_listens(other, which.local_address, which.local_port) for other in listeners)
-    there = any(_listens(other, which.remote_address, which.remote_port) for other in listeners)
+def by_peer(peer: KernelSocket) -> Kind:
+    """Say what a socket is whose other end is this socket: whoever faces one that accepted has called connect()."""
+    faced = classify(peer)
+    if faced.evidence == "syn-count":
+        return Kind("accepted" if faced.name == "outbound" else "outbound", "peer")
+    return _UNKNOWN
+
+
+def by_listener(which: KernelSocket, listeners: Mapping[int, Sequence[KernelSocket]]) -> Kind:
+    """Take the next best evidence: only one of the two ends has somebody who listens there. Listeners by port."""
+    here = any(_listens(one, which.local_address) for one in listeners.get(which.local_port, ()))
+    others = [one for one in listeners.get(which.remote_port, ()) if _is_here(which, one)]
+    there = any(_listens(one, which.remote_address) for one in others)
     if here and not there:
         return Kind("accepted", "listener")
     if there and not here:
         return Kind("outbound", "remote-listener")
-    return Kind("unknown", "none")
+    return _UNKNOWN
 
 
-def _listens(listener: KernelSocket, address: str, port: int) -> bool:
-    wildcard = listener.local_address in ("::", "0.0.0.0")
-    return listener.local_port == port and (wildcard or plain(listener.local_address) == plain(address))
+_UNKNOWN = Kind("unknown", "none")
+
+
+def _control(which: KernelSocket, before: KernelSocket | None) -> int | None:
+    """Count the SYN and FIN that were acknowledged, of the data in flight too where it stands still.
+
+    The queue's length is read a moment before tcp_info is, so with data in flight it takes two looks that agree.
+    """
+    if which.info is None or which.info.acked_control is None:
+        return None
+    if which.info.unacked == 0:
+        return which.info.acked_control
+    now = _in_flight(which)
+    return None if now is None or before is None or _in_flight(before) != now else which.info.acked_control + now
+
+
+def _in_flight(which: KernelSocket) -> int | None:
+    """Count the bytes that were sent and not acknowledged: what is queued, less what was never sent."""
+    if which.info is None or which.info.not_sent is None:
+        return None
+    return which.send_queue - which.info.not_sent
+
+
+def _listens(listener: KernelSocket, address: str) -> bool:
+    return listener.local_address in ("::", "0.0.0.0") or plain(listener.local_address) == plain(address)
+
+
+def _is_here(which: KernelSocket, listener: KernelSocket) -> bool:
+    """Whether a listener of this host can be the other end: only on an address of this host's own."""
+    remote = plain(which.remote_address)
+    return (
+        plain(listener.local_address) == remote
+        or remote in (plain(which.local_address), "::1")
+        or remote.startswith("127.")
+    )

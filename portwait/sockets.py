@@ -11,14 +11,15 @@ Range = tuple[int, int]
 class TcpInfo(NamedTuple):
     """What of struct tcp_info is used; counts in bytes and segments, times in milliseconds.
 
-    `acked_control` is how many of SYN and FIN the other end has acknowledged to this one, or None on a kernel
-    whose structure is too short to say.
+    `acked_control` is how many of SYN and FIN the other end has acknowledged to this one, less the bytes that are in
+    flight; None on a kernel whose structure is too short to say. `not_sent` are bytes that were only queued yet.
     """
 
     unacked: int
     last_data_sent: int
     last_data_received: int
     acked_control: int | None
+    not_sent: int | None = None
 
 
 class KernelSocket(NamedTuple):
@@ -50,3 +51,4 @@ class KernelSocket(NamedTuple):
     info: TcpInfo | None = None
     identity: bytes = b""
     pids: tuple[int, ...] = ()
+    send_queue: int = 0

@@ -33,6 +33,9 @@ class Tables(Protocol):
     def again(self, which: KernelSocket) -> KernelSocket | None:
         """Look at one socket once more; None when it is gone."""
 
+    def other_end(self, which: KernelSocket) -> KernelSocket | None:
+        """Find the socket at the other end of a connection, where that is in this network namespace."""
+
 
 def open_tables() -> tuple[Tables, str | None]:
     """Open the best tables there are; with them, where they are not the kernel's own, what is lost and why.

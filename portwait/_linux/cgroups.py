@@ -1,44 +1,103 @@
-"""What a cgroup path says of a process: its systemd unit, its container. Pure functions of the path."""
+"""What a cgroup path says of a process: its systemd unit, its container, its pod. Pure functions of the text."""
 
 from __future__ import annotations
 
-import re
+from portwait.processes import Place
 
-_UNIT = re.compile(r"^[^/]+\.(?:service|scope|socket|mount|slice)$")
-_CONTAINER = re.compile(
-    r"(?:^|/)(?:(?P<engine>docker|libpod|crio|cri-containerd|containerd|nerdctl|buildkit)[-/:](?:conmon-)?)?"
-    r"(?P<id>[0-9a-f]{64})(?:\.scope)?(?:$|/)"
-)
-_ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
-
-
-def unit_of(path: str) -> str | None:
-    """Name the unit of a cgroup path: the innermost service, or a scope; a user's own unit before user@1000.service."""
-    parts = [part for part in path.split("/") if part]
-    for suffix in (".service", ".scope"):
-        for part in reversed(parts):
-            if part.endswith(suffix) and _UNIT.match(part):
-                return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), part) if "\\x" in part else part
-    return None
+_ENGINES = {
+    "docker": "docker",
+    "libpod": "podman",
+    "libpod-conmon": "podman",
+    "crio": "cri-o",
+    "crio-conmon": "cri-o",
+    "cri-containerd": "containerd",
+    "containerd": "containerd",
+    "nerdctl": "containerd",
+    "buildkit": "buildkit",
+}
+_NAMED = {"lxc.payload.": "lxc", "machine-": "nspawn", "systemd-nspawn@": "nspawn"}
+_HEXADECIMAL = frozenset("0123456789abcdef")
 
 
-def container_of(path: str) -> str | None:
-    """Name the container of a cgroup path, `docker:0123456789ab`; None where it shows none."""
-    match = _CONTAINER.search(path)
-    if match is None:
-        return None
-    engine = match["engine"] or ("kubernetes" if "kubepods" in path else "container")
-    return f"{ {'libpod': 'podman', 'cri-containerd': 'containerd'}.get(engine, engine) }:{match['id'][:12]}"
+def place(text: str) -> Place:
+    """Read the text of /proc/PID/cgroup, v1, v2 or both."""
+    paths = paths_of(text)
+    units = place_of(paths[0]) if paths else Place()
+    for path in paths:
+        found = place_of(path)
+        if found.container is not None:
+            return units._replace(container=found.container, pod=found.pod)
+    return units
 
 
-def path_of(text: str) -> str:
-    """Pick the path out of /proc/PID/cgroup: that of cgroup v2, or systemd's own v1 hierarchy."""
-    fallback = ""
+def paths_of(text: str) -> tuple[str, ...]:
+    """Pick the paths, that of systemd's own hierarchy first, then that of cgroup v2."""
+    ranked: dict[str, int] = {}
     for line in text.splitlines():
         hierarchy, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
-        if controllers == "name=systemd":
-            return path
-        if (hierarchy == "0" and path != "/") or (not fallback and path != "/"):
-            fallback = path
-    return fallback or "/"
+        if path and path != "/":
+            rank = 0 if controllers == "name=systemd" else 1 if hierarchy == "0" else 2
+            ranked[path] = min(rank, ranked.get(path, rank))
+    return tuple(sorted(ranked, key=ranked.__getitem__))
+
+
+def place_of(path: str) -> Place:
+    """Read one path."""
+    parts = [part for part in path.split("/") if part]
+    unit = next((part for suffix in (".service", ".scope") for part in reversed(parts) if part.endswith(suffix)), None)
+    managers = [at for at, part in enumerate(parts) if part.startswith("user@") and part.endswith(".service")]
+    return Place(
+        unit=None if unit is None else unescaped(unit),
+        user_unit=bool(managers) and unit not in (None, parts[managers[0]]),
+        container=_container(parts),
+        pod=_pod(parts),
+    )
+
+
+def unescaped(unit: str) -> str:
+    r"""Undo cgroupfs' own escaping, a leading `_`; `\x2d` stays, being part of the unit's name (systemd.unit(5))."""
+    return unit.removeprefix("_")
+
+
+def _container(parts: list[str]) -> str | None:
+    """Name the innermost container, `docker:0123456789ab`, `lxc:web`; None where there is none."""
+    for at in range(len(parts) - 1, -1, -1):
+        part = parts[at].removesuffix(".scope").removesuffix(".slice")
+        head, _, tail = part.replace(":", "-").rpartition("-")  # cri-containerd:ID in the colon form, docker-ID
+        if _is_id(tail):
+            engine = _ENGINES.get(head.rpartition("-")[2]) or _ENGINES.get(head) or _by_parents(parts[:at])
+            return f"{engine}:{tail[:12]}"
+        for prefix, engine in _NAMED.items():
+            if parts[at].startswith(prefix) and (prefix != "machine-" or "machine.slice" in parts):
+                name = parts[at].removeprefix(prefix).removesuffix(".scope").removesuffix(".service")
+                return f"{engine}:{name}"
+        if at and parts[at - 1] == "lxc":
+            return f"lxc:{parts[at]}"
+    return None
+
+
+def _by_parents(parts: list[str]) -> str:
+    """Name the engine by the directories above: `/docker/ID`, `/kubepods/besteffort/podUID/ID`."""
+    for part in reversed(parts):
+        if part in _ENGINES:
+            return _ENGINES[part]
+        if part.startswith(("libpod_parent", "machine.slice")):
+            return "podman"
+        if part.startswith(("kubepods", "kubelet")):
+            return "kubernetes"
+    return "container"
+
+
+def _pod(parts: list[str]) -> str | None:
+    """Name a Kubernetes pod by its UID, `/kubepods/burstable/podUID`, `kubepods-burstable-podUID.slice`."""
+    for part in parts:
+        if part.startswith("pod") and len(part) > 12 and any(above.startswith("kubepods") for above in parts):
+            return part.removeprefix("pod")
+        if part.startswith(("kubepods-", "kubelet-kubepods-")) and "-pod" in part:
+            return part.removesuffix(".slice").rpartition("-pod")[2].replace("_", "-")
+    return None
+
+
+def _is_id(text: str) -> bool:
+    return len(text) == 64 and _HEXADECIMAL.issuperset(text)

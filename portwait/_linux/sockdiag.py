@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from portwait._linux import kernel, wire
 from portwait.errors import TablesError
+from portwait.targets import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,6 +75,19 @@ class SockDiag:
     def again(self, which: KernelSocket) -> KernelSocket | None:
         """Look at one socket once more, by its cookie; None when it is gone."""
         return self._one(wire.exact_request(which, _PROTOCOLS[which.protocol]), which.protocol)
+
+    def other_end(self, which: KernelSocket) -> KernelSocket | None:
+        """Find the socket at the other end of a connection, where that is in this network namespace."""
+        here, there = plain(which.local_address), plain(which.remote_address)
+        family = socket.AF_INET6 if ":" in here else socket.AF_INET
+        ends = ((there, which.remote_port), (here, which.local_port))
+        if which.protocol == "udp":  # its lookup takes the ends of a packet that the socket would be given
+            ends = ends[::-1]
+        found = self.lookup(which.protocol, family, *ends)
+        if found is None or found.local_port != which.remote_port:
+            return None
+        answered = (plain(found.remote_address), found.remote_port) == (here, which.local_port)
+        return found if answered or which.protocol == "udp" else None  # else a listener, the lookup's second best
 
     def lookup(
         self, protocol: str, family: int, local: tuple[str, int], remote: tuple[str, int]

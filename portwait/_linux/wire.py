@@ -178,7 +178,7 @@ def diag_socket(body: bytes, protocol: str) -> KernelSocket:
     family, state, timer, _ = _MESSAGE.unpack_from(body)
     local_port, remote_port, local, remote = _ID.unpack_from(body, _ID_AT)
     interface, cookie_low, cookie_high = _ID_TAIL.unpack_from(body, _ID_TAIL_AT)
-    expires, _, _, uid, inode = _TAIL.unpack_from(body, _TAIL_AT)
+    expires, _, queued, uid, inode = _TAIL.unpack_from(body, _TAIL_AT)
     attributes = dict(_attributes(body))
     traffic = attributes.get(kernel.INET_DIAG_TCLASS) or attributes.get(kernel.INET_DIAG_TOS)
     only = attributes.get(kernel.INET_DIAG_SKV6ONLY)
@@ -201,6 +201,7 @@ def diag_socket(body: bytes, protocol: str) -> KernelSocket:
         traffic_class=traffic[0] if traffic else None,
         info=tcp_info(info) if info else None,
         identity=body[_ID_AT:_TAIL_AT],
+        send_queue=queued,
     )
 
 
@@ -223,7 +224,7 @@ def _address(family: int, packed: bytes) -> str:
 
 
 # Offsets in struct tcp_info (linux/tcp.h); it only ever grows at its end.
-_UNACKED, _LAST_DATA_SENT, _LAST_DATA_RECEIVED, _BYTES_ACKED, _BYTES_SENT = 24, 44, 52, 120, 200
+_UNACKED, _LAST_DATA_SENT, _LAST_DATA_RECEIVED, _BYTES_ACKED, _NOT_SENT, _BYTES_SENT = 24, 44, 52, 120, 144, 200
 
 
 def tcp_info(data: bytes) -> TcpInfo | None:
@@ -237,12 +238,13 @@ def tcp_info(data: bytes) -> TcpInfo | None:
     (unacked,) = struct.unpack_from("=I", data, _UNACKED)
     (last_sent,) = struct.unpack_from("=I", data, _LAST_DATA_SENT)
     (last_received,) = struct.unpack_from("=I", data, _LAST_DATA_RECEIVED)
-    control = None
+    control = not_sent = None
     if len(data) >= _BYTES_SENT + 16:
         (acked,) = struct.unpack_from("=Q", data, _BYTES_ACKED)
         sent, retransmitted = struct.unpack_from("=QQ", data, _BYTES_SENT)
+        (not_sent,) = struct.unpack_from("=I", data, _NOT_SENT)
         control = acked - (sent - retransmitted)
-    return TcpInfo(unacked, last_sent, last_received, control)
+    return TcpInfo(unacked, last_sent, last_received, control, not_sent)
 
 
 _MOST_EVENT_RANGES = 100  # a jump is 8 bits wide; more ranges than that share one that spans them all

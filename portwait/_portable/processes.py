@@ -1,10 +1,12 @@
-"""Who a process is, through psutil: name, command line, user, start."""
+"""Who a process is, through psutil: name, command line, user, start. Units and containers are Linux's."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import psutil
+
+from portwait.processes import Owner, forwarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,28 +14,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Process(NamedTuple):
-    """A process, identified by its pid together with its start (seconds since the epoch), for pids are used again."""
-
-    pid: int
-    name: str
-    cmdline: tuple[str, ...]
-    user: str | None
-    started: float
-
-
-def describe(pid: int) -> Process | None:
+def describe(pid: int) -> Owner | None:
     """Look a process up; None when it has ended. What may not be read is empty."""
     try:
         process = psutil.Process(pid)
         with process.oneshot():
             started = process.create_time()
             name = _readable(process.name, "")
-            cmdline = tuple(_readable(process.cmdline, list[str]()))
+            cmdline: tuple[str, ...] = tuple(_readable(process.cmdline, []))
             user: str | None = _readable(process.username, "") or None
+            parent = _readable(process.ppid, 0)
     except psutil.Error:
         return None
-    return Process(pid, name, cmdline, user, started)
+    return Owner(pid, name, cmdline, user, started, forwards=forwarded(cmdline), parent=parent)
 
 
 def _readable(read: Callable[[], T], default: T) -> T:

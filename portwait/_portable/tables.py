@@ -78,3 +78,11 @@ class PsutilTables:
     def again(self, which: KernelSocket) -> KernelSocket | None:
         """Return what is known: psutil has no way to look at one socket."""
         return which
+
+    def other_end(self, which: KernelSocket) -> KernelSocket | None:
+        """Find the socket whose ends are the same, the other way round."""
+        ends = (which.remote_address, which.remote_port, which.local_address, which.local_port)
+        for other in self.sockets(which.protocol, [(which.remote_port, which.remote_port)]):
+            if ends == (other.local_address, other.local_port, other.remote_address, other.remote_port):
+                return other
+        return None

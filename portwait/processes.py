@@ -1,0 +1,145 @@
+"""The door to processes: who one is, and which ones have a socket open.
+
+On Linux /proc itself answers: psutil's import alone would cost a third of the time that explaining a held port may
+take. Elsewhere psutil does, and there the socket tables name the processes.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from portwait.sockets import KernelSocket
+
+
+class Place(NamedTuple):
+    """Where a process lives. `user_unit` is whether the unit is one of a user's own manager, not the system's."""
+
+    unit: str | None = None
+    user_unit: bool = False
+    container: str | None = None
+    """`ENGINE:ID` or `ENGINE:NAME`."""
+    pod: str | None = None
+
+
+class Owner(NamedTuple):
+    """A process that has a socket open. Its pid and its start are its identity, for pids are used again.
+
+    `started` is seconds since the epoch, for people; `birth` is the same in the kernel's ticks since boot, which no
+    change of the clock moves, 0 where unknown. `forwards` is where a proxy passes connections on to.
+    """
+
+    pid: int
+    name: str
+    cmdline: tuple[str, ...]
+    user: str | None
+    started: float
+    unit: str | None = None
+    container: str | None = None
+    user_unit: bool = False
+    """Whether the unit is one of a user's own service manager."""
+    pod: str | None = None
+    forwards: str | None = None
+    parent: int = 0
+    birth: int = 0
+
+
+class Owners(NamedTuple):
+    """Owners by the inode of their socket, and why some may be missing, in words."""
+
+    by_inode: Mapping[int, tuple[Owner, ...]]
+    unseen: str | None
+
+
+def describe(pid: int) -> Owner | None:
+    """Look a process up, with its unit and container; None when it has ended."""
+    if sys.platform != "linux":
+        from portwait._portable import processes
+
+        return processes.describe(pid)
+    from portwait._linux import cgroups, procfs
+
+    process = procfs.describe(pid)
+    if process is None:
+        return None
+    place = cgroups.place(process.cgroup)
+    return Owner(
+        pid=pid,
+        name=process.name,
+        cmdline=process.cmdline,
+        user=user_name(process.uid),
+        started=process.started,
+        unit=place.unit,
+        container=place.container,
+        user_unit=place.user_unit,
+        pod=place.pod,
+        forwards=forwarded(process.cmdline),
+        parent=process.parent,
+        birth=process.birth,
+    )
+
+
+def owners(sockets: Sequence[KernelSocket], *, cheaply: bool = False) -> Owners:
+    """Find the processes that have these sockets open.
+
+    Each was read between two looks at its descriptor, so what is said of it is of the process that had the socket.
+    """
+    if sys.platform != "linux":
+        return Owners({}, None)
+    from portwait._linux import search
+
+    found = search.holders(sockets, cheaply=cheaply)
+    known: dict[int, Owner | None] = {}
+    for some in found.holders.values():
+        for holder in some:
+            if holder.pid not in known:
+                known[holder.pid] = describe(holder.pid)
+    named: dict[int, tuple[Owner, ...]] = {}
+    changed = False
+    for inode, some in found.holders.items():
+        still = [known[holder.pid] for holder in some if holder.still(inode)]
+        named[inode] = tuple(sorted((one for one in still if one is not None), key=lambda one: one.pid))
+        changed = changed or not named[inode]
+    return Owners(named, found.unseen or ("its owner closed it, or ended, while we looked" if changed else None))
+
+
+def places(cgroups: Iterable[int]) -> dict[int, Place]:
+    """Say where sockets were made, by their cgroups' ids: known also where their owners cannot be seen."""
+    wanted = [number for number in cgroups if number]
+    if sys.platform != "linux" or not wanted:
+        return {}
+    from portwait._linux import cgroups as paths
+    from portwait._linux import search
+
+    return {number: paths.place_of(path) for number, path in search.cgroup_names(wanted).items()}
+
+
+def forwarded(command: Sequence[str]) -> str | None:
+    """Say where Docker's proxy forwards to, `172.17.0.2:80`; None for any other process."""
+    if not command or command[0].rpartition("/")[2] != "docker-proxy":
+        return None
+    options = dict(zip(command[1:], command[2:], strict=False))  # noqa: RUF007  # itertools for this one line?
+    address, port = options.get("-container-ip"), options.get("-container-port")
+    if not address or not port:
+        return None
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+_users: dict[int, str] = {}
+
+
+def user_name(uid: int) -> str | None:
+    """Name a user, by number where the user has no name; None where the uid is unknown (-1)."""
+    if uid < 0:
+        return None
+    if uid not in _users:
+        try:
+            import pwd
+
+            _users[uid] = pwd.getpwuid(uid).pw_name
+        except (ImportError, KeyError):  # Windows has none; a container's or a removed user
+            _users[uid] = str(uid)
+    return _users[uid]
