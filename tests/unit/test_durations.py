@@ -68,7 +68,7 @@ SHOWN = [
 ]
 
 
-@pytest.mark.parametrize(("text", "seconds"), READ.items(), ids=str[:20])
+@pytest.mark.parametrize(("text", "seconds"), READ.items(), ids=lambda value: str(value)[:20])
 def test_a_duration_is_read_into_seconds(text: str, seconds: float) -> None:
     """A plain number is seconds; units go from large to small, each once."""
     assert durations.parse(text) == pytest.approx(seconds, abs=1e-9)
