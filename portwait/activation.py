@@ -1,4 +1,9 @@
-"""Sockets that systemd passed in (sd_listen_fds(3)): a target among them is the service's already."""
+"""Sockets passed from one program to the next (sd_listen_fds(3)): what systemd gave us, what the service is given.
+
+A target among them is the service's already. Knows LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES; whose sockets they are
+and which the service shall see is decided by `passing`. On the free path: imports only what the interpreter has loaded
+anyway.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ import _socket
 import os
 
 from portwait.targets import ANY, plain
+from portwait.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,16 +19,79 @@ if TYPE_CHECKING:
 
     from portwait.targets import Target
 
+OURS = "portwait-"
+"""How the names of those sockets begin that we left in systemd's descriptor store (`fdstore`)."""
+
 _FIRST = 3  # SD_LISTEN_FDS_START
+_UNNAMED = "unknown"  # sd_listen_fds_with_names(3), where LISTEN_FDNAMES does not say
+_VARIABLES = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "LISTEN_PIDFDID")  # the last one since systemd 259
 
 
-def passed_in(targets: Sequence[Target]) -> frozenset[Target]:
-    """Say which of the targets this process was given a socket for."""
+class Passed(Value):
+    """A descriptor that one program passes to the next, and its name; immutable."""
+
+    __slots__ = ("name", "number")
+
+    name: str
+    number: int
+
+    def __init__(self, number: int, name: str = _UNNAMED) -> None:
+        """Build it."""
+        self._fill(name=name, number=number)
+
+
+def received() -> tuple[Passed, ...]:
+    """Read what this process was given."""
     count = _count()
     if not count:
-        return frozenset()
-    ends = [end for number in range(_FIRST, _FIRST + count) if (end := _end(number)) is not None]
+        return ()
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
+    if len(names) != count:
+        names = [_UNNAMED] * count
+    return tuple(Passed(_FIRST + index, name) for index, name in enumerate(names))
+
+
+def passed_in(targets: Sequence[Target], sockets: Sequence[Passed] | None = None) -> frozenset[Target]:
+    """Say which of the targets these sockets, or all that this process was given, serve."""
+    given = received() if sockets is None else sockets
+    ends = [end for one in given if (end := _end(one.number)) is not None]
     return frozenset(target for target in targets if any(_serves(end, target) for end in ends))
+
+
+def hand_on(sockets: Sequence[Passed]) -> None:
+    """Give the next program exactly these, in this order and with these names, each under its number from 3 on.
+
+    The descriptors given here are used up. What stood at those numbers is overwritten: that is the protocol. Changes
+    the C environment alone, which is what exec passes on. Raises OSError where there is no room for a copy, and then
+    nothing has changed.
+    """
+    import fcntl
+
+    copies: list[int] = []
+    try:
+        for one in sockets:
+            copies.append(fcntl.fcntl(one.number, fcntl.F_DUPFD_CLOEXEC, _FIRST + len(sockets)))  # noqa: PERF401  # all that were made are closed
+    except OSError:
+        for number in copies:
+            os.close(number)
+        raise
+    for one in sockets:
+        os.close(one.number)
+    for index, number in enumerate(copies):
+        os.dup2(number, _FIRST + index, inheritable=True)
+        os.close(number)
+    if not sockets:
+        for name in _VARIABLES:
+            os.unsetenv(name)
+        return
+    os.putenv("LISTEN_FDS", str(len(sockets)))
+    os.putenv("LISTEN_PID", str(os.getpid()))
+    os.putenv("LISTEN_FDNAMES", ":".join(one.name for one in sockets))
+
+
+def has_ours() -> bool:
+    """Whether something of ours is among them; the service must not see it."""
+    return OURS in os.environ.get("LISTEN_FDNAMES", "")
 
 
 def _count() -> int:

@@ -91,4 +91,8 @@ def _rehearse(survey: Survey, options: Options, log: Log, command: Sequence[str]
         kept = [one for one in survey.targets if hold.forms(one, mode, reuseaddr=options.reuseaddr).at_exec]
         if kept:
             log.info("dry-run", f"dry run: would hold {names(kept)} ({mode}) until the service has bound it")
+        if options.listen:
+            log.info("dry-run", f"dry run: would listen on {ports} and pass the socket on (LISTEN_FDS)")
+        if options.fdstore:
+            log.info("dry-run", "dry run: would keep that in systemd's descriptor store")
         log.info("dry-run", f"dry run: would become {command_line(command)}")

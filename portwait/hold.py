@@ -139,6 +139,15 @@ class Hold:
             break
         return self.form is not None
 
+    def adopt(self, sock: _socket.socket, form: str) -> bool:
+        """Take over what an earlier hold of this form has left (`fdstore`); whether it may stay beside the service."""
+        for known in self._forms.at_exec:
+            if known == form and sock.getsockname()[1] == self.target.port:
+                self.drop()
+                self._socket, self.form = sock, known
+                return True
+        return False
+
     def drop(self) -> None:
         """Let go."""
         if self._socket is not None:

@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from portwait.log import Format
     from portwait.targets import Family
 
+EVICTED = ("outbound", "self-connect", "time-wait", "closing")
+"""The kinds that a plain --evict may evict."""
+
+EVICTABLE = (*EVICTED, "accepted", "listener", "unknown", "udp", "unseen")
+"""What --evict can name: kinds, and udp and unseen (no owner is visible), which come on top of a kind."""
+
 
 class Options:
     """What the user asked of the guard, by flag, environment or default."""
@@ -22,6 +28,14 @@ class Options:
     """None: on where there is a command."""
     reuseaddr: bool = True
     family: Family = 0
+    listen: bool = False
+    fdstore: bool = False
+    evict: frozenset[str] | None = None
+    """What may be evicted, nothing where it is empty; None: nothing was said."""
+    evict_user: tuple[str, ...] = ()
+    evict_unit: tuple[str, ...] = ()
+    terminate: int = 0
+    """The signal's number."""
     anyway: bool = False
     dry_run: bool = False
     log_format: Format = "auto"

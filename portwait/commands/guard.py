@@ -15,7 +15,7 @@ from portwait.survey import Survey
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from portwait.options import Options
 
@@ -31,7 +31,7 @@ def run(options: Options, command: Sequence[str]) -> int:
     Raises UsageError for words that make no sense, and what `handoff.become` raises.
     """
     began = time.monotonic()
-    survey = _plan(options, command)
+    survey, settle = _plan(options, command)
     try:
         clear = survey.look() and not survey.undecided and not options.talks
     except Exception as fault:  # noqa: BLE001  # a fault of the guard's own keeps no service down
@@ -42,13 +42,14 @@ def run(options: Options, command: Sequence[str]) -> int:
     if not command or options.dry_run:
         return 0
     try:
-        hold.keep_all(survey.holds)
-    except OSError as error:
-        _confess("hold the port", error)
+        settle(survey)
+    except Exception as fault:  # noqa: BLE001  # likewise
+        _confess("hold the port", fault)
     return handoff.become(command)
 
 
-def _plan(options: Options, command: Sequence[str]) -> Survey:
+def _plan(options: Options, command: Sequence[str]) -> tuple[Survey, Callable[[Survey], object]]:
+    """Read what is wanted; the survey, and what makes everything ready for the exec once the service may start."""
     words = options.targets or tuple(os.environ.get("PORTWAIT_TARGETS", "").replace(",", " ").split())
     if not words:
         raise UsageError(
@@ -58,12 +59,15 @@ def _plan(options: Options, command: Sequence[str]) -> Survey:
     mode: hold.Mode = options.hold or ("default" if command else "none")
     if mode == "full" and not options.reuseaddr:
         raise UsageError("cannot use --hold=full with --no-reuseaddr: such a service cannot bind beside a full hold")
-    return Survey(
-        wanted,
-        reuseaddr=options.reuseaddr,
-        mode="none" if options.dry_run else mode,
-        passed_in=activation.passed_in(wanted),
-    )
+    mode = "none" if options.dry_run else mode
+    if options.listen or options.fdstore or activation.has_ours():
+        from portwait.passing import Passing
+
+        passing = Passing(options, wanted, command)
+        return passing.survey(mode), passing.settle
+    passed_in = activation.passed_in(wanted)
+    survey = Survey(wanted, reuseaddr=options.reuseaddr, mode=mode, passed_in=passed_in)
+    return survey, lambda survey: hold.keep_all(survey.holds)
 
 
 def _slowly(survey: Survey, options: Options, began: float, command: Sequence[str]) -> bool:

@@ -1,0 +1,199 @@
+"""Which sockets the service is given, and which systemd keeps: the plan of `--listen` and `--fdstore` for one start.
+
+Sorts what came in through LISTEN_FDS into what is the service's and what is ours, out of the descriptor store; gives
+each of ours its task back; and before the exec hands on what the service shall see and stores what is new. Only used
+where one of the two is asked for or was, but then also on a port that is free: imports as little as the free path.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+
+from portwait import activation, fdstore, hold, notify
+from portwait.activation import Passed
+from portwait.errors import UsageError
+from portwait.listening import ListeningSurvey
+from portwait.survey import WIDEST, Survey
+from portwait.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from portwait.options import Options
+    from portwait.targets import Target
+
+
+class Kept(Value):
+    """A socket that shall outlive the service; `new` is whether the store does not have it yet."""
+
+    __slots__ = ("name", "new", "number", "target")
+
+    target: Target
+    name: str
+    number: int
+    new: bool
+
+    def __init__(self, target: Target, form: str, number: int, *, new: bool) -> None:
+        """Build it."""
+        self._fill(name=fdstore.name_of(target, form), new=new, number=number, target=target)
+
+
+class Passing:
+    """The sockets of one start."""
+
+    def __init__(self, options: Options, targets: Sequence[Target], command: Sequence[str]) -> None:
+        """Take out of LISTEN_FDS what is ours. Raises UsageError where the options make no sense."""
+        _check(options, targets, command)
+        self._options = options
+        self._targets = targets
+        received = activation.received()
+        ours = [one for one in received if fdstore.is_ours(one.name)]
+        self._theirs = [one for one in received if one not in ours]
+        self._stored = frozenset(one.name for one in ours)
+        self._unclaimed = [(one, sock) for one in ours if (sock := _take_over(one)) is not None]
+        self._listening: dict[Target, _socket.socket] = {}
+        self._adopted: dict[Target, str] = {}
+
+    def survey(self, mode: hold.Mode) -> Survey:
+        """Plan the look at the targets that nothing was passed in for, with the sockets that came back."""
+        options = self._options
+        if options.listen:
+            for target in self._targets:
+                self._claim_listener(target)
+        passed_in = {*activation.passed_in(self._targets, self._theirs), *self._listening}
+        make = ListeningSurvey if options.listen and not options.dry_run else Survey
+        survey = make(self._targets, reuseaddr=options.reuseaddr, mode=mode, passed_in=passed_in)
+        for one in survey.holds:
+            self._claim_hold(one)
+        if not options.dry_run:
+            self._let_go()
+        return survey
+
+    def settle(self, survey: Survey) -> None:
+        """Make everything ready for the exec: the holds, the store, the descriptors and the environment.
+
+        Raises OSError where a hold or a socket finds no number; the service then sees what was its own all the same.
+        """
+        handed = list(self._theirs)
+        try:
+            if isinstance(survey, ListeningSurvey):
+                kept = self._listeners(survey)
+                handed += [Passed(one.number, _name(one.target)) for one in kept]
+            else:
+                hold.keep_all(survey.holds)
+                kept = self._holds(survey)
+            self._store(kept)
+        finally:
+            activation.hand_on(handed)
+
+    def _let_go(self) -> None:
+        """Close what came back and has no task any more; one that listens has to be gone before the first look."""
+        names = {one.name for one, _ in self._unclaimed} - {
+            *self._adopted.values(),
+            *map(_stored_name, self._listening),
+        }
+        for _, sock in self._unclaimed:
+            sock.close()
+        fdstore.remove(sorted(names))
+        self._stored -= names
+        if any(name.endswith(fdstore.LISTENER) for name in names):
+            notify.settled()
+
+    def _claim_listener(self, target: Target) -> None:
+        for entry in self._unclaimed:
+            if entry[0].name == _stored_name(target) and activation.passed_in([target], [entry[0]]):
+                self._unclaimed.remove(entry)
+                self._listening[target] = entry[1]
+                return
+
+    def _claim_hold(self, one: hold.Hold) -> None:
+        for entry in self._unclaimed:
+            name, sock = entry[0].name, entry[1]
+            form = name.rpartition("-")[2]
+            if name == fdstore.name_of(one.target, form) and one.adopt(sock, form):
+                self._unclaimed.remove(entry)
+                self._adopted[one.target] = name
+                return
+
+    def _listeners(self, survey: ListeningSurvey) -> list[Kept]:
+        """Let go of the holds, for whoever listens needs none, and of the sockets' objects; in the targets' order."""
+        for one in survey.holds:
+            one.drop()
+        opened = self._listening | dict(survey.listeners)
+        return [
+            Kept(target, fdstore.LISTENER, opened[target].detach(), new=target not in self._listening)
+            for target in self._targets
+            if target in opened
+        ]
+
+    def _holds(self, survey: Survey) -> list[Kept]:
+        return [
+            Kept(one.target, form, number, new=self._adopted.get(one.target) != fdstore.name_of(one.target, form))
+            for one in survey.holds
+            if (form := one.form) is not None
+            for number in one.descriptors
+        ]
+
+    def _store(self, kept: Sequence[Kept]) -> None:
+        """Put in what is new, take out what is no longer wanted."""
+        wanted = kept if self._options.fdstore else ()
+        fdstore.remove(sorted(self._stored - {one.name for one in wanted}))
+        new = [one for one in wanted if one.new]
+        if not new:
+            return
+        room = fdstore.room(len(new)) if notify.enabled() else 0
+        if room is not None and room < len(new):
+            self._lament(new, len(wanted))
+        for one in new:
+            fdstore.put(one.name, one.number)
+
+    def _lament(self, new: Sequence[Kept], size: int) -> None:
+        """Say that the store takes less than it was given, and what to add to the unit."""
+        from portwait.conclusion import names
+        from portwait.log import Log
+
+        ports = names(one.target for one in new)
+        lines = ("[Service]", f"FileDescriptorStoreMax={size}", "NotifyAccess=exec")
+        why = "it has no room for it" if notify.enabled() else "there is none (NOTIFY_SOCKET is not set)"
+        Log(self._options.log_format, quiet=self._options.quiet, verbose=self._options.verbose).warning(
+            "fdstore",
+            f"cannot keep {ports} in systemd's descriptor store: {why}; going on without. The unit needs:\n  "
+            + "\n  ".join(lines),
+            target=ports,
+            reason=why,
+            lines=lines,
+        )
+
+
+def _check(options: Options, targets: Sequence[Target], command: Sequence[str]) -> None:
+    if options.listen and not command:
+        raise UsageError("cannot use --listen without a COMMAND: there is nobody to pass the socket to")
+    if options.fdstore and not command:
+        raise UsageError(
+            "cannot use --fdstore without a COMMAND, for nobody could hide the stored socket from the service: "
+            "in a unit, put portwait in front of the command in ExecStart="
+        )
+    if options.fdstore and options.hold == "none" and not options.listen:
+        raise UsageError("cannot use --fdstore with --no-hold: the hold is what the store keeps")
+    if options.listen and len(targets) > WIDEST:
+        raise UsageError(f"cannot use --listen for more than {WIDEST} ports")
+
+
+def _take_over(one: Passed) -> _socket.socket | None:
+    """Make it ours alone; None for what is no socket, whoever gave it our name."""
+    try:
+        os.set_inheritable(one.number, False)
+        return _socket.socket(fileno=one.number)
+    except OSError:
+        return None
+
+
+def _stored_name(target: Target) -> str:
+    return fdstore.name_of(target, fdstore.LISTENER)
+
+
+def _name(target: Target) -> str:
+    """Call a socket what the user calls it, `http` or `30010`; a colon would separate names."""
+    return target.text.rpartition(":")[2]
