@@ -9,13 +9,13 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from portwait.targets import ANY
+from portwait.targets import ANY, plain
 
 if TYPE_CHECKING:
     from portwait.sockets import KernelSocket
     from portwait.targets import Target
 
-_ANY4, _ANY6, _MAPPED = "0.0.0.0", "::", "::ffff:"
+_ANY4, _ANY6 = "0.0.0.0", "::"
 
 
 def overlaps(target: Target, other: KernelSocket) -> bool:
@@ -47,8 +47,7 @@ def _ipv6(address: str, v6only: bool, other: KernelSocket) -> bool:
 
 def _as_ipv4(other: KernelSocket) -> str | None:
     """The address as IPv4, `::` for the IPv6 wildcard, None for any other IPv6 address."""
-    if other.family == socket.AF_INET:
-        return other.local_address
-    if other.local_address.startswith(_MAPPED):
-        return other.local_address.removeprefix(_MAPPED)
+    address = plain(other.local_address)
+    if other.family == socket.AF_INET or address != other.local_address:
+        return address
     return _ANY6 if other.local_address == _ANY6 else None

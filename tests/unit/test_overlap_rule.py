@@ -1,0 +1,86 @@
+"""Which sockets lay claim to a target's address; tests/system/test_overlap.py asks the kernel the same."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from portwait.overlap import overlaps
+from portwait.sockets import KernelSocket
+from portwait.targets import parse
+
+if TYPE_CHECKING:
+    from portwait.targets import Family
+
+PORT = 30010
+
+
+def bound(address: str, *, v6only: bool | None = None, protocol: str = "tcp", port: int = PORT) -> KernelSocket:
+    """Make a socket by hand, of IPv6 where its address is written like it."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    nothing = {"remote_address": "", "remote_port": 0, "interface": 0, "cookie": 1, "uid": 0, "inode": 1}
+    return KernelSocket(family, protocol, "LISTEN", None, address, port, **nothing, v6only=v6only)  # type: ignore[arg-type]  # of several types
+
+
+V4, V4_OTHER, V4_ANY = bound("127.0.0.1"), bound("127.0.0.2"), bound("0.0.0.0")  # noqa: S104  # nothing is bound
+DUAL, V6_ANY, UNSAID = bound("::", v6only=False), bound("::", v6only=True), bound("::")
+V6, V6_OTHER, V6_ONLY = bound("::1", v6only=False), bound("fd00::1", v6only=False), bound("::1", v6only=True)
+MAPPED, MAPPED_OTHER = bound("::ffff:127.0.0.1", v6only=False), bound("::ffff:127.0.0.2", v6only=False)
+MAPPED_ANY = bound("::ffff:0.0.0.0", v6only=False)
+NOT_MAPPED = bound("::ffff:0:7f00:1", v6only=False)
+EVERY = {
+    "V4": V4,
+    "V4_OTHER": V4_OTHER,
+    "V4_ANY": V4_ANY,
+    "DUAL": DUAL,
+    "V6_ANY": V6_ANY,
+    "UNSAID": UNSAID,
+    "V6": V6,
+    "V6_OTHER": V6_OTHER,
+    "V6_ONLY": V6_ONLY,
+    "MAPPED": MAPPED,
+    "MAPPED_OTHER": MAPPED_OTHER,
+    "MAPPED_ANY": MAPPED_ANY,
+    "NOT_MAPPED": NOT_MAPPED,
+}
+
+RULE: dict[tuple[str, Family], set[str]] = {
+    ("30010", 0): set(EVERY),
+    ("[::]:30010", 0): set(EVERY),
+    # 0.0.0.0 meets every IPv6 socket that may speak IPv4, even one that is bound to ::1
+    ("30010", 4): set(EVERY) - {"V6_ANY", "V6_ONLY"},
+    ("0.0.0.0:30010", 0): set(EVERY) - {"V6_ANY", "V6_ONLY"},
+    # IPV6_V6ONLY meets no IPv4
+    ("30010", 6): {"DUAL", "V6_ANY", "UNSAID", "V6", "V6_OTHER", "V6_ONLY", "NOT_MAPPED"},
+    ("[::]:30010", 6): {"DUAL", "V6_ANY", "UNSAID", "V6", "V6_OTHER", "V6_ONLY", "NOT_MAPPED"},
+    # an address meets itself and the wildcards that cover it
+    ("127.0.0.1:30010", 0): {"V4", "V4_ANY", "DUAL", "UNSAID", "MAPPED", "MAPPED_ANY"},
+    ("[::ffff:127.0.0.1]:30010", 0): {"V4", "V4_ANY", "DUAL", "UNSAID", "MAPPED", "MAPPED_ANY"},
+    ("127.0.0.3:30010", 0): {"V4_ANY", "DUAL", "UNSAID", "MAPPED_ANY"},
+    ("[::1]:30010", 0): {"DUAL", "V6_ANY", "UNSAID", "V6", "V6_ONLY"},
+    ("[fd00::2]:30010", 0): {"DUAL", "V6_ANY", "UNSAID"},
+}
+
+
+@pytest.mark.parametrize(("target", "expected"), RULE.items(), ids=str)
+def test_who_lays_claim_to_the_same_address(target: tuple[str, Family], expected: set[str]) -> None:
+    """Addresses count, and so does IPV6_V6ONLY, on either side; where the tables do not show it, it is not assumed."""
+    (wanted,) = parse([target[0]], target[1])
+    assert {name for name, other in EVERY.items() if overlaps(wanted, other)} == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "other"),
+    [
+        ("30010", bound("127.0.0.1", protocol="udp")),
+        ("30010/udp", bound("127.0.0.1")),
+        ("30010", bound("::", port=30011)),
+        ("127.0.0.1:30010/udp", bound("127.0.0.1", port=30011, protocol="udp")),
+    ],
+    ids=["udp beside tcp", "tcp beside udp", "another port", "another udp port"],
+)
+def test_another_port_or_protocol_is_another_matter(word: str, other: KernelSocket) -> None:
+    """TCP and UDP do not block each other."""
+    assert not overlaps(parse([word])[0], other)
