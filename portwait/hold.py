@@ -66,8 +66,9 @@ def forms(target: Target, mode: Mode = "default", *, reuseaddr: bool = True) -> 
     if target.family == 6:  # conflicts with no IPv6 service, whatever flags that sets
         return Forms(("last", "v6only"), ("last", "v6only")) if reuseaddr else Forms(("last",), ("last",))
     if target.family == 4:
-        specific = target.address not in (ANY, "0.0.0.0", LAST)
-        return Forms(("v6only", "last") if specific else ("v6only",), ("v6only", "last"))
+        if target.address not in (ANY, "0.0.0.0", LAST):
+            return Forms(("v6only", "last"), ("v6only", "last"))
+        return Forms(("v6only",), ("v6only", "last") if reuseaddr else ("v6only",))  # a plain probe would meet `last`
     return Forms(("v6only",), ("v6only", "last")) if reuseaddr else Forms()
 
 
@@ -163,7 +164,10 @@ class Hold:
             self.drop()
             return None
         number = _free_descriptor()
-        os.dup2(self._socket.fileno(), number, inheritable=True)
+        try:
+            os.dup2(self._socket.fileno(), number, inheritable=True)
+        except OSError as error:  # EBADF: RLIMIT_NOFILE forbids such a number
+            raise _no_number() from error
         self._socket.close()
         self._socket = _socket.socket(fileno=number)
         return number
@@ -192,4 +196,8 @@ def _free_descriptor() -> int:
         except OSError as error:
             if error.errno == errno.EBADF:
                 return number
-    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    raise _no_number()
+
+
+def _no_number() -> OSError:
+    return OSError(errno.EMFILE, f"no descriptor from {_LOWEST} to {_ABOVE - 1} is to be had (see RLIMIT_NOFILE)")

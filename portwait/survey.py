@@ -48,6 +48,9 @@ class Survey:
         """
         tables = by_tables or {}
         probes: list[_socket.socket] = []
+        for one in self.holds:
+            if one.target.protocol == "udp":  # its probe has no SO_REUSEADDR, and would meet our own hold
+                one.drop()
         try:
             for target in self.targets:
                 if target in tables:
@@ -55,14 +58,18 @@ class Survey:
                 elif self.wide:
                     self.verdicts[target] = Verdict("unknown", by="tables")
                 else:
-                    self.verdicts[target], sock = attempt(target, reuseaddr=self.reuseaddr)
-                    if sock is not None and self.reuseaddr:
+                    verdict, sock = attempt(target, reuseaddr=self.reuseaddr)
+                    if verdict.state != "unknown" or target not in self.obstructed:
+                        self.verdicts[target] = verdict  # else EMFILE, say, which takes no word of the kernel's back
+                    if sock is not None and self.reuseaddr and target.protocol == "tcp":
                         probes.append(sock)
                     elif sock is not None:  # it would be in the way of the hold, and of the next target's probe
                         sock.close()
             for one in self.holds:
                 if self.verdicts[one.target].state == "free" or one.target.port not in self.served:
                     one.take()
+                else:
+                    one.drop()
         finally:
             for sock in probes:
                 sock.close()
@@ -71,7 +78,11 @@ class Survey:
     @property
     def obstructed(self) -> tuple[Target, ...]:
         """The targets that the service cannot have now, by the kernel's word."""
-        return tuple(target for target in self.targets if self.verdicts[target].state in ("held", "unavailable"))
+        return tuple(
+            target
+            for target in self.targets
+            if target in self.verdicts and self.verdicts[target].state in ("held", "unavailable")
+        )
 
     @property
     def undecided(self) -> tuple[Target, ...]:
