@@ -68,9 +68,13 @@ STATE_NAMES = {
 # the values of idiag_timer in struct inet_diag_msg, see sock_diag(7)
 TIMER_TIME_WAIT = 3
 
+# linux/sched.h, of the flags in /proc/PID/stat
+PF_KTHREAD = 0x00200000
+
 # asm-generic/socket.h
 SO_ATTACH_FILTER = 26
 SO_RCVBUFFORCE = 33
+SO_NETNS_COOKIE = 71
 
 # linux/bpf_common.h, linux/filter.h: the classic instructions that the event filter uses
 BPF_LDH_ABS = 0x28

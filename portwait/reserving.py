@@ -1,0 +1,100 @@
+"""Reserve and release, now and at boot, in the order in which the least is half done; and what is worth a note.
+
+The file comes first: it is written whole or refused with nothing changed, while the kernel's list may be read-only.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Literal
+
+from portwait import persistence, ports, reservation, stderr, sysctld, tables
+from portwait.errors import TablesError
+from portwait.exposure import exposure
+from portwait.reservation_report import Done, Standing, shown
+from portwait.text import safe
+
+if TYPE_CHECKING:
+    from portwait.persistence import Persisted
+    from portwait.reservation import Change
+    from portwait.sockets import Range
+
+Verb = Literal["reserve", "release"]
+
+_SYSTEMD = "/run/systemd/system"
+"""Is there exactly where systemd is PID 1 (sd_booted(3))."""
+
+
+def change(verb: Verb, named: tuple[Range, ...], *, persist: bool) -> Done:
+    """Put ports onto the list, or take them off. Raises PortwaitError; its words say what is done all the same."""
+    persisted = None
+    if persist:
+        persisted = (persistence.reserve if verb == "reserve" else persistence.release)(named)
+    try:
+        changed = (reservation.reserve if verb == "reserve" else reservation.release)(named, say=_say)
+    except reservation.ReservationError as error:
+        if persisted is None or not persisted.changed:
+            raise
+        raise reservation.ReservationError(
+            f"{persistence.PLACE} is changed, for the next boot; now: {error}"
+        ) from error
+    return Done(verb, changed, persisted, _notes(verb, changed, persisted))
+
+
+def standing() -> Standing:
+    """Read what is reserved now and at boot. Raises PortwaitError."""
+    found = sysctld.read()
+    return Standing(
+        exposure(), reservation.reserved(), reservation.added(), persistence.ours(found), persistence.drift(found)
+    )
+
+
+def _say(text: str) -> None:
+    stderr.write(f"portwait: {text}\n")
+
+
+def _notes(verb: Verb, changed: Change, persisted: Persisted | None) -> tuple[str, ...]:
+    notes = []
+    if changed.unrecorded:
+        notes.append(f"portwait will not know later that this was its doing: {changed.unrecorded}")
+    if verb == "reserve":
+        notes += _on_use(changed.changed)
+    elif persisted is not None and (again := ports.intersect(changed.named, persisted.plan.theirs)):
+        notes.append(f"other files of sysctl.d reserve {shown(again)} again at boot")
+    if persisted is not None:
+        notes += [
+            f"{safe(str(line))} has a value that the kernel refuses, so nothing of it was taken over"
+            for line in persisted.plan.broken
+        ]
+        if persisted.plan.text is not None:
+            notes += _on_boot()
+    return tuple(notes)
+
+
+def _on_use(reserved: tuple[Range, ...]) -> list[str]:
+    """What has such a port already keeps it."""
+    if not reserved:
+        return []
+    try:
+        opened, _ = tables.open_tables()
+        with opened:
+            used = {which.local_port for which in opened.sockets("tcp", reserved) if which.remote_port}
+            served = {which.local_port for which in opened.listeners(reserved)}
+    except TablesError:
+        return []
+    taken = ports.merge((port, port) for port in used - served)
+    return (
+        [f"{shown(taken)} is in use by a connection, which keeps it: portwait explain {shown(taken)}"] if taken else []
+    )
+
+
+def _on_boot() -> list[str]:
+    notes = []
+    if reservation.is_host() is False:
+        notes.append("this is not the network namespace of the host, for which files of sysctl.d are read at boot")
+    if os.path.isdir(_SYSTEMD):
+        notes.append(
+            "the file goes stale when others change theirs (portwait audit tells); the unit portwait-reserve.service "
+            "of contrib/systemd merges anew at every boot"
+        )
+    return notes

@@ -1,0 +1,132 @@
+"""What the files of sysctl.d say of one setting, and which of them has the last word at boot.
+
+One key is one value: nothing is merged, whoever comes last wins whole. Two programs read the files:
+
+- systemd-sysctl sorts the files of all folders by name, a name in an earlier folder hiding the same name in a later
+  one, and writes only the last value of a key; if the kernel refuses that one, none is set;
+- procps' `sysctl --system` does the same, then reads /etc/sysctl.conf, and writes every value in turn, so the last
+  one that the kernel takes stays.
+
+With both, a key that is spelled out beats every glob, and `-key` alone keeps globs away from it.
+"""
+
+from __future__ import annotations
+
+import os
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, NamedTuple
+
+from portwait import ports
+from portwait.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from portwait.sockets import Range
+
+FOLDERS = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
+CONF = "/etc/sysctl.conf"
+READERS = ("systemd-sysctl", "sysctl --system")
+
+
+class File(NamedTuple):
+    """A file that is read at boot, or before the next `sysctl --system` ends."""
+
+    path: str
+    text: str
+
+
+class Setting(NamedTuple):
+    """A line that sets the key; `glob` is whether it names it by a pattern. Its value may be anything."""
+
+    path: str
+    line: int
+    value: str
+    glob: bool
+
+    @property
+    def ports(self) -> tuple[Range, ...] | None:
+        """The ports of the value; None where the kernel would refuse it."""
+        numbers = self.value.removesuffix(",").replace("-", ",").split(",")
+        if any(number.startswith("0") and number != "0" for number in numbers):
+            return None  # to the kernel a number in base 8
+        try:
+            return ports.from_kernel(self.value.removesuffix(","))
+        except UsageError:
+            return None
+
+    def __str__(self) -> str:
+        """Name the place."""
+        return f"{self.path}:{self.line}"
+
+
+def read(root: str = "") -> tuple[File, ...]:
+    """Read the files below `root` in the order in which they count; those that cannot be read are left out."""
+    found: dict[str, str] = {}
+    for folder in FOLDERS:
+        try:
+            names = os.listdir(root + folder)
+        except OSError:
+            continue
+        for name in names:
+            if name.endswith(".conf"):
+                found.setdefault(name, f"{folder}/{name}")
+    paths = [*(found[name] for name in sorted(found, key=os.fsencode)), CONF]
+    return tuple(File(path, text) for path in paths if (text := _text(root + path)) is not None)
+
+
+def _text(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def settings(files: Iterable[File], key: str) -> tuple[Setting, ...]:
+    """Pick the lines that set the key, in order."""
+    found: list[Setting] = []
+    for path, text in files:
+        for number, line in enumerate(text.split("\n"), 1):
+            name, sign, value = line.strip().partition("=")
+            if (
+                sign
+                and not name.startswith(("#", ";"))
+                and (spelled := _names(name.removeprefix("-"), key)) is not None
+            ):
+                found.append(Setting(path, number, value.strip(), glob=not spelled))
+    return tuple(found)
+
+
+def last(files: Sequence[File], key: str, reader: str) -> Setting | None:
+    """Which line has the last word with this reader; None where none has one."""
+    read_by = [file for file in files if reader != READERS[0] or file.path != CONF]
+    lines = settings(read_by, key)
+    spelled = [line for line in lines if not line.glob]
+    counting = spelled or ([] if _shielded(read_by, key) else list(lines))
+    if reader == READERS[0]:
+        return counting[-1] if counting else None
+    return next((line for line in reversed(counting) if line.ports is not None), None)
+
+
+def _shielded(files: Iterable[File], key: str) -> bool:
+    """Whether a line `-key` keeps globs away from the key."""
+    lines = (line.strip() for _, text in files for line in text.split("\n"))
+    return any(line.startswith("-") and "=" not in line and _names(line[1:], key) for line in lines)
+
+
+def _names(name: str, key: str) -> bool | None:
+    """Whether a name is the key spelled out (True), or a pattern that fits it (False), or neither (None)."""
+    theirs, ours = _parts(name.strip()), _parts(key)
+    if theirs == ours:
+        return True
+    fits = len(theirs) == len(ours) and all(map(fnmatchcase, ours, theirs))
+    return False if fits and any(sign in name for sign in "*?[") else None
+
+
+def _parts(name: str) -> list[str]:
+    """Take a name apart; where a dot comes before any slash, dots separate and slashes stand for dots (sysctl.d(5))."""
+    dot, slash = name.find("."), name.find("/")
+    if dot >= 0 and (slash < 0 or dot < slash):
+        name = name.translate({ord("."): "/", ord("/"): "."})
+    return [part for part in name.split("/") if part]
