@@ -81,6 +81,8 @@ def _gave_up(survey: Survey, log: Log, waited: float, *, anyway: bool) -> None:
 def _rehearse(survey: Survey, options: Options, log: Log, command: Sequence[str], *, free: bool) -> None:
     """Say what a run without --dry-run would do now."""
     ports = names(survey.targets)
+    if options.reserve:
+        log.info("dry-run", f"dry run: would reserve {ports} first")
     if free:
         log.info("dry-run", f"dry run: {ports} is free", target=ports)
     else:

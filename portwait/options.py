@@ -36,6 +36,7 @@ class Options:
     evict_unit: tuple[str, ...] = ()
     terminate: int = 0
     """The signal's number."""
+    reserve: bool = False
     anyway: bool = False
     dry_run: bool = False
     log_format: Format = "auto"

@@ -10,7 +10,7 @@ import os
 import time
 
 from portwait import activation, handoff, hold, targets
-from portwait.errors import UsageError
+from portwait.errors import PortwaitError, UsageError
 from portwait.survey import Survey
 
 TYPE_CHECKING = False
@@ -23,6 +23,7 @@ GAVE_UP = 124
 """The status when the deadline came while the kernel still said `held` or `unavailable`, as timeout(1)."""
 
 _PLAIN_POLL = 0.1  # seconds
+_RESERVE_PATIENCE = 2.0  # seconds, for another portwait's turn at the kernel's list, which takes milliseconds
 
 
 def run(options: Options, command: Sequence[str]) -> int:
@@ -60,6 +61,8 @@ def _plan(options: Options, command: Sequence[str]) -> tuple[Survey, Callable[[S
     if mode == "full" and not options.reuseaddr:
         raise UsageError("cannot use --hold=full with --no-reuseaddr: such a service cannot bind beside a full hold")
     mode = "none" if options.dry_run else mode
+    if options.reserve and not options.dry_run:
+        _reserve(wanted, options)
     if options.listen or options.fdstore or activation.has_ours():
         from portwait.passing import Passing
 
@@ -68,6 +71,21 @@ def _plan(options: Options, command: Sequence[str]) -> tuple[Survey, Callable[[S
     passed_in = activation.passed_in(wanted)
     survey = Survey(wanted, reuseaddr=options.reuseaddr, mode=mode, passed_in=passed_in)
     return survey, lambda survey: hold.keep_all(survey.holds)
+
+
+def _reserve(wanted: Sequence[targets.Target], options: Options) -> None:
+    """Keep the ports out of the kernel's own choice, before the first look at them."""
+    try:
+        from portwait import ports, reservation
+
+        named = ports.merge((one.port, one.port) for one in wanted)
+        reservation.reserve(named, patience=_RESERVE_PATIENCE)
+        if options.verbose:
+            from portwait.log import Log
+
+            Log(options.log_format, verbose=True).debug("reserved", f"{ports.show(named)} is reserved")
+    except Exception as fault:  # noqa: BLE001  # a fault of the guard's own keeps no service down
+        _confess("reserve the port", fault)
 
 
 def _slowly(survey: Survey, options: Options, began: float, command: Sequence[str]) -> bool:
@@ -111,4 +129,6 @@ def _confess(verb: str, fault: Exception) -> None:
     """Say in one line what the guard itself could not do; the service starts all the same."""
     from portwait import stderr
 
-    stderr.write(f"portwait: cannot {verb}: {type(fault).__name__}: {fault}; going on without\n")
+    known = isinstance(fault, PortwaitError)
+    what = str(fault).partition("\n")[0] if known else f"cannot {verb}: {type(fault).__name__}: {fault}"
+    stderr.write(f"portwait: {what}; going on without\n")
