@@ -1,0 +1,101 @@
+"""What contrib/docker offers to copy, held against the real schemas, and against what a schema cannot say."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import Any
+
+import kubernetes_validate  # type: ignore[import-untyped]  # it says nothing of types
+import pytest
+import yaml
+
+from portwait import durations
+from tests.support.containers import DOCKER
+from tests.support.manifests import MANIFESTS, load, pod_of
+
+OLDEST = "1.27"
+"""Where ip_local_reserved_ports became a safe sysctl."""
+
+EACH = pytest.mark.parametrize("name", MANIFESTS)
+
+
+@pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
+@EACH
+def test_kubernetes_knows_every_field(name: str, version: str) -> None:
+    """The strict schema refuses what the API server would drop without a word."""
+    kubernetes_validate.validate(load(name), version, strict=True)
+
+
+def test_the_schema_refuses_a_wrong_field() -> None:
+    """Or the test above could not fail."""
+    manifest = load(MANIFESTS[0])
+    pod_of(manifest)["spec"]["hostnetwork"] = True
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(manifest, OLDEST, strict=True)
+
+
+def test_compose_knows_every_field() -> None:
+    """The Compose specification's own schema."""
+    words = ("-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(DOCKER / "compose.yaml"))
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@EACH
+def test_the_selector_finds_the_pods(name: str) -> None:
+    """The API server refuses a workload whose selector does not match its own template."""
+    manifest = load(name)
+    assert manifest["spec"]["selector"]["matchLabels"].items() <= pod_of(manifest)["metadata"]["labels"].items()
+
+
+@EACH
+def test_the_nodes_network_takes_no_sysctl(name: str) -> None:
+    """The kubelet refuses a pod that has both hostNetwork and a net.* sysctl."""
+    pod = pod_of(load(name))["spec"]
+    sysctls = pod.get("securityContext", {}).get("sysctls", [])
+    assert not (pod.get("hostNetwork") and sysctls)
+
+
+@EACH
+def test_a_wait_is_not_taken_for_a_hang(name: str) -> None:
+    """A startup probe's patience is longer than portwait's: else the kubelet kills what only waits, again and again."""
+    for container in pod_of(load(name))["spec"]["containers"]:
+        if probe := container.get("startupProbe"):
+            assert probe["periodSeconds"] * probe["failureThreshold"] > timeout(container.get("command", []))
+
+
+def timeout(command: list[str]) -> float:
+    """Answer how long a container's portwait waits."""
+    said = [durations.parse(word.partition("=")[2]) for word in command if word.startswith("--timeout=")]
+    return said[0] if said else 75.0
+
+
+@EACH
+def test_what_need_not_be_root_is_not(name: str) -> None:
+    """Every container has a read-only root, no capabilities and no way to more, but what writes /proc/sys."""
+    pod = pod_of(load(name))["spec"]
+    for container in (*pod.get("initContainers", []), *pod["containers"]):
+        security: dict[str, Any] = container["securityContext"]
+        assert security["readOnlyRootFilesystem"]
+        if container["name"] != "reserve":
+            assert security["capabilities"] == {"drop": ["ALL"]}
+            assert not security["allowPrivilegeEscalation"]
+
+
+@pytest.mark.parametrize("file", sorted(str(one.relative_to(DOCKER)) for one in DOCKER.rglob("*") if one.is_file()))
+def test_each_file_says_when_to_choose_it(file: str) -> None:
+    """In its head, before anything else; the README says it of all of them, by name."""
+    text = (DOCKER / file).read_text()
+    readme = (DOCKER / "README.md").read_text()
+    if file != "README.md":
+        assert re.search(r"^(#|\"\"\")", text)
+        assert "Choose it" in text[:400]
+        assert f"({file})" in readme
+
+
+def test_compose_reserves_what_it_guards() -> None:
+    """The sysctl names the service's own port, quoted: a number would be another type to some engines."""
+    orders = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]["orders"]
+    assert orders["sysctls"]["net.ipv4.ip_local_reserved_ports"] == orders["environment"]["PORTWAIT_TARGETS"] == "8080"
