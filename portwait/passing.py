@@ -89,7 +89,7 @@ class Passing:
             activation.hand_on(handed)
 
     def _let_go(self) -> None:
-        """Close what came back and has no task any more; one that listens has to be gone before the first look."""
+        """Close what came back and has no task any more, and wait until it is gone: the first look would meet it."""
         names = {one.name for one, _ in self._unclaimed} - {
             *self._adopted.values(),
             *map(_stored_name, self._listening),
@@ -98,7 +98,7 @@ class Passing:
             sock.close()
         fdstore.remove(sorted(names))
         self._stored -= names
-        if any(name.endswith(fdstore.LISTENER) for name in names):
+        if names:
             notify.settled()
 
     def _claim_listener(self, target: Target) -> None:
@@ -109,6 +109,8 @@ class Passing:
                 return
 
     def _claim_hold(self, one: hold.Hold) -> None:
+        if one.target.protocol == "udp":
+            return  # no UDP probe gets past a hold: it is let go, and taken and stored again after the look
         for entry in self._unclaimed:
             name, sock = entry[0].name, entry[1]
             form = name.rpartition("-")[2]
