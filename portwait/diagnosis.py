@@ -12,7 +12,7 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait import kinds, ports, processes, tables
+from portwait import eviction, kinds, ports, processes, tables
 from portwait.errors import TablesError
 from portwait.overlap import overlaps
 from portwait.processes import Owner, user_name
@@ -194,13 +194,13 @@ class _Known:
 
     def __init__(self, sockets: Sequence[KernelSocket], peers: Mapping[tuple[object, ...], KernelSocket]) -> None:
         self._peers = peers
+        self._named: dict[int, Owner | None] = {}
+        self._services: dict[tuple[int, str], str | None] = {}
         self._owners = processes.owners([which for which in sockets if which.inode])
         found = self._owners.by_inode
         rest = [peer for peer in peers.values() if peer.inode and peer.inode not in found]
         self._peer_owners = processes.owners(rest, cheaply=True).by_inode if rest else {}
         self._places = processes.places([which.cgroup for which in sockets if not self._of(which)])
-        self._named: dict[int, Owner | None] = {}
-        self._services: dict[tuple[int, str], str | None] = {}
 
     def _of(self, which: KernelSocket) -> tuple[Owner, ...]:
         if which.pids:  # the tables name them themselves
@@ -219,11 +219,9 @@ class _Known:
         unseen = None if owners or nobody else self._owners.unseen
         if which.uid < 0 and not owners:
             unseen = "owner not visible: run as root"
-        outbound = kind.name in ("outbound", "self-connect") and kind.proved and which.protocol == "tcp"
-        leftover = kind.name in ("time-wait", "closing") and nobody
         peer = self._peers.get(_identity(which))
         place = self._places.get(which.cgroup)
-        return Blocker(
+        blocker = Blocker(
             kind=kind,
             socket=which,
             user=None if nobody else user_name(which.uid),  # the kernel says 0 for what no process owns
@@ -231,13 +229,14 @@ class _Known:
             remote_service=self._service(which),
             expires_in=None if which.expires is None else which.expires / 1000,
             idle=None if which.info is None or kind.name == "listener" else _idle(which),
-            evictable=which.cookie != 0 and ((outbound and bool(owners or nobody)) or leftover),
+            evictable=False,
             unseen=unseen,
             peer=None if peer is None else self._first(peer),
             peer_user=None if peer is None or not peer.inode else user_name(peer.uid),
             unit=owners[0].unit if owners else place and place.unit,
             container=owners[0].container if owners else place and place.container,
         )
+        return blocker._replace(evictable=eviction.by_default(blocker))
 
     def _first(self, peer: KernelSocket) -> Owner | None:
         owners = self._owners.by_inode.get(peer.inode) or self._peer_owners.get(peer.inode) or self._of(peer)
