@@ -7,9 +7,12 @@ command line unreadable (its memory on a file system that never answers) costs a
 from __future__ import annotations
 
 import _thread
+import contextlib
 import os
 import time
 from typing import NamedTuple
+
+from portwait._linux import kernel
 
 _LONGEST = 1 << 15  # bytes of a command line; a JVM's class path has been seen to fill half of it
 _PATIENCE = 0.5  # seconds
@@ -22,6 +25,8 @@ class Stat(NamedTuple):
     parent: int
     group: int
     birth: int
+    kernel: bool = False
+    """Whether it is a thread of the kernel's own."""
 
 
 class Process(NamedTuple):
@@ -57,6 +62,20 @@ def stat_of(pid: int) -> Stat | None:
     return parse_stat(_read(f"/proc/{pid}/stat"))
 
 
+def has_socket(pid: int, inode: int) -> bool:
+    """Whether a process has this socket open, as far as can be seen."""
+    folder, wanted = f"/proc/{pid}/fd", f"socket:[{inode}]"
+    try:
+        descriptors = os.listdir(folder)
+    except OSError:
+        return False
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):  # closed meanwhile
+            if os.readlink(f"{folder}/{descriptor}") == wanted:
+                return True
+    return False
+
+
 def parse_stat(data: bytes) -> Stat | None:
     """Take /proc/PID/stat apart (proc(5)); None for what is no such text. The name may hold anything, `) ` too."""
     opening, closing = data.find(b"("), data.rfind(b")")
@@ -64,7 +83,9 @@ def parse_stat(data: bytes) -> Stat | None:
         return None
     words = data[closing + 1 :].split()
     try:
-        return Stat(os.fsdecode(data[opening + 1 : closing]), int(words[1]), int(words[2]), int(words[19]))
+        kernel_thread = bool(int(words[6]) & kernel.PF_KTHREAD)
+        name = os.fsdecode(data[opening + 1 : closing])
+        return Stat(name, int(words[1]), int(words[2]), int(words[19]), kernel_thread)
     except (IndexError, ValueError):
         return None
 
