@@ -8,7 +8,7 @@ import os
 from portwait import durations
 from portwait._version import __version__
 from portwait.errors import UsageError, shown
-from portwait.options import Options
+from portwait.options import EVICTABLE, EVICTED, Options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ examples:
   ENTRYPOINT ["portwait", "--"]            in an image, with PORTWAIT_TARGETS
 """
 
-_BARE = {"--hold": "--hold=default"}
+_BARE = {"--hold": "--hold=default", "--evict": f"--evict={','.join(EVICTED)}", "--terminate": "--terminate=TERM"}
 """Options whose value is optional and must be behind `=`, so that a TARGET never becomes one."""
 
 
@@ -121,28 +121,72 @@ def parser() -> argparse.ArgumentParser:
         "--hold=full also from bind(0), and from services without SO_REUSEADDR",
     )
     add("--no-hold", dest="hold", action="store_const", const="none", help="do not hold")
+    target_options(result)
+    _flag(result, "--listen", "bind, listen and pass the socket on (LISTEN_FDS), for services that take sockets")
+    _flag(result, "--fdstore", "keep the hold in systemd's descriptor store, so that it outlives restarts")
+    evict_options(result, "destroy the outbound connections and ownerless leftovers that are in the way")
+    add("--no-evict", dest="evict", action="store_const", const=frozenset(), help=argparse.SUPPRESS)
+    add(
+        "--terminate",
+        type=_signal,
+        metavar="SIGNAL",
+        help="last resort: signal the process that owns what is in the way, once, with TERM by default",
+    )
+    _flag(result, "--reserve", "reserve the ports before waiting, so that the kernel gives them to nobody; takes root")
+    _flag(result, "--anyway", "after the timeout start the command all the same")
+    _flag(result, "--dry-run", "say what would be done, and do none of it")
+    log_format_option(result)
+    _flag(result, "--quiet", "say only why the command was not started", short="-q")
+    _flag(result, "--verbose", "say more", short="-v")
+    add("--version", action="version", version=f"portwait {__version__}")
+    return result
+
+
+def verb(name: str, usage: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """Build the parser of a verb, without options yet."""
+    return Parser(
+        prog=f"portwait {name}",
+        usage=f"portwait {name} {usage}",
+        description=description,
+        epilog=epilog,
+        formatter_class=_Help,
+        allow_abbrev=False,
+    )
+
+
+def target_options(to: argparse.ArgumentParser) -> None:
+    """Add what says how the service binds its targets."""
     _flag(
-        result,
+        to,
         "--reuseaddr",
         "the service sets SO_REUSEADDR, as nearly all do (the default)",
         "the service does not set SO_REUSEADDR: probe like it",
     )
-    add("-4", dest="family", action="store_const", const=4, help="IPv4 only")
-    add("-6", dest="family", action="store_const", const=6, help="IPv6 only")
-    _flag(result, "--listen", "bind, listen and pass the socket on (LISTEN_FDS), for services that take sockets")
-    _flag(result, "--fdstore", "keep the hold in systemd's descriptor store, so that it outlives restarts")
-    _flag(result, "--anyway", "after the timeout start the command all the same")
-    _flag(result, "--dry-run", "say what would be done, and do none of it")
-    add(
+    to.add_argument("-4", dest="family", action="store_const", const=4, help="IPv4 only")
+    to.add_argument("-6", dest="family", action="store_const", const=6, help="IPv6 only")
+
+
+def log_format_option(to: argparse.ArgumentParser) -> None:
+    """Add how to speak on stderr."""
+    to.add_argument(
         "--log-format",
         choices=("auto", "console", "logfmt", "json"),
         metavar="FORMAT",
         help="how it speaks: auto, console, logfmt or json",
     )
-    _flag(result, "--quiet", "say only why the command was not started", short="-q")
-    _flag(result, "--verbose", "say more", short="-v")
-    add("--version", action="version", version=f"portwait {__version__}")
-    return result
+
+
+def evict_options(to: argparse.ArgumentParser, text: str) -> None:
+    """Add what the guard and the verb `evict` take alike."""
+    to.add_argument(
+        "--evict",
+        type=_kinds,
+        metavar="KIND,...",
+        help=f"{text}; the kinds are {', '.join(EVICTED)} (these by default), "
+        f"{', '.join(EVICTABLE[len(EVICTED) : -2])}, and on top of them udp and unseen (owners)",
+    )
+    to.add_argument("--evict-user", type=_list, metavar="USER,...", help="evict and signal only what these users own")
+    to.add_argument("--evict-unit", type=_list, metavar="UNIT,...", help="likewise these units, or patterns like app@*")
 
 
 def _flag(
@@ -159,10 +203,17 @@ def read(words: Sequence[str], environment: Mapping[str, str] | None = None) -> 
     options = Options()
     for name, value in _twins(os.environ if environment is None else environment):
         setattr(options, name, value)
-    parsed = parser().parse_intermixed_args([_BARE.get(word, word) for word in words])
-    for name, value in vars(parsed).items():
+    parsed = vars(parser().parse_intermixed_args(bare(words)))
+    for name, value in parsed.items():
         setattr(options, name, tuple(value) if name == "targets" else value)
+    if options.evict is None and not options.terminate and {"evict_user", "evict_unit"} & parsed.keys():
+        raise UsageError("--evict-user and --evict-unit narrow --evict or --terminate, and neither was given")
     return options
+
+
+def bare(words: Sequence[str]) -> list[str]:
+    """Give options whose value is optional, and missing, the value that they then have."""
+    return [_BARE.get(word, word) for word in words]
 
 
 def _twins(environment: Mapping[str, str]) -> list[tuple[str, object]]:
@@ -173,6 +224,10 @@ def _twins(environment: Mapping[str, str]) -> list[tuple[str, object]]:
         "FAMILY": ("family", lambda text: int(_one_of(text, ("0", "4", "6")))),
         "LISTEN": ("listen", _yes),
         "FDSTORE": ("fdstore", _yes),
+        "EVICT": ("evict", _evict),
+        "EVICT_USER": ("evict_user", _list),
+        "EVICT_UNIT": ("evict_unit", _list),
+        "RESERVE": ("reserve", _yes),
         "ANYWAY": ("anyway", _yes),
         "DRY_RUN": ("dry_run", _yes),
         "LOG_FORMAT": ("log_format", lambda text: _one_of(text, ("auto", "console", "logfmt", "json"))),
@@ -203,6 +258,35 @@ def _hold(text: str) -> str:
     if text in ("default", "full", "none"):
         return text
     return "default" if _yes(text) else "none"
+
+
+def _evict(text: str) -> frozenset[str]:
+    if text.partition(",")[0] in EVICTABLE:
+        return _kinds(text)
+    return frozenset(EVICTED if _yes(text) else ())
+
+
+def _kinds(text: str) -> frozenset[str]:
+    """Read what may be evicted; udp and unseen alone add to what a plain --evict may."""
+    kinds = frozenset(_one_of(kind, EVICTABLE) for kind in text.split(","))
+    return kinds if kinds - {"udp", "unseen"} else kinds | set(EVICTED)
+
+
+def _list(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise UsageError(f"cannot read {shown(text)}: expected names with commas between them")
+    return names
+
+
+def _signal(text: str) -> int:
+    from signal import Signals
+
+    name = text.upper().removeprefix("SIG")
+    for known in Signals:
+        if name in (known.name.removeprefix("SIG"), str(known.value)):
+            return known.value
+    raise UsageError(f"cannot read signal {shown(text)}: expected a name or a number, as TERM, INT or 15")
 
 
 def _one_of(text: str, choices: Sequence[str]) -> str:

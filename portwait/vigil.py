@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING
 
 from portwait import durations, notify, report, waiting
 from portwait.conclusion import names
-from portwait.diagnosis import Blocker, Diagnosis, diagnose, inodes, ranges_of
+from portwait.diagnosis import ranges_of
 from portwait.errors import TablesError
 from portwait.exposure import exposure
+from portwait.inspection import Inspection
 from portwait.signals import Stopped
-from portwait.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from portwait._linux.sockdiag import DestroyEvents
+    from portwait.clearing import Clearing
+    from portwait.diagnosis import Blocker
     from portwait.log import Log
     from portwait.survey import Survey
     from portwait.targets import Target
@@ -36,9 +38,16 @@ _FIRST_REMINDER, _LAST_REMINDER = 10.0, 600.0  # seconds; each is twice the one 
 class Vigil:
     """The wait for one survey's targets; `keep` does it."""
 
-    def __init__(self, survey: Survey, log: Log, began: float, deadline: float) -> None:
-        """`began` and `deadline` are monotonic times in seconds, the latter math.inf for never."""
+    def __init__(
+        self, survey: Survey, log: Log, began: float, deadline: float, clearing: Clearing | None = None
+    ) -> None:
+        """`began` and `deadline` are monotonic times in seconds, the latter math.inf for never.
+
+        `clearing` does something about what is in the way, once it was reported.
+        """
         self._survey = survey
+        self._inspection = Inspection(survey)
+        self._clearing = clearing
         self._log = log
         self._deadline = deadline
         self._began = began
@@ -47,8 +56,6 @@ class Vigil:
         self._news = True
         self._read_at = -math.inf
         self._expected = math.inf
-        self._diagnosis: Diagnosis | None = None
-        self._by_tables: dict[Target, Verdict] = {}
         self._told: dict[Target, object] = {}
         self._told_lost: set[str] = set()
         self._reminder = _FIRST_REMINDER
@@ -85,7 +92,7 @@ class Vigil:
 
     def _look(self) -> bool:
         now = time.monotonic()
-        free = self._survey.look(self._by_tables)
+        free = self._inspection.look()
         self._news = self._news or now >= min(self._expected, self._remind_at)
         if now >= self._read_at + _TABLES_EVERY and (self._news or self._survey.undecided):
             free = self._look_closely(now)
@@ -95,46 +102,30 @@ class Vigil:
 
     def _look_closely(self, now: float) -> bool:
         """Read the tables: who is in the way, and what bind could not say."""
-        survey = self._survey
         self._news, self._read_at = False, now
-        concerned = (*survey.obstructed, *(one for one in survey.undecided if one not in survey.obstructed))
-        if not concerned:
-            return True
-        ours = inodes(number for one in survey.holds for number in one.descriptors)
-        try:
-            self._diagnosis = diagnose(concerned, reuseaddr=survey.reuseaddr and not survey.wide, ours=ours)
-        except TablesError as error:
-            self._diagnosis = Diagnosis({}, str(error))
-        else:
-            survey.served = self._diagnosis.listening
-        for target in survey.undecided:
-            found = self._diagnosis.blockers.get(target, ())
-            if found:
-                self._by_tables[target] = Verdict("held", survey.verdicts[target].errno, "tables")
-            elif survey.wide and self._diagnosis.blockers:
-                self._by_tables[target] = Verdict("free", 0, "tables")
-            else:
-                self._by_tables.pop(target, None)
-        free = survey.look(self._by_tables)
+        free = self._inspection.look_closely()
+        self._report(now)
+        if not free and self._clearing is not None:
+            free = self._clearing.through(self._inspection, lambda: self._report(now))
+            self._news = self._news or self._clearing.unsettled
+        return free
+
+    def _report(self, now: float) -> None:
         self._expected = self._expected_end(now)
         self._tell()
         self._status = self._headlines()
-        return free
 
     def _expected_end(self, now: float) -> float:
         ends = [blocker.expires_in for blocker in self._blockers() if blocker.expires_in is not None]
         return now + min(ends) if ends else math.inf
 
     def _blockers(self) -> Iterable[Blocker]:
-        if self._diagnosis is not None:
-            for found in self._diagnosis.blockers.values():
-                yield from found
+        for found in self._inspection.diagnosis.blockers.values():
+            yield from found
 
     def _tell(self) -> None:
         """Report each target whose verdict or blockers are not those that were told last."""
-        diagnosis = self._diagnosis
-        if diagnosis is None:
-            return
+        diagnosis = self._inspection.diagnosis
         if diagnosis.lost and diagnosis.lost not in self._told_lost:
             self._told_lost.add(diagnosis.lost)
             self._log.warning("tables-limited", f"cannot see everything: {diagnosis.lost}", reason=diagnosis.lost)
@@ -158,7 +149,7 @@ class Vigil:
             )
 
     def _headlines(self) -> str:
-        found = {} if self._diagnosis is None else self._diagnosis.blockers
+        found = self._inspection.diagnosis.blockers
         verdicts = self._survey.verdicts
         return "; ".join(report.headline(one, verdicts[one], found.get(one, ())) for one in self._survey.obstructed)
 

@@ -17,6 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from portwait.clearing import Clearing
+    from portwait.log import Log
     from portwait.options import Options
 
 GAVE_UP = 124
@@ -107,12 +109,20 @@ def _wait(survey: Survey, options: Options, began: float, command: Sequence[str]
         from portwait.vigil import Vigil
 
         log = Log(options.log_format, quiet=options.quiet, verbose=options.verbose)
-        vigil = Vigil(survey, log, began, 0.0 if options.dry_run else deadline)
+        vigil = Vigil(survey, log, began, 0.0 if options.dry_run else deadline, _clearing(options, log))
         free = vigil.keep()
         return conclusion.conclude(survey, options, log, command, free=free, waited=vigil.waited)
     except Exception as fault:  # noqa: BLE001  # a bug, or a library that is missing: bind alone can do it
         _confess("report", fault)
         return _wait_plainly(survey, deadline) or options.anyway
+
+
+def _clearing(options: Options, log: Log) -> Clearing | None:
+    if not options.evict and not options.terminate:
+        return None
+    from portwait import clearing
+
+    return clearing.asked_for(options, log)
 
 
 def _wait_plainly(survey: Survey, deadline: float) -> bool:

@@ -1,0 +1,143 @@
+"""`portwait evict TARGET...`: destroy the connections in the way, and say what is then.
+
+What is done is an event on stderr when it is done; the report for stdout says what is now, and why.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+from portwait import arguments, eviction, report, targets
+from portwait.clearing import Clearing
+from portwait.conclusion import names
+from portwait.errors import UsageError
+from portwait.exposure import exposure
+from portwait.inspection import Inspection
+from portwait.log import Log
+from portwait.options import EVICTED
+from portwait.survey import Survey
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping, Sequence
+
+    from portwait.clearing import Deed
+    from portwait.diagnosis import Diagnosis
+    from portwait.exposure import Exposure
+    from portwait.targets import Target
+    from portwait.verdict import Verdict
+
+_DESCRIPTION = """\
+Destroy the connections that are in the way, not the processes behind them.
+
+By default that is what harms nobody else: a connection that a client of this
+host is proved to have opened (it sees an aborted connection, and a pool opens
+another one, from another port), and what no process owns any more. It takes
+CAP_NET_ADMIN. Where the client may come back at once, let the guard do it
+(`portwait --evict 30010 -- COMMAND`): its hold keeps the port meanwhile.
+"""
+
+_EPILOG = """\
+exit status:
+  0    nothing is in the way now
+  1    something is still in the way
+  125  portwait was called wrongly, or it failed
+
+examples:
+  portwait evict 30010
+  portwait evict --dry-run 30010
+  portwait evict --evict-user app 30010        no other user's connections
+  portwait evict --evict=time-wait 30010       leftovers, but no live connection
+  portwait evict --evict=udp 5353/udp
+"""
+
+
+class Found(NamedTuple):
+    """What was seen at one moment."""
+
+    verdicts: Mapping[Target, Verdict]
+    diagnosis: Diagnosis
+
+    @property
+    def held(self) -> tuple[Target, ...]:
+        """The targets that something is in the way of."""
+        return tuple(target for target, verdict in self.verdicts.items() if verdict.state == "held")
+
+
+def run(words: Sequence[str]) -> tuple[int, str]:
+    """Evict; the status and the report. Raises UsageError."""
+    given = _parser().parse_intermixed_args(arguments.bare(words))
+    if not given.targets:
+        raise UsageError("cannot evict nothing: name a TARGET, as in `portwait evict 30010`")
+    wanted = targets.parse(given.targets, given.family)
+    survey = Survey(wanted, reuseaddr=given.reuseaddr, mode="none" if given.dry_run else "default")
+    inspection = Inspection(survey)
+    log = Log(given.log_format, quiet=given.quiet)
+    deeds: list[Deed] = []
+
+    def tell(deed: Deed) -> None:
+        deeds.append(deed)
+        if deed.event == "evicted":
+            log.warning(deed.event, str(deed), **deed.fields())
+
+    if not inspection.look() or survey.undecided:
+        inspection.look_closely()
+    before = Found(dict(survey.verdicts), inspection.diagnosis)
+    if before.held:
+        selection = eviction.select(given.evict, given.evict_user, given.evict_unit)
+        Clearing(selection, 0, tell, dry_run=given.dry_run).through(inspection, lambda: None)
+    after = Found(survey.verdicts, inspection.diagnosis)
+    show = _as_json if given.json else _as_text
+    return (1 if after.held else 0), show(before, after, deeds, exposure())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = arguments.verb("evict", "[OPTION...] TARGET...", _DESCRIPTION, _EPILOG)
+    add = parser.add_argument
+    add("targets", nargs="*", metavar="TARGET", help="as the guard's: what the service will bind")
+    arguments.evict_options(parser, "what may be destroyed")
+    arguments.target_options(parser)
+    add("--dry-run", action="store_true", help="say what would be done, and do none of it")
+    add("--json", action="store_true", help="print one object of JSON")
+    arguments.log_format_option(parser)
+    add("-q", "--quiet", action="store_true", help="do not say on stderr what is done")
+    parser.set_defaults(evict=frozenset(EVICTED), evict_user=(), evict_unit=(), reuseaddr=True, family=0)
+    parser.set_defaults(log_format="auto")
+    return parser
+
+
+def _as_text(before: Found, after: Found, deeds: Sequence[Deed], seen: Exposure) -> str:
+    blocks: list[str] = []
+    free = [target for target in after.verdicts if target not in after.held and target not in before.held]
+    for target, verdict in after.verdicts.items():
+        own = [deed for deed in deeds if deed.target == target]
+        if target in after.held:
+            blockers = after.diagnosis.blockers.get(target, ())
+            said = [str(deed) for deed in own if deed.event != "evicted"]
+            blocks.append("\n  ".join([report.full(target, verdict, blockers, seen), *said]))
+        elif target in before.held:
+            count = sum(deed.event == "evicted" for deed in own)
+            how = f"{count} evicted" if count else "what was in the way has gone by itself"
+            blocks.append(f"{report.headline(target, verdict, ())}: {how}")
+        elif verdict.state != "free":
+            blocks.append(f"{report.headline(target, verdict, ())}; there is nothing to evict")
+            free.remove(target)
+    if free:
+        blocks.append(f"{names(free)}: nothing is in the way")
+    return "\n".join(blocks) + "\n"
+
+
+def _as_json(before: Found, after: Found, deeds: Sequence[Deed], seen: Exposure) -> str:
+    def one(target: Target) -> dict[str, object]:
+        own = [deed for deed in deeds if deed.target == target]
+        found = before.diagnosis.blockers.get(target, ())
+        return {
+            **report.as_dict(target, before.verdicts[target], found, seen),
+            "evicted": [deed.fields() for deed in own if deed.event == "evicted"],
+            "would_evict": [deed.fields() for deed in own if deed.event == "would-evict"],
+            "refused": [deed.fields() for deed in own if deed.event == "not-evicted"],
+            "verdict_after": after.verdicts[target].state,
+        }
+
+    return json.dumps({"schema": 1, "targets": [one(target) for target in after.verdicts]}, indent=2) + "\n"

@@ -1,0 +1,50 @@
+"""A closer look at a survey's targets: who is in the way of them, and the tables' word where bind has none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from portwait.diagnosis import Diagnosis, diagnose, inodes
+from portwait.errors import TablesError
+from portwait.verdict import Verdict
+
+if TYPE_CHECKING:
+    from portwait.survey import Survey
+    from portwait.targets import Target
+
+
+class Inspection:
+    """A survey together with what the tables said when they were last read."""
+
+    def __init__(self, survey: Survey) -> None:
+        """Nothing is read yet."""
+        self.survey = survey
+        self.diagnosis = Diagnosis({}, None)
+        self._by_tables: dict[Target, Verdict] = {}
+
+    def look(self) -> bool:
+        """Ask bind again, and remember the tables for what bind cannot say; whether the service can start."""
+        return self.survey.look(self._by_tables)
+
+    def look_closely(self) -> bool:
+        """Read the tables, then ask bind again; whether the service can start."""
+        survey = self.survey
+        concerned = (*survey.obstructed, *(one for one in survey.undecided if one not in survey.obstructed))
+        if not concerned:
+            return True
+        ours = inodes(number for one in survey.holds for number in one.descriptors)
+        try:
+            self.diagnosis = diagnose(concerned, reuseaddr=survey.reuseaddr and not survey.wide, ours=ours)
+        except TablesError as error:
+            self.diagnosis = Diagnosis({}, str(error))
+        else:
+            survey.served = self.diagnosis.listening
+        for target in survey.undecided:
+            found = self.diagnosis.blockers.get(target, ())
+            if found:
+                self._by_tables[target] = Verdict("held", survey.verdicts[target].errno, "tables")
+            elif survey.wide and self.diagnosis.blockers:
+                self._by_tables[target] = Verdict("free", 0, "tables")
+            else:
+                self._by_tables.pop(target, None)
+        return self.look()
