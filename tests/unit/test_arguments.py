@@ -1,0 +1,255 @@
+"""From words and environment to options: every flag and its twin, and what the help says of them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from portwait import arguments, durations
+from portwait._version import __version__
+from portwait.errors import UsageError
+from portwait.options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HELP = Path(__file__).with_name("golden_help.txt")
+
+OPTIONS = {
+    action.dest: action
+    for action in arguments.parser()._actions
+    if action.option_strings and action.dest not in ("help", "version")
+}
+FLAGS = [name for name in OPTIONS if isinstance(getattr(Options, name), bool)]
+
+TWINS: dict[str, tuple[str, object]] = {
+    **{name: ("no" if getattr(Options, name) else "yes", not getattr(Options, name)) for name in FLAGS},
+    "timeout": ("1m30s", 90.0),
+    "hold": ("full", "full"),
+    "family": ("6", 6),
+    "log_format": ("json", "json"),
+    "evict": ("time-wait", frozenset({"time-wait"})),
+    "evict_user": ("app,www-data", ("app", "www-data")),
+    "evict_unit": ("app.service", ("app.service",)),
+}
+"""What each option's variable may say, and what that means; an option without a line here fails its test."""
+
+ANY_NAME = ("evict_user", "evict_unit")
+"""Options for which every text is a name that somebody may have given."""
+
+with_twin = pytest.mark.parametrize("name", [name for name in OPTIONS if name != "terminate"])
+
+
+def variable(name: str) -> str:
+    return f"PORTWAIT_{name.upper()}"
+
+
+def test_nothing_said_means_the_defaults() -> None:
+    """Neither words nor environment: the record as it is."""
+    options = arguments.read([], {})
+    assert vars(options) == {}
+    assert (options.timeout, options.targets, options.hold) == (75.0, (), None)
+
+
+@with_twin
+def test_every_option_has_an_environment_twin(name: str) -> None:
+    """--timeout is PORTWAIT_TIMEOUT; an empty variable says nothing."""
+    text, value = TWINS[name]
+    assert getattr(arguments.read([], {variable(name): text}), name) == value
+    assert vars(arguments.read([], {variable(name): ""})) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (name, value)
+        for name in OPTIONS
+        if name != "terminate"
+        for value in ("\x1b[31m", "nonsense!", " ", ",", "x" * 10_000)
+        if name not in ANY_NAME or not value.strip(" ,")
+    ],
+    ids=lambda value: ascii(value)[:20],
+)
+def test_a_bad_value_names_its_variable(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, main: Callable[..., int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One line, without control characters, that says which variable is meant; status 125, nothing started."""
+    monkeypatch.setenv(variable(name), value)
+    assert main("30010", "--", "false") == 125
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith(f"portwait: in the environment variable {variable(name)}: cannot read ")
+    assert "expected" in err
+    assert err[:-1].isprintable()
+    assert err[-1] == "\n"
+    assert len(err) < 400
+
+
+def test_terminate_has_no_twin() -> None:
+    """Signals are sent only where the command line itself asks for them."""
+    assert arguments.read([], {"PORTWAIT_TERMINATE": "TERM"}).terminate == 0
+
+
+def test_variables_of_other_names_are_not_ours() -> None:
+    """PORTWAIT_TARGETS is the guard's own; anything else may belong to anybody."""
+    assert vars(arguments.read([], {"PORTWAIT_TARGETS": "30010", "PORTWAIT_X": "1", "PORTWAIT": "/usr/bin"})) == {}
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_a_flag_wins_over_its_variable(name: str) -> None:
+    """Both ways, so that nobody has to unset a variable."""
+    flag = name.replace("_", "-")
+    for text in ("yes", "no"):
+        assert getattr(arguments.read([f"--{flag}"], {variable(name): text}), name) is True
+        assert getattr(arguments.read([f"--no-{flag}"], {variable(name): text}), name) is False
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "text", "value"),
+    [
+        (["--timeout", "5"], "timeout", "9", 5.0),
+        (["-t5"], "timeout", "9", 5.0),
+        (["--timeout=inf"], "timeout", "9", durations.INF),
+        (["--hold"], "hold", "none", "default"),
+        (["--hold=full"], "hold", "no", "full"),
+        (["--no-hold"], "hold", "full", "none"),
+        (["-4"], "family", "6", 4),
+        (["-6"], "family", "4", 6),
+        (["--log-format", "json"], "log_format", "logfmt", "json"),
+        (["--no-evict"], "evict", "yes", frozenset()),
+    ],
+    ids=str,
+)
+def test_an_option_wins_over_its_variable(words: list[str], name: str, text: str, value: object) -> None:
+    """The command line is nearer to who types it."""
+    assert getattr(arguments.read(words, {variable(name): text}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1", True), ("YES", True), ("true", True), ("On", True), ("0", False), ("no", False), ("FALSE", False)],
+)
+def test_how_a_variable_says_yes_and_no(text: str, value: bool) -> None:
+    """As people write it in unit files and compose files."""
+    assert arguments.read([], {"PORTWAIT_ANYWAY": text}).anyway is value
+    assert arguments.read([], {"PORTWAIT_HOLD": text}).hold == ("default" if value else "none")
+
+
+@pytest.mark.parametrize(
+    ("words", "targets", "said"),
+    [
+        (["--hold", "30010"], ("30010",), {"hold": "default"}),
+        (["--hold=full", "30010"], ("30010",), {"hold": "full"}),
+        (["30010", "--hold"], ("30010",), {"hold": "default"}),
+        (["-t", "0", "30010"], ("30010",), {"timeout": 0.0}),
+        (["30010", "-t", "0", "8080"], ("30010", "8080"), {"timeout": 0.0}),
+        (["80", "-4", "443", "-v", "8080"], ("80", "443", "8080"), {"family": 4, "verbose": True}),
+        (["-qv", "80"], ("80",), {"quiet": True, "verbose": True}),
+        (["-4", "-6", "80"], ("80",), {"family": 6}),
+        (["--anyway", "--no-anyway", "80"], ("80",), {"anyway": False}),
+        (["-t1", "-t2", "80"], ("80",), {"timeout": 2.0}),
+        (["-v"], (), {"verbose": True}),
+        (["-"], ("-",), {}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_words_are_options_and_targets(words: list[str], targets: tuple[str, ...], said: dict[str, object]) -> None:
+    """In any order; a value that may be left out stands behind `=`, so a TARGET never becomes one."""
+    options = arguments.read(words, {})
+    assert options.targets == targets
+    assert {name: value for name, value in vars(options).items() if name != "targets"} == said
+
+
+@pytest.mark.parametrize("option", arguments._BARE)
+def test_an_optional_value_takes_no_target(option: str) -> None:
+    """Whatever option has a value that may be left out."""
+    assert arguments.read([option, "30010"], {}).targets == ("30010",)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--nonsense"],
+        ["--nonsense=1", "30010"],
+        ["-x"],
+        ["-1"],
+        ["--time", "5", "30010"],  # abbreviations would change their meaning with every new option
+        ["-t"],
+        ["30010", "--timeout"],
+        ["-t", "-5"],
+        ["-t", "soon"],
+        ["--timeout="],
+        ["--timeout=\x1b[31m"],
+        ["--hold=nonsense"],
+        ["--hold="],
+        ["--no-hold=full"],
+        ["--log-format", "xml"],
+        ["--log-format=\x1b[31m"],
+        ["--quiet=yes"],
+        ["-\x1b[31m"],
+        ["--\x1b[31m"],
+        ["--\N{RIGHT-TO-LEFT OVERRIDE}"],
+        ["--\udcff"],
+        ["--" + "x" * 10_000],
+    ],
+    ids=lambda words: ascii(" ".join(words))[:30],
+)
+def test_bad_options_get_one_line(
+    words: list[str], main: Callable[..., int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Status 125 and one line without control characters; nothing is started."""
+    assert main(*words, "--", "false") == 125
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("portwait: ")
+    assert err[:-1].isprintable()
+    assert err[-1] == "\n"
+    assert len(err) < 600
+    with pytest.raises(UsageError):
+        arguments.read(words, {})
+
+
+def test_the_help_is_part_of_the_interface(
+    main: Callable[..., int], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asserted to the byte; where a change is meant: COLUMNS=80 portwait --help >tests/unit/golden_help.txt."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as caught:
+        main("--help")
+    out, err = capfd.readouterr()
+    assert caught.value.code in (0, None)
+    assert err == ""
+    assert out == HELP.read_text()
+
+
+def test_the_help_fits_a_terminal() -> None:
+    """80 columns, for eyes and for mail."""
+    assert [line for line in HELP.read_text().splitlines() if len(line) > 80] == []
+
+
+@pytest.mark.parametrize("action", OPTIONS.values(), ids=lambda action: action.option_strings[-1])
+def test_every_option_is_in_the_help(action: argparse.Action) -> None:
+    """With its own words, or as the opposite of one that has them."""
+    if action.help == argparse.SUPPRESS:
+        assert any(name.startswith("--no-") for name in action.option_strings)
+        return
+    assert action.help
+    assert all(name in HELP.read_text() for name in action.option_strings)
+
+
+@pytest.mark.parametrize("width", ["40", "80", "200", "nonsense", ""])
+def test_the_help_follows_the_width(width: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """COLUMNS, or the terminal, or 80; whatever it says, there is help."""
+    monkeypatch.setenv("COLUMNS", width)
+    assert "--timeout" in arguments.parser().format_help()
+
+
+def test_the_version(main: Callable[..., int], capfd: pytest.CaptureFixture[str]) -> None:
+    """To stdout, for a script to read."""
+    with pytest.raises(SystemExit) as caught:
+        main("--version")
+    assert caught.value.code in (0, None)
+    assert capfd.readouterr() == (f"portwait {__version__}\n", "")
