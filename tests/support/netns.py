@@ -49,6 +49,22 @@ def private_network(*, up: bool = True) -> Iterator[None]:
         os.close(before)
 
 
+@contextlib.contextmanager
+def in_network_of(pid: int) -> Iterator[None]:
+    """Run the body, and all that it starts, in the network namespace of another process."""
+    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    there = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _check(_libc.setns(there, CLONE_NEWNET))
+        try:
+            yield
+        finally:
+            _check(_libc.setns(before, CLONE_NEWNET))
+    finally:
+        os.close(before)
+        os.close(there)
+
+
 def sysctl(name: str, value: str | None = None) -> str:
     """Read a net.* setting of the current network namespace, after writing `value` where one is given."""
     path = Path("/proc/sys") / name.replace(".", "/")

@@ -1,0 +1,218 @@
+"""A machine whose PID 1 is a real systemd: this system's own files under an overlay, booted in a container.
+
+It has its own network, processes and journal; what is written in it goes to memory and is gone with it. portwait is
+installed there as an administrator would: a virtual environment of the system's Python in /opt/portwait, and a link in
+/usr/local/bin.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tests.support.netns import in_network_of
+from tests.support.packages import needs
+from tests.support.programs import DEADLINE, eventually, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.support.programs import Program
+
+ROOT = Path(__file__).parents[2]
+HELPERS = "/opt/helpers"
+_LIBRARIES = ("psutil", "structlog", "tenacity")
+_UNITS = "etc/systemd/system"
+
+
+class Entry(NamedTuple):
+    """A line of the journal."""
+
+    priority: int
+    unit: str | None
+    text: str
+
+
+class Machine:
+    """A booted system, asked and told from outside."""
+
+    def __init__(self, root: Path, pid: int) -> None:
+        self.root = root
+        """Its / as seen from here."""
+        self.pid = pid
+        """Its PID 1, as seen from here."""
+
+    def start(self, *argv: str) -> list[str]:
+        """Answer the command line that runs a command in there."""
+        return ["nsenter", "--target", str(self.pid), "--all", "--", *argv]
+
+    def run(self, *argv: str, check: bool = True, **how: Any) -> subprocess.CompletedProcess[str]:
+        """Run a command in there to its end."""
+        how.setdefault("env", _ENVIRONMENT)
+        how.setdefault("stdin", subprocess.DEVNULL)
+        done = subprocess.run(
+            self.start(*argv), check=False, timeout=4 * DEADLINE, text=True, capture_output=True, **how
+        )
+        assert not check or done.returncode == 0, f"{argv} ended with {done.returncode}: {done.stdout}{done.stderr}"
+        return done
+
+    def systemctl(self, *words: str, check: bool = True) -> str:
+        """Run systemctl, and answer what it says."""
+        return self.run("systemctl", *words, check=check).stdout.strip()
+
+    def show(self, unit: str, *properties: str) -> dict[str, str]:
+        """Read properties of a unit."""
+        text = self.systemctl("show", unit, *(f"--property={name}" for name in properties))
+        return dict(line.split("=", 1) for line in text.splitlines())
+
+    def write(self, path: str, text: str, mode: int = 0o644) -> None:
+        """Write a file in there."""
+        file = self.root / path.removeprefix("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        file.chmod(mode)
+
+    @contextlib.contextmanager
+    def units(self, files: Mapping[str, str]) -> Iterator[None]:
+        """Install unit files and drop-ins by their paths below /etc/systemd/system, for the length of the body."""
+        for name, text in files.items():
+            self.write(f"{_UNITS}/{name}", text)
+        self.systemctl("daemon-reload")
+        try:
+            yield
+        finally:
+            names = {name.partition("/")[0].removesuffix(".d") for name in files}
+            started = [name for name in names if "@." not in name]
+            if started:
+                self.systemctl("kill", "--signal=KILL", *started, check=False)
+                self.systemctl("stop", *started, check=False)
+            for name in files:
+                (self.root / _UNITS / name).unlink()
+            self.systemctl("daemon-reload")
+            self.systemctl("reset-failed", check=False)
+
+    def cursor(self) -> str:
+        """Answer where the journal ends now."""
+        self.run("journalctl", "--sync")
+        return self.run("journalctl", "--lines=0", "--show-cursor").stdout.strip().removeprefix("-- cursor: ")
+
+    def journal(self, unit: str, since: str) -> list[Entry]:
+        """Read what a unit's own processes have said since then, in order."""
+        self.run("journalctl", "--sync")
+        said = self.run("journalctl", "--output=json", f"--after-cursor={since}", f"_SYSTEMD_UNIT={unit}").stdout
+        return [
+            Entry(int(entry["PRIORITY"]), entry.get("_SYSTEMD_UNIT"), entry["MESSAGE"])
+            for entry in map(json.loads, said.splitlines())
+        ]
+
+    @contextlib.contextmanager
+    def network(self) -> Iterator[None]:
+        """Put this thread into the machine's network for the length of the body."""
+        with in_network_of(self.pid):
+            yield
+
+
+_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_PAGER": ""}
+
+
+@contextlib.contextmanager
+def machine() -> Iterator[Machine]:
+    """Boot one for the length of the body."""
+    needs("systemd-nspawn", "systemd-container")
+    needs("/lib/systemd/systemd", "systemd")
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="portwait-machine-", dir="/var/tmp")))  # noqa: S108  # the overlay's own
+        root = stack.enter_context(_overlay(folder))
+        install(root)
+        yield stack.enter_context(_booted(root))
+
+
+def install(root: Path) -> None:
+    """Install the portwait under test below `root`, and the helper programs of the tests."""
+    home = root / "opt/portwait"
+    subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", home], check=True)
+    [packages] = home.glob("lib/python3*/site-packages")
+    for name in ("portwait", *_LIBRARIES):
+        shutil.copytree(_package(name), packages / name, ignore=shutil.ignore_patterns("__pycache__", "tests"))
+    script = home / "bin/portwait"
+    script.write_text((ROOT / "bin/portwait").read_text().replace("#!python", "#!/opt/portwait/bin/python", 1))
+    script.chmod(0o755)
+    link = root / "usr/local/bin/portwait"
+    link.unlink(missing_ok=True)
+    link.symlink_to("/opt/portwait/bin/portwait")
+    subprocess.run(["chroot", root, "/opt/portwait/bin/python", "-m", "compileall", "-q", "/opt/portwait"], check=True)
+    shutil.copytree(ROOT / "tests/world/helpers", root / HELPERS.removeprefix("/"), dirs_exist_ok=True)
+
+
+def _package(name: str) -> Path:
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
+
+
+@contextlib.contextmanager
+def _overlay(folder: Path) -> Iterator[Path]:
+    """Mount this system's / with a layer in memory above it."""
+    layer, root = folder / "layer", folder / "root"
+    layer.mkdir()
+    root.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "portwait-tests", layer], check=True)
+    try:
+        (layer / "upper").mkdir()
+        (layer / "work").mkdir()
+        options = f"lowerdir=/,upperdir={layer}/upper,workdir={layer}/work"
+        subprocess.run(["mount", "-t", "overlay", "-o", options, "portwait-tests", root], check=True)
+        try:
+            yield root
+        finally:
+            subprocess.run(["umount", "--recursive", root], check=True)
+    finally:
+        subprocess.run(["umount", layer], check=True)
+
+
+@contextlib.contextmanager
+def _booted(root: Path) -> Iterator[Machine]:
+    (root / "etc/machine-id").write_text("")
+    argv = ["systemd-nspawn", f"--directory={root}", "--machine=portwait-tests", "--boot", "--private-network"]
+    argv += ["--register=no", "--keep-unit", "--console=pipe", "systemd.unit=basic.target"]
+    environment = {**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
+    with running(argv, environment) as container:
+        made = Machine(root, _leader(container))
+        eventually(lambda: made.systemctl("is-system-running", check=False) in ("running", "degraded"), "the boot")
+        try:
+            yield made
+        finally:
+            made.run("systemctl", "poweroff", check=False)
+            container.status()
+
+
+def _leader(container: Program) -> int:
+    """The container's PID 1 is the child of a child, or the child, of the program that made it."""
+
+    def find() -> int | None:
+        assert container.process.poll() is None, container.describe()
+        for child in _children(container.pid):
+            with contextlib.suppress(FileNotFoundError):
+                if Path(f"/proc/{child}/comm").read_text() == "systemd\n":
+                    return child
+        return None
+
+    return eventually(find, "the container's PID 1") or 0
+
+
+def _children(pid: int) -> list[int]:
+    with contextlib.suppress(FileNotFoundError):
+        return [
+            int(child)
+            for task in Path(f"/proc/{pid}/task").iterdir()
+            for child in (task / "children").read_text().split()
+        ]
+    return []
