@@ -1,25 +1,28 @@
-"""What is known of a target, put into words for people and into a dictionary for programs: pure functions.
+"""What is known of targets, put into words for people and into a dictionary for programs: pure functions.
 
 The words of DESIGN are kept: a port is `free` or `held`. Text of other processes passes through `text` on its way.
 """
 
 from __future__ import annotations
 
-import datetime
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from portwait import durations
+from portwait import durations, ports
+from portwait.layout import Paper
 from portwait.targets import ANY
-from portwait.text import command_line, masked, safe
+from portwait.text import command_line, masked, safe, shell
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from portwait.diagnosis import Blocker, Owner
     from portwait.exposure import Exposure
+    from portwait.remedies import Remedy
     from portwait.targets import Target
     from portwait.verdict import Verdict
+
+    _Line = tuple[str, str, str]  # what stands before its first line, its text, what stands before its other lines
 
 _WORDS = {
     "outbound": ("an outbound connection", "outbound connections"),
@@ -33,15 +36,28 @@ _WORDS = {
     "unknown": ("a connection of unknown direction", "connections of unknown direction"),
 }
 _EVIDENCE = {
-    "listener": "direction judged by the listener on this port, for data was in flight",
-    "remote-listener": "direction judged by the listener at the other end, for data was in flight",
+    "peer": "direction judged by the other end, for data was in flight at this one",
+    "listener": "direction judged by the listener on this port, for the kernel's own count cannot be read",
+    "remote-listener": "direction judged by the listener at the other end, for the kernel's own count cannot be read",
     "none": "its direction cannot be proved",
 }
-_WIDTH = 150
+_COMMAND = 150
+_ALIKE, _OWNERS, _BRIEFLY = 3, 5, 3
+_LABEL = 11
+
+
+class Explained(NamedTuple):
+    """All that is known of one target."""
+
+    target: Target
+    verdict: Verdict
+    blockers: Sequence[Blocker]
+    exposure: Exposure
+    remedies: Sequence[Remedy] = ()
 
 
 def headline(target: Target, verdict: Verdict, blockers: Sequence[Blocker]) -> str:
-    """One line that can be read aloud."""
+    """Write one line that can be read aloud."""
     name = safe(str(target))
     if verdict.state == "held":
         return f"{name} is held {_by(blockers)}"
@@ -85,51 +101,202 @@ def process(owner: Owner) -> str:
     return f"{safe(owner.name, 40)} ({', '.join(safe(part) for part in parts if part)})"
 
 
-def details(blockers: Sequence[Blocker]) -> list[str]:
-    """A few lines for each blocker: both ends, its state, how long, its owners' commands."""
-    lines: list[str] = []
-    for blocker in blockers:
-        ends = f"{blocker.local} -> {blocker.remote}" if blocker.remote else blocker.local
-        facts = [f"{ends} {blocker.socket.state if blocker.kind.name != 'bound' else 'bound, not listening'}"]
-        if blocker.owners:
-            facts.append(f"process running for {durations.show(max(0.0, time.time() - blocker.owners[0].started))}")
-        if blocker.idle is not None:
-            facts.append(f"connection idle for {durations.show(blocker.idle)}")
-        if blocker.expires_in is not None:
-            facts.append(f"ends in {durations.show(blocker.expires_in)}")
-        if blocker.kind.evidence in _EVIDENCE:
-            facts.append(_EVIDENCE[blocker.kind.evidence])
-        lines.append(", ".join(facts))
-        lines += [f"  {owner.pid}: {line}" for owner in blocker.owners if (line := command_line(owner.cmdline, _WIDTH))]
-        if blocker.unseen:
-            of = f" (its user is {blocker.user})" if blocker.user is not None else ""
-            lines.append(f"  {blocker.unseen}{of}")
+def full(
+    target: Target,
+    verdict: Verdict,
+    blockers: Sequence[Blocker],
+    exposure: Exposure,
+    *,
+    remedies: Sequence[Remedy] = (),
+    paper: Paper | None = None,
+    briefly: bool = False,
+) -> str:
+    """Write the whole report on one target: headline, details, explanation, advice; `briefly` on one screen."""
+    paper = paper or Paper()
+    style = verdict.state if verdict.state in ("held", "free") else "other"
+    lines = [paper.paint(line, style) for line in paper.wrap(headline(target, verdict, blockers), "", "  ")]
+    for first, text, rest in _details(blockers):
+        lines += paper.wrap(text, first, rest)
+    for text in (*_by_tables(verdict), *_why(target, verdict, blockers, exposure)):
+        lines += paper.wrap(text, "  ")
+    lines += _advice(target, remedies, paper, briefly=briefly)
+    return "\n".join(lines)
+
+
+def _details(blockers: Sequence[Blocker]) -> list[_Line]:
+    """Describe the blockers, of those that are alike a few."""
+    alike: dict[object, list[Blocker]] = {}
+    for one in blockers:
+        alike.setdefault((one.kind, one.socket.state, tuple(owner.pid for owner in one.owners), one.unseen), []).append(
+            one
+        )
+    lines: list[_Line] = []
+    for group in alike.values():
+        shown = group if len(group) <= _ALIKE + 1 else group[:_ALIKE]
+        for one in shown:
+            lines.append(("  ", _connection(one), "    "))
+            if one.peer is not None and one.kind.name != "self-connect":
+                lines.append(_labelled("other end", f"{process(one.peer)}, on this host"))
+            elif one.peer_user is not None and one.kind.name != "self-connect":
+                lines.append(_labelled("other end", f"on this host too, of user {safe(one.peer_user)}"))
+        if len(group) > len(shown):
+            lines.append(("  ", f"and {len(group) - len(shown)} more like these", "  "))
+        lines += _whose(group[0])
     return lines
 
 
-def why(target: Target, blockers: Sequence[Blocker], exposure: Exposure) -> list[str]:
+def _connection(blocker: Blocker) -> str:
+    """Write both ends, the state, how long."""
+    ends = f"{blocker.local} -> {blocker.remote}" if blocker.remote else blocker.local
+    facts = [f"{ends} {blocker.socket.state if blocker.kind.name not in ('bound', 'hold') else 'bound, not listening'}"]
+    if blocker.owners:
+        facts.append(f"process running for {durations.show(max(0.0, time.time() - blocker.owners[0].started))}")
+    if blocker.idle is not None:
+        facts.append(f"connection idle for {durations.show(blocker.idle)}")
+    if blocker.expires_in is not None:
+        facts.append(f"ends in {durations.show(blocker.expires_in)}")
+    if blocker.kind.evidence in _EVIDENCE:
+        facts.append(_EVIDENCE[blocker.kind.evidence])
+    return ", ".join(facts)
+
+
+def _whose(blocker: Blocker) -> list[_Line]:
+    """Write who has the socket open, or what is known of whoever has."""
+    lines = []
+    for owner in blocker.owners[:_OWNERS]:
+        command = command_line(owner.cmdline, _COMMAND) or safe(owner.name)
+        lines.append(_labelled("process", f"{owner.pid}: {command}" if len(blocker.owners) > 1 else command))
+        if owner.forwards is not None:
+            lines.append(_labelled("forwards", f"to the container's {safe(owner.forwards)}"))
+        if owner.pod is not None:
+            lines.append(_labelled("pod", safe(owner.pod)))
+    if len(blocker.owners) > _OWNERS:
+        lines.append(_labelled("process", f"and {len(blocker.owners) - _OWNERS} more that share it"))
+    if blocker.unseen is not None:
+        known = [f"its user is {safe(blocker.user)}"] if blocker.user is not None else []
+        known += [f"it was made in {safe(place)}" for place in (blocker.unit, blocker.container) if place]
+        lines.append(_labelled("unseen", blocker.unseen + (f" ({', '.join(known)})" if known else "")))
+    return lines
+
+
+def _labelled(label: str, text: str) -> _Line:
+    return f"    {label:<{_LABEL}}", text, " " * (4 + _LABEL)
+
+
+def _by_tables(verdict: Verdict) -> list[str]:
+    """Say where bind was not what decided."""
+    if verdict.state != "held" or verdict.by != "tables":
+        return []
+    if verdict.errno:
+        return [f"Binding is denied to this user ({verdict.errno_name}), so the socket tables decide."]
+    return ["The socket tables say so; bind was not asked."]
+
+
+def _why(target: Target, verdict: Verdict, blockers: Sequence[Blocker], exposure: Exposure) -> list[str]:
     """Explain what surprises people: that netstat -l shows nothing, and where the port came from."""
-    outbound = [blocker for blocker in blockers if blocker.kind.name in ("outbound", "self-connect")]
-    if not outbound or target.protocol != "tcp" or exposure.ephemeral_range is None:
+    if exposure.ephemeral_range is None:
         return []
     span = "{}-{}".format(*exposure.ephemeral_range)
-    origin = (
-        f"The kernel picks source ports from ip_local_port_range {span}, and {target.port} is one of them."
-        if exposure.covers(target.port)
-        else f"{target.port} is outside ip_local_port_range {span}: "
-        "the client bound it by number, or the range was another."
-    )
+    if verdict.state == "free":
+        return [_prospect(target.port, span, exposure)]
+    if target.protocol != "tcp" or not any(one.kind.name in ("outbound", "self-connect") for one in blockers):
+        return []
+    if exposure.covers(target.port):
+        origin = f"The kernel picks source ports from ip_local_port_range {span}, and {target.port} is one of them."
+        if exposure.reserves(target.port):
+            origin += " It is reserved now: this connection is older, or the client bound it by number."
+    else:
+        origin = (
+            f"{target.port} is outside ip_local_port_range {span}: "
+            "the client bound it by number, or the range was another."
+        )
     return [f"It is not a listener: netstat -l cannot show it. {origin}"]
 
 
-def full(target: Target, verdict: Verdict, blockers: Sequence[Blocker], exposure: Exposure) -> str:
-    """The whole report on one target: headline, details, explanation."""
-    lines = [*details(blockers), *why(target, blockers, exposure)]
-    return "\n  ".join([headline(target, verdict, blockers), *lines])
+def _prospect(port: int, span: str, exposure: Exposure) -> str:
+    if not exposure.covers(port):
+        return f"The kernel gives it to nobody by itself: it is outside ip_local_port_range {span}."
+    if exposure.reserves(port):
+        return f"The kernel gives it to nobody by itself: it is reserved (ip_local_port_range is {span})."
+    first = "first" if exposure.prefers(port) else "last"
+    return (
+        f"The kernel may give it to any client at any time: it is in ip_local_port_range {span} and not reserved. "
+        f"It is among those that connect() looks at {first}."
+    )
 
 
-def as_dict(target: Target, verdict: Verdict, blockers: Sequence[Blocker], exposure: Exposure) -> dict[str, object]:
-    """The same for programs, with the keys that DESIGN promises."""
+def _advice(target: Target, remedies: Sequence[Remedy], paper: Paper, *, briefly: bool) -> list[str]:
+    """Write the remedies; commands stay on one line each, ready to paste."""
+    shown = remedies[:_BRIEFLY] if briefly and len(remedies) > _BRIEFLY + 1 else remedies
+    lines: list[str] = []
+    for number, remedy in enumerate(shown, 1):
+        lines += paper.wrap(remedy.summary, f"  {number}. ", "     ")
+        lines += [paper.paint(f"       {line}", "command") for line in remedy.commands]
+    if len(shown) < len(remedies):
+        lines.append(f"  More: {shell(('portwait', 'explain', target.text))}")
+    return lines
+
+
+def as_text(explained: Sequence[Explained], lost: str | None, paper: Paper, *, in_full: bool) -> str:
+    """Write the report on all targets: each in full, or a line for each that is not free and the rest summed up."""
+    head = paper.wrap(f"cannot see everything: {lost}") if lost else []
+    if in_full:
+        parts = [full(*one[:4], remedies=one.remedies, paper=paper) for one in explained]
+        return "\n\n".join(["\n".join(head), *parts] if head else parts) + "\n"
+    taken = [one for one in explained if one.verdict.state != "free"]
+    lines = head
+    for one in taken:
+        style = "held" if one.verdict.state == "held" else "other"
+        text = headline(one.target, one.verdict, one.blockers)
+        lines += [paper.paint(line, style) for line in paper.wrap(text, "", "  ")]
+    for text in _summed_up(explained, taken):
+        lines += paper.wrap(text)
+    return "\n".join(lines) + "\n"
+
+
+def _summed_up(explained: Sequence[Explained], taken: Sequence[Explained]) -> list[str]:
+    held = sum(one.verdict.state == "held" for one in taken)
+    free = [one for one in explained if one.verdict.state == "free"]
+    by = "by the socket tables" if any(one.verdict.by == "tables" for one in explained) else "by bind"
+    lines = [f"{len(explained)} asked, {by}: {held} held, {len(free)} free" + _others(taken, held) + "."]
+    exposure = explained[0].exposure
+    exposed = _ports(one.target.port for one in free if exposure.hands_out(one.target.port))
+    if exposed and exposure.ephemeral_range is not None:
+        span = "{}-{}".format(*exposure.ephemeral_range)
+        lines.append(f"Of the free ones the kernel may give {exposed} to any client (ip_local_port_range {span}).")
+    if taken:
+        lines.append(f"One of them in full: {shell(('portwait', 'explain', taken[0].target.text))}")
+    return lines
+
+
+def _others(taken: Sequence[Explained], held: int) -> str:
+    states = sorted({one.verdict.state for one in taken} - {"held"})
+    counts = (f"{sum(one.verdict.state == state for one in taken)} {state}" for state in states)
+    return "".join(f", {count}" for count in counts) if held < len(taken) else ""
+
+
+def _ports(numbers: Iterable[int]) -> str:
+    found = sorted(set(numbers))
+    listed = ports.show(ports.merge((port, port) for port in found))
+    return listed if len(listed) <= 40 else f"{len(found)} of them"
+
+
+def as_json(explained: Sequence[Explained], lost: str | None) -> str:
+    """Write the one object that DESIGN promises."""
+    import json
+
+    listed = [as_dict(*one) for one in explained]
+    return json.dumps({"schema": 1, "targets": listed, "lost": lost}, indent=2) + "\n"
+
+
+def as_dict(
+    target: Target,
+    verdict: Verdict,
+    blockers: Sequence[Blocker],
+    exposure: Exposure,
+    remedies: Sequence[Remedy] = (),
+) -> dict[str, object]:
+    """Write the same for programs, with the keys that DESIGN promises."""
     return {
         "target": safe(target.text),
         "protocol": target.protocol,
@@ -140,7 +307,9 @@ def as_dict(target: Target, verdict: Verdict, blockers: Sequence[Blocker], expos
         "by": verdict.by,
         "ephemeral": exposure.covers(target.port),
         "reserved": exposure.reserves(target.port),
+        "preferred": exposure.hands_out(target.port) and exposure.prefers(target.port),
         "blockers": [blocker_dict(blocker) for blocker in blockers],
+        "remedies": [{"code": one.code, "summary": one.summary, "commands": list(one.commands)} for one in remedies],
     }
 
 
@@ -156,25 +325,33 @@ def blocker_dict(blocker: Blocker) -> dict[str, object]:
         "inode": blocker.socket.inode,
         "cookie": blocker.socket.cookie,
         "uid": None if blocker.user is None else blocker.socket.uid,
-        "user": None if blocker.user is None else safe(blocker.user),
+        "user": _safe(blocker.user),
+        "unit": _safe(blocker.unit),
+        "container": _safe(blocker.container),
         "expires_in": blocker.expires_in,
         "idle": blocker.idle,
         "evictable": blocker.evictable,
         "owners": [owner_dict(owner) for owner in blocker.owners],
         "peer": None if blocker.peer is None else owner_dict(blocker.peer),
+        "peer_user": _safe(blocker.peer_user),
         "unseen": blocker.unseen,
     }
 
 
 def owner_dict(owner: Owner) -> dict[str, object]:
     """One process for programs."""
-    started = datetime.datetime.fromtimestamp(int(owner.started), datetime.UTC)
     return {
         "pid": owner.pid,
         "name": safe(owner.name),
         "cmdline": [safe(word) for word in masked(owner.cmdline)],
-        "user": None if owner.user is None else safe(owner.user),
-        "started": started.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "unit": None if owner.unit is None else safe(owner.unit),
-        "container": None if owner.container is None else safe(owner.container),
+        "user": _safe(owner.user),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(owner.started)),
+        "unit": _safe(owner.unit),
+        "container": _safe(owner.container),
+        "pod": _safe(owner.pod),
+        "forwards": _safe(owner.forwards),
     }
+
+
+def _safe(text: str | None) -> str | None:
+    return None if text is None else safe(text)

@@ -1,0 +1,121 @@
+"""`portwait explain TARGET...`: who is in the way, why, and what to do."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+from portwait import report, targets
+from portwait.errors import UsageError
+from portwait.exposure import exposure
+from portwait.inspection import Inspection
+from portwait.layout import Paper
+from portwait.remedies import advise, gather
+from portwait.survey import Survey
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from portwait.targets import Family
+
+_MOST_IN_FULL = 4
+"""More targets than that get a line each."""
+
+_NARROWEST, _WIDEST = 40, 100
+
+_DESCRIPTION = """\
+Say who is in the way of a service that wants these ports: which socket, which direction, which process, unit or
+container, what is at the other end, since when and until when, and which cure fits. Changes nothing.
+"""
+
+_EPILOG = """\
+TARGET is a port (30010), an address and a port (127.0.0.1:30010, [::1]:30010), a range (30000-30010) or a
+service's name (redis), each with /udp for UDP. More than 4 get a line each; more than 64 are read from the
+socket tables alone, where every socket on a port counts.
+
+It needs no privilege; root sees the processes of other users.
+
+exit status:
+  0     nothing is held
+  1     something is held
+  125   portwait was called wrongly
+
+examples:
+  portwait explain 30010                 who, why, what to do
+  portwait explain --json 80 443/udp     for programs
+  portwait explain 30000-31000           what is held among many
+"""
+
+
+class _Asked(NamedTuple):
+    targets: Sequence[str]
+    json: bool = False
+    family: Family = 0
+    reuseaddr: bool = True
+
+
+def run(words: Sequence[str]) -> tuple[int, str]:
+    """Explain; status 1 when something is held, else 0. Raises UsageError."""
+    asked = _read(words)
+    if not asked.targets:
+        raise UsageError("cannot explain nothing: name a TARGET, as in `portwait explain 30010`")
+    inspection = Inspection(Survey(targets.parse(asked.targets, asked.family), reuseaddr=asked.reuseaddr))
+    survey = inspection.survey
+    if not inspection.look() or survey.undecided:
+        inspection.look_closely()
+    seen = exposure()
+    explained = []
+    for target in survey.targets:
+        verdict = survey.verdicts[target]
+        found = inspection.diagnosis.blockers.get(target, ()) if verdict.state == "held" else ()
+        explained.append(report.Explained(target, verdict, found, seen))
+    in_full = len(explained) <= _MOST_IN_FULL
+    if in_full or asked.json:
+        explained = [one._replace(remedies=advise(gather(*one[:4]))) for one in explained]
+    text = (
+        report.as_json(explained, inspection.diagnosis.lost)
+        if asked.json
+        else report.as_text(explained, inspection.diagnosis.lost, _paper(), in_full=in_full)
+    )
+    return int(any(one.verdict.state == "held" for one in explained)), text
+
+
+def _read(words: Sequence[str]) -> _Asked:
+    """Read the command line; without options, or with --json alone, argparse need not be loaded."""
+    rest = [word for word in words if word != "--json"]
+    if not any(word.startswith("-") for word in rest):
+        return _Asked(rest, json=len(rest) < len(words))
+    import argparse
+
+    from portwait import arguments
+
+    parser = arguments.Parser(
+        prog="portwait explain",
+        usage="portwait explain [--json] [-4 | -6] [--no-reuseaddr] TARGET...",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help="what a service wants to bind")
+    parser.add_argument("--json", action="store_true", help="print one object of JSON")
+    parser.add_argument("-4", dest="family", action="store_const", const=4, default=0, help="IPv4 only")
+    parser.add_argument("-6", dest="family", action="store_const", const=6, help="IPv6 only")
+    parser.add_argument(
+        "--no-reuseaddr", dest="reuseaddr", action="store_false", help="the service does not set SO_REUSEADDR"
+    )
+    options = parser.parse_intermixed_args(words)
+    return _Asked(options.targets, options.json, options.family, options.reuseaddr)
+
+
+def _paper() -> Paper:
+    """Fit the terminal; 80 columns and no colours for anything else."""
+    try:
+        if not sys.stdout.isatty():
+            return Paper(80)
+        width = os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except (OSError, ValueError):
+        return Paper(80)
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") in (None, "dumb")
+    return Paper(max(_NARROWEST, min(width, _WIDEST)), colours=not plain)

@@ -1,0 +1,58 @@
+"""Lines of text on paper of some width: wrapping, and colour that nobody needs to understand them. Pure functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from portwait.text import columns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CODES = {"held": "\x1b[1;31m", "free": "\x1b[1;32m", "other": "\x1b[1;33m", "command": "\x1b[1m"}
+
+
+class Paper(NamedTuple):
+    """What is written on: `width` columns, 0 for lines as long as they are; with or without colours."""
+
+    width: int = 0
+    colours: bool = False
+
+    def paint(self, line: str, style: str) -> str:
+        """Colour a line that is finished."""
+        return f"{_CODES[style]}{line}\x1b[0m" if self.colours and line else line
+
+    def wrap(self, text: str, first: str = "", rest: str | None = None) -> list[str]:
+        """Break text at spaces into lines that fit, `first` and `rest` standing before them."""
+        rest = first if rest is None else rest
+        if not self.width or columns(first + text) <= self.width:
+            return [first + text]
+        room = max(20, self.width - max(columns(first), columns(rest)))
+        lines = list(_filled(text, room))
+        return [first + lines[0], *(rest + line for line in lines[1:])]
+
+
+def _filled(text: str, room: int) -> Iterator[str]:
+    line = ""
+    for word in text.split(" "):
+        joined = f"{line} {word}" if line else word
+        if columns(joined) <= room:
+            line = joined
+            continue
+        if line:
+            yield line
+        *pieces, line = _cut(word, room)
+        yield from pieces
+    yield line
+
+
+def _cut(word: str, room: int) -> Iterator[str]:
+    """Cut a word that is longer than a line, which only other people's are."""
+    piece, used = "", 0
+    for character in word:
+        wide = columns(character)
+        if used + wide > room:
+            yield piece
+            piece, used = "", 0
+        piece, used = piece + character, used + wide
+    yield piece

@@ -1,0 +1,91 @@
+"""Where portwait runs, and what it may do there: what decides which advice is right for this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_CAP_NET_ADMIN = 12  # linux/capability.h
+
+
+class Machine(NamedTuple):
+    """What is known of the host or container that this process runs in."""
+
+    system: str = "linux"
+    """As sys.platform: linux, darwin, win32."""
+    root: bool = True
+    may_evict: bool = True
+    """Whether this process has CAP_NET_ADMIN."""
+    may_set: bool = True
+    """Whether the net.* settings can be written here, by root at least."""
+    container: str | None = None
+    """`kubernetes`, `podman`, `docker` or `container` where this process is in one."""
+    host_network: bool = True
+    """Whether the network is the machine's own, also in a container (--network host, hostNetwork: true)."""
+    systemd: bool = True
+    unit: str | None = None
+    """The system unit that this process is a part of: the service's own, where the guard runs in it."""
+
+
+def machine() -> Machine:
+    """Look around."""
+    if sys.platform != "linux":
+        return Machine(sys.platform, root=_is_root(), may_evict=False, may_set=False, systemd=False)
+    from portwait._linux import cgroups, netns
+
+    place = cgroups.place(_read("/proc/self/cgroup"))
+    cookie = None
+    with contextlib.suppress(OSError):
+        cookie = netns.cookie()
+    unit = place.unit if place.unit and place.unit.endswith(".service") and not place.user_unit else None
+    return Machine(
+        root=_is_root(),
+        may_evict=_has_capability(_read("/proc/self/status"), _CAP_NET_ADMIN),
+        may_set=not _is_read_only("/proc/sys"),
+        container=_container(os.environ, _read("/run/systemd/container")),
+        host_network=cookie is None or cookie == netns.INITIAL,
+        systemd=os.path.isdir("/run/systemd/system"),
+        unit=None if unit is not None and unit.startswith("user@") else unit,
+    )
+
+
+def _is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def _has_capability(status: str, number: int) -> bool:
+    for line in status.splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.partition(":")[2], 16) >> number & 1)
+    return False
+
+
+def _is_read_only(path: str) -> bool:
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
+def _container(environment: Mapping[str, str], told: str) -> str | None:
+    """Name what we are contained in; the marks are those that systemd-detect-virt(1) reads."""
+    if "KUBERNETES_SERVICE_HOST" in environment:
+        return "kubernetes"
+    if os.path.exists("/run/.containerenv"):
+        return "podman"
+    if os.path.exists("/.dockerenv"):
+        return "docker"
+    return "container" if environment.get("container") or told.strip() else None
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read(1 << 16)
+    except OSError:
+        return ""

@@ -1,0 +1,69 @@
+"""Somebody serves on the port: which unit or container that is, and how it is stopped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from portwait.remedies import phrases
+from portwait.remedies.registry import Facts, Remedy, rule
+from portwait.text import safe, shell
+
+if TYPE_CHECKING:
+    from portwait.diagnosis import Blocker, Owner
+
+
+def _servers(facts: Facts) -> list[Blocker]:
+    """Choose the sockets that serve; a UDP server is bound and no more."""
+    return [
+        one
+        for one in facts.blockers
+        if one.kind.name == "listener" or (one.kind.name == "bound" and one.socket.protocol == "udp")
+    ]
+
+
+def _is_proxy(owner: Owner) -> bool:
+    return owner.forwards is not None
+
+
+@rule
+def docker_proxy(facts: Facts) -> Remedy | None:
+    """Name the container behind Docker's proxy."""
+    proxies = [one for one in phrases.owners(_servers(facts)) if _is_proxy(one)]
+    if not proxies:
+        return None
+    where = " and ".join(dict.fromkeys(safe(one.forwards or "") for one in proxies))
+    port = facts.target.port
+    find = ("docker", "ps", "--filter", f"publish={port}/{facts.target.protocol}")
+    return Remedy(
+        "docker-proxy",
+        f"Docker publishes {port} for the container at {where}. Find the container, stop it or publish another port.",
+        (phrases.as_root(facts.machine, *find),),
+    )
+
+
+@rule
+def socket_unit(facts: Facts) -> Remedy | None:
+    """Systemd itself listens: there is a socket unit."""
+    servers = phrases.owners(_servers(facts))
+    if not any(one.pid == 1 and one.name == "systemd" for one in servers):
+        return None
+    return Remedy(
+        "socket-unit",
+        "systemd listens for a socket unit. Find it and stop it; or let the service take the socket from it.",
+        (shell(("systemctl", "list-sockets", "--all", "--full")) + f" | grep -w {facts.target.port}",),
+    )
+
+
+@rule
+def stop_listener(facts: Facts) -> Remedy | None:
+    """Stop who listens."""
+    servers = [one for one in phrases.owners(_servers(facts)) if one.pid != 1 and not _is_proxy(one)]
+    if not servers:
+        return None
+    parents = {one.pid for one in servers}
+    first = [one for one in servers if one.parent not in parents]  # a master takes its workers with it
+    return Remedy(
+        "stop-listener",
+        f"{phrases.called(servers)} serves on this port. Stop it, or give one of the two another port.",
+        tuple(dict.fromkeys(phrases.stop(facts.machine, one) for one in first)),
+    )

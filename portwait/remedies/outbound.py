@@ -1,0 +1,166 @@
+"""The port was given to a client: what keeps the kernel from doing that again, and what else helps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from portwait import container_sysctl, ports
+from portwait.remedies import phrases
+from portwait.remedies.registry import Facts, Remedy, rule
+from portwait.text import safe
+
+if TYPE_CHECKING:
+    from portwait.diagnosis import Blocker
+
+_RESERVED = "net.ipv4.ip_local_reserved_ports"
+_RANGE = "net.ipv4.ip_local_port_range"
+_USUAL = (32768, 60999)  # the kernel's own default (inet_init_net)
+_ENOUGH = 16384  # source ports for one destination; half of it is what connect() looks at first
+
+
+def _picked(facts: Facts) -> list[Blocker]:
+    """Choose the blockers that can have got the port by the kernel's choice, which is what these cures prevent."""
+    kinds = ("outbound", "self-connect", "time-wait", "closing", "unknown", "bound")
+    if not facts.exposure.hands_out(facts.target.port):
+        return []
+    return [one for one in facts.blockers if one.kind.name in kinds and not facts.by_number(one)]
+
+
+@rule
+def reserve(facts: Facts) -> Remedy | None:
+    """Reserve the port."""
+    if not _picked(facts) or not facts.machine.may_set:
+        return None
+    stays = "" if all(one.kind.name == "time-wait" for one in facts.blockers) else f" {_STAYS}"
+    port = str(facts.target.port)
+    command = phrases.as_root(facts.machine, "portwait", "reserve", "--persist", port)
+    return Remedy(
+        "reserve-port", f"Reserve {port}, so that the kernel never picks it by itself again.{stays}", (command,)
+    )
+
+
+_STAYS = "A connection that exists stays until it is closed or evicted."
+
+
+@rule
+def reserve_from_outside(facts: Facts) -> Remedy | None:
+    """In a container whose /proc/sys is read-only, say how it is started with the port reserved."""
+    machine = facts.machine
+    if not _picked(facts) or machine.may_set:
+        return None
+    port = facts.target.port
+    if machine.host_network:
+        return Remedy(
+            "node-sysctl",
+            f"Reserve {port} on the node: this container uses the host's network, so the setting is the host's, and "
+            f"the engines refuse it here. {_STAYS}",
+            (f"sudo portwait reserve --persist {port}",),
+        )
+    value = ports.show(ports.merge([*facts.exposure.reserved, (port, port)]))
+    if machine.container == "kubernetes":
+        lines = container_sysctl.kubernetes(_RESERVED, value)
+    elif machine.container in ("docker", "podman"):
+        lines = (*container_sysctl.docker(_RESERVED, value), *container_sysctl.compose(_RESERVED, value))
+    else:
+        lines = container_sysctl.lines(_RESERVED, value)
+    return Remedy(
+        "container-sysctl",
+        f"Reserve {port} from outside, for /proc/sys is read-only in this container. Start it with these lines. "
+        f"{_STAYS}",
+        lines,
+    )
+
+
+@rule
+def narrow_range(facts: Facts) -> Remedy | None:
+    """Take the port out of the range."""
+    if not _picked(facts) or not facts.machine.may_set or facts.exposure.ephemeral_range is None:
+        return None
+    narrower = without(facts.exposure.ephemeral_range, facts.target.port)
+    if narrower is None:
+        return None
+    setting = f"{narrower[0]} {narrower[1]}"
+    gain = f"all services below {narrower[0]} are" if narrower[0] > facts.target.port else f"{facts.target.port} is"
+    return Remedy(
+        "narrow-range",
+        f"Or narrow ip_local_port_range from {'{}-{}'.format(*facts.exposure.ephemeral_range)} to "
+        f"{'{}-{}'.format(*narrower)}, so that {gain} out of its reach. {_STAYS}",
+        (
+            phrases.as_root(facts.machine, "sysctl", "-w", f"{_RANGE}={setting}"),
+            phrases.append(facts.machine, "/etc/sysctl.d/90-port-range.conf", [f"{_RANGE} = {setting}"]),
+        ),
+    )
+
+
+def without(span: tuple[int, int], port: int) -> tuple[int, int] | None:
+    """Narrow a range so that it leaves a port out and still holds enough; None where it cannot."""
+    low, high = span
+    if low <= _USUAL[0] and _USUAL[1] <= high and not _USUAL[0] <= port <= _USUAL[1]:
+        return _USUAL
+    above = (-(-(port + 1) // 1000) * 1000, high)  # from the next round number on
+    below = (low, port - 1)
+    if high - above[0] + 1 >= _ENOUGH:
+        return above
+    return below if below[1] - low + 1 >= _ENOUGH else None
+
+
+@rule
+def other_parity(facts: Facts) -> Remedy | None:
+    """Give the service a port that connect() looks at last."""
+    seen, port = facts.exposure, facts.target.port
+    if not _picked(facts) or not seen.prefers(port) or seen.ephemeral_range is None:
+        return None
+    other = port + 1 if port < seen.ephemeral_range[1] else port - 1
+    parity = ("even", "odd")
+    return Remedy(
+        "other-parity",
+        f"Or move the service to an {parity[other % 2]} port such as {other}: connect() looks at {parity[port % 2]} "
+        "ones first here. That lowers the odds and is no guarantee.",
+    )
+
+
+@rule
+def order_units(facts: Facts) -> Remedy | None:
+    """Start the service before its client's unit."""
+    clients = [one for one in facts.blockers if one.kind.name in ("outbound", "self-connect")]
+    units = list(
+        dict.fromkeys(
+            unit
+            for owner in phrases.owners(clients)
+            if (unit := phrases.service_of(owner)) and unit != facts.machine.unit and not owner.user_unit
+        )
+    )
+    if not units or not facts.machine.systemd:
+        return None
+    named = safe(" ".join(units))
+    line = f"Before={named}"
+    price = "It couples the services, and a restart of the service alone opens the gap again."
+    own = facts.machine.unit
+    if own is None:
+        return Remedy(
+            "order-units", f"Or start the service before {named}, in its unit's file. {price}", ("[Unit]", line)
+        )
+    folder = f"/etc/systemd/system/{own}.d"
+    return Remedy(
+        "order-units",
+        f"Or start {safe(own)} before {named}. {price}",
+        (
+            phrases.as_root(facts.machine, "mkdir", "-p", folder),
+            phrases.append(facts.machine, f"{folder}/before.conf", ["[Unit]", line]),
+            phrases.as_root(facts.machine, "systemctl", "daemon-reload"),
+        ),
+    )
+
+
+@rule
+def fix_self_connect(facts: Facts) -> Remedy | None:
+    """Name the bug behind a connection to itself."""
+    some = [one for one in facts.blockers if one.kind.name == "self-connect"]
+    if not some:
+        return None
+    return Remedy(
+        "self-connect",
+        f"{phrases.called(phrases.owners(some))} called connect() on {facts.target.port} of this host while nobody "
+        "listened there, was given that very port as its own, and so reached itself. Start the service first, or "
+        "reserve the port: then it cannot happen.",
+    )

@@ -1,0 +1,85 @@
+"""What several rules say alike: naming an owner, stopping it, running a command with the rights that it takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from portwait.text import safe, shell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from portwait.diagnosis import Blocker, Owner
+    from portwait.machine import Machine
+    from portwait.remedies.registry import Facts
+
+_STOP: dict[str, tuple[str, ...]] = {
+    "docker": ("docker", "stop"),
+    "podman": ("podman", "stop"),
+    "containerd": ("nerdctl", "stop"),
+    "cri-o": ("crictl", "stop"),
+    "kubernetes": ("crictl", "stop"),
+    "nspawn": ("machinectl", "poweroff"),
+    "lxc": ("lxc-stop",),
+}
+
+
+def as_root(machine: Machine, *words: str) -> str:
+    """Quote a command that only root may run."""
+    return shell(words if machine.root else ("sudo", *words))
+
+
+def portwait(facts: Facts, verb: str, *words: str) -> str:
+    """Quote a command of ours on the target that only root may run."""
+    return as_root(facts.machine, "portwait", verb, *words, facts.target.text)
+
+
+def append(machine: Machine, path: str, lines: Sequence[str]) -> str:
+    """Quote a command that appends lines to a file, whose last line may lack its end."""
+    text = shell(("printf", r"\n%s" * len(lines) + r"\n", *lines))
+    return f"{text} >> {shell([path])}" if machine.root else f"{text} | {shell(('sudo', 'tee', '-a', path))}"
+
+
+def owners(blockers: Iterable[Blocker]) -> list[Owner]:
+    """Name each owner of some blockers once."""
+    return list({one.pid: one for blocker in blockers for one in blocker.owners}.values())
+
+
+def called(some: Sequence[Owner], nobody: str = "its owner") -> str:
+    """Name owners in a sentence."""
+    names = list(dict.fromkeys(safe(one.name, 40) for one in some))
+    if not names:
+        return nobody
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def service_of(owner: Owner) -> str | None:
+    """Name the service unit of an owner: what can be stopped and started again by that name. Not a login session."""
+    unit = owner.unit or ""
+    return unit if unit.endswith(".service") and not unit.startswith("user@") else None
+
+
+def control(machine: Machine, owner: Owner, verb: str) -> str | None:
+    """Quote `systemctl VERB UNIT` for an owner; None where it is in no service."""
+    unit = service_of(owner)
+    if unit is None or not machine.systemd:
+        return None
+    if owner.user_unit:
+        return shell(("systemctl", "--user", "-M", f"{owner.user}@", verb, unit))
+    return as_root(machine, "systemctl", verb, unit)
+
+
+def stop(machine: Machine, owner: Owner) -> str:
+    """Quote the command that stops an owner: its container, its service, else the process."""
+    engine, _, name = (owner.container or "").partition(":")
+    if engine in _STOP:
+        return as_root(machine, *_STOP[engine], name)
+    return control(machine, owner, "stop") or as_root(machine, "kill", str(owner.pid))
+
+
+def restart(machine: Machine, owner: Owner) -> str | None:
+    """Quote the command that restarts an owner; None where nothing is known that would start it again."""
+    engine, _, name = (owner.container or "").partition(":")
+    if engine in ("docker", "podman"):
+        return as_root(machine, engine, "restart", name)
+    return control(machine, owner, "restart")

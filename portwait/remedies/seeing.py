@@ -1,0 +1,14 @@
+"""What would show more."""
+
+from __future__ import annotations
+
+from portwait.remedies import phrases
+from portwait.remedies.registry import Facts, Remedy, rule
+
+
+@rule
+def look_as_root(facts: Facts) -> Remedy | None:
+    """Only root sees everybody's descriptors."""
+    if facts.machine.root or not any(one.unseen for one in facts.blockers):
+        return None
+    return Remedy("look-as-root", "See the owner:", (phrases.portwait(facts, "explain"),))

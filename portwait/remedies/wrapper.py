@@ -1,0 +1,126 @@
+"""The Tanuki Java Service Wrapper among the owners: what its wrapper.conf says, and the lines to add to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from portwait import foreign, processes, tanuki
+from portwait.remedies import phrases
+from portwait.remedies.registry import Facts, Remedy, rule
+from portwait.text import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from portwait.diagnosis import Blocker, Owner
+    from portwait.tanuki import Wrapper
+
+
+def wrappers_of(blockers: Iterable[Blocker]) -> tuple[Wrapper, ...]:
+    """Find the wrappers among the owners, each from either of its two processes, and read their configurations."""
+    found: dict[str, Wrapper] = {}
+    for owner in phrases.owners(blockers):
+        process: Owner | None = owner
+        if tanuki.is_jvm(owner.cmdline):  # its parent is the wrapper; -Dwrapper.pid= anybody can write
+            process = processes.describe(owner.parent) if owner.parent > 1 else None
+        conf = None if process is None else tanuki.configuration(process.cmdline)
+        if process is None or conf is None:
+            continue
+        path = tanuki.absolute(conf, process.cmdline, foreign.working_directory(process.pid))
+        if path in found:
+            found[path] = found[path]._replace(pids=tuple({*found[path].pids, owner.pid, process.pid}))
+            continue
+        text, unread = "", None
+        try:
+            text = foreign.read(path, process.pid, tanuki.LARGEST).decode(errors="replace")
+        except foreign.ForeignFileError as error:
+            unread = str(error)
+        found[path] = tanuki.Wrapper(
+            pids=tuple({owner.pid, process.pid}),
+            conf=path,
+            settings=tanuki.settings(text, process.cmdline),
+            unread=unread,
+            container=process.container,
+        )
+    return tuple(found.values())
+
+
+@rule
+def use_pipe(facts: Facts) -> Remedy | None:
+    """Let wrapper and JVM talk through a pipe, which takes no port at all."""
+    if not facts.wrappers:
+        return None
+    wrapper = facts.wrappers[0]
+    if wrapper.uses_pipe:
+        return Remedy(
+            "tanuki-wrapper",
+            f"{_introduction(facts, wrapper)} {safe(wrapper.conf)} says {tanuki.PIPE} already, and what runs is older: "
+            "restart it.",
+            _restart(facts, wrapper),
+        )
+    return Remedy(
+        "tanuki-wrapper",
+        f"{_introduction(facts, wrapper)} Let it use a pipe, which takes no port: append one line to "
+        f"{safe(wrapper.conf)}{_inside(wrapper)} and restart it. {_says(wrapper)}",
+        (_append(facts, wrapper, (tanuki.PIPE,)), *_restart(facts, wrapper)),
+    )
+
+
+@rule
+def move_ports(facts: Facts) -> Remedy | None:
+    """Or let it take its ports elsewhere."""
+    if not facts.wrappers or facts.wrappers[0].uses_pipe:
+        return None
+    wrapper = facts.wrappers[0]
+    taken = [(facts.target.port, facts.target.port)]
+    if facts.exposure.ephemeral_range is not None and facts.exposure.ephemeral_range[0] >= 22001:
+        taken.append(facts.exposure.ephemeral_range)
+    return Remedy(
+        "tanuki-wrapper-ports",
+        "Or, where its version knows no PIPE, move its ports: append four lines and restart it.",
+        (_append(facts, wrapper, tanuki.other_ports(taken)), *_restart(facts, wrapper)),
+    )
+
+
+def _introduction(facts: Facts, wrapper: Wrapper) -> str:
+    what = wrapper.product or phrases.called(phrases.owners(facts.blockers))
+    return (
+        f"{what} runs under the Tanuki Java Service Wrapper, which takes the first free ports from 31000 and from "
+        "32000 on by number, so reserving does not keep it away."
+    )
+
+
+def _inside(wrapper: Wrapper) -> str:
+    return f" in the container {safe(wrapper.container)}" if wrapper.container else ""
+
+
+def _says(wrapper: Wrapper) -> str:
+    if wrapper.unread is not None:
+        return f"What it says now could not be read: {safe(wrapper.unread)}."
+    if not wrapper.settings:
+        return "It says nothing of ports now."
+    return f"It says now: {', '.join(f'{key}={safe(value, 40)}' for key, value in sorted(wrapper.settings.items()))}."
+
+
+def _append(facts: Facts, wrapper: Wrapper, lines: Sequence[str]) -> str:
+    if wrapper.windows:
+        values = ", ".join(_powershell(line) for line in lines)
+        return f"Add-Content -LiteralPath {_powershell(wrapper.conf)} -Value {values}"
+    return phrases.append(facts.machine, wrapper.conf, lines)
+
+
+def _restart(facts: Facts, wrapper: Wrapper) -> tuple[str, ...]:
+    if wrapper.windows:
+        service = wrapper.windows_service
+        return (f"Restart-Service -DisplayName {_powershell(service)}",) if service else ()
+    if wrapper.script is not None:
+        return (phrases.as_root(facts.machine, wrapper.script, "restart"),)
+    for owner in phrases.owners(facts.blockers):
+        if owner.pid in wrapper.pids and (line := phrases.restart(facts.machine, owner)) is not None:
+            return (line,)
+    return ()
+
+
+def _powershell(text: str) -> str:
+    """Quote for PowerShell, which knows the typographic quotes too (about_Quoting_Rules)."""
+    return "'" + "".join(2 * each if each in "'\u2018\u2019\u201a\u201b" else each for each in safe(text)) + "'"
