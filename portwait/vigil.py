@@ -13,7 +13,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from portwait import durations, notify, report, waiting
+from portwait import durations, notify, report
 from portwait.conclusion import names
 from portwait.diagnosis import ranges_of
 from portwait.errors import TablesError
@@ -72,6 +72,8 @@ class Vigil:
                 return False
             self._events = _subscribe(self._survey.targets)  # before the next look, so that nothing is missed
             self._say_waiting()
+            from portwait import waiting  # with tenacity, which nobody needs who could evict everything at once
+
             free = waiting.until(self._look, self._pause, self._deadline, lambda: self._expected)
         except Stopped as stopped:
             self._log.info("stopped", f"stopped by {stopped.name}; nothing was started", signal=stopped.name)
