@@ -98,14 +98,14 @@ def _exec_along_path(command: Sequence[str]) -> NoReturn:
         raise _failure(name, error)
     denied: OSError | None = None
     for folder in os.environ.get("PATH", _DEFAULT_PATH).split(":"):
-        error = _exec(f"{folder}/{name}" if folder else f"./{name}", command)
+        error = _exec(f"{folder}/{name}" if folder else name, command)
         if error.errno == errno.EACCES:
             denied = error
         elif error.errno not in _NOT_HERE:
             raise _failure(name, error)
-    if denied is not None:
-        raise _failure(name, denied)
-    raise CommandNotFoundError(f"cannot run {name!r}: no such command in PATH")
+    if denied is None and error.errno == errno.ENOENT:
+        raise CommandNotFoundError(f"cannot run {name!r}: no such command in PATH")
+    raise _failure(name, denied or error)
 
 
 def _exec(path: str, command: Sequence[str]) -> OSError:
@@ -125,6 +125,6 @@ def _failure(name: str, error: OSError) -> CommandNotFoundError | CommandNotExec
     text = f"cannot run {name!r}: {error.strerror}"
     if error.errno == errno.ENOENT and os.path.lexists(name):
         return CommandNotFoundError(f"{text}; the file is there, so its interpreter is not (see its first line)")
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+    if error.errno == errno.ENOENT:
         return CommandNotFoundError(text)
     return CommandNotExecutableError(text)
