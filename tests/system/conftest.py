@@ -1,0 +1,32 @@
+"""What the tests of the guard share: helper programs in C."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.support.packages import needs
+
+HELPERS = Path(__file__).parent / "helpers"
+
+
+class Tools(NamedTuple):
+    """Compiled helpers; each says in its source what it does."""
+
+    state: str
+    launch: str
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Tools:
+    """Compile helpers/*.c, once."""
+    needs("gcc", "gcc")
+    folder = tmp_path_factory.mktemp("tools")
+    folder.chmod(0o755)
+    for name in Tools._fields:
+        flags = ("-O1", "-Wall", "-Wextra", "-Werror")
+        subprocess.run(["gcc", *flags, "-o", folder / name, HELPERS / f"{name}.c"], check=True)
+    return Tools(*(str(folder / name) for name in Tools._fields))
