@@ -243,7 +243,7 @@ class TestFailures:
 class TestHostileSurroundings:
     """What is meant for the service must not break portwait, and must reach the service untouched."""
 
-    NAMES = "socket typing argparse re json structlog psutil tenacity signal select".split()
+    NAMES = ("socket", "typing", "argparse", "re", "json", "structlog", "psutil", "tenacity", "signal", "select")
 
     @pytest.fixture
     def trap(self, tmp_path: Path) -> Path:
