@@ -80,10 +80,7 @@ class SockDiag:
         """Find the socket at the other end of a connection, where that is in this network namespace."""
         here, there = plain(which.local_address), plain(which.remote_address)
         family = socket.AF_INET6 if ":" in here else socket.AF_INET
-        ends = ((there, which.remote_port), (here, which.local_port))
-        if which.protocol == "udp":  # its lookup takes the ends of a packet that the socket would be given
-            ends = ends[::-1]
-        found = self.lookup(which.protocol, family, *ends)
+        found = self.lookup(which.protocol, family, (there, which.remote_port), (here, which.local_port))
         if found is None or found.local_port != which.remote_port:
             return None
         answered = (plain(found.remote_address), found.remote_port) == (here, which.local_port)
