@@ -1,0 +1,84 @@
+"""A free port costs next to nothing: what is not needed there is not imported."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from tests.support.guarding import run
+from tests.support.states import outbound_established
+
+pytestmark = pytest.mark.usefixtures("net")
+
+PORT = 30010
+OF_OTHERS = {"psutil", "structlog", "tenacity"}
+HEAVY = {
+    *(
+        "argparse",
+        "asyncio",
+        "collections",
+        "dataclasses",
+        "enum",
+        "functools",
+        "inspect",
+        "json",
+        "logging",
+        "pathlib",
+    ),
+    *("re", "select", "shutil", "signal", "socket", "struct", "subprocess", "tempfile", "threading", "typing"),
+}
+EXEC = """
+import os, sys
+before = set(sys.modules)
+from portwait import handoff
+from portwait.__main__ import start
+def become(command):
+    print(*command, "|", *sorted(set(sys.modules) - before))
+    sys.stdout.flush()
+    os._exit(0)
+handoff.become = become
+sys.argv = ["portwait", *sys.argv[1:]]
+start()
+"""
+"""The guard in an interpreter that tells, at the moment of exec, what it has loaded by then."""
+
+
+def loaded(*words: str, **environment: str) -> set[str]:
+    """Name the modules that the guard loads on its way to exec."""
+    path = f"import sys; sys.path[:0] = {[entry for entry in sys.path if entry]!r}\n"
+    seen = run([sys.executable, "-IS", "-c", path + EXEC, *words], env={**os.environ, **environment})
+    command, _, names = seen.out.partition(" | ")
+    assert command == "the command", seen
+    return set(names.split())
+
+
+@pytest.mark.parametrize(
+    "words", [(str(PORT),), ("127.0.0.1:30010", "[::1]:30011", "30012/udp", "30020-30030", "http")], ids=["one", "many"]
+)
+def test_a_free_port(words: tuple[str, ...]) -> None:
+    """Nothing but modules of our own, and what is compiled into the interpreter or loaded by it anyway."""
+    modules = loaded(*words, "--", "the", "command")
+    assert modules & (OF_OTHERS | HEAVY) == set()
+    foreign = {name for name in modules if name.partition(".")[0] not in {"portwait", *sys.builtin_module_names}}
+    assert foreign <= {"__future__", "_socket"}
+
+
+def test_targets_from_the_environment() -> None:
+    """An image that says ENTRYPOINT ["portwait", "--"] pays no more."""
+    modules = loaded("--", "the", "command", PORTWAIT_TARGETS=str(PORT))
+    assert modules & (OF_OTHERS | HEAVY) == set()
+
+
+def test_options_need_no_library() -> None:
+    modules = loaded("--timeout", "3", "--no-hold", str(PORT), "--", "the", "command")
+    assert modules & OF_OTHERS == set()
+    assert "argparse" in modules
+
+
+def test_a_held_port_loads_what_it_needs() -> None:
+    """The check above can see them."""
+    with outbound_established(PORT):
+        modules = loaded("--timeout", "0.2", "--anyway", str(PORT), "--", "the", "command")
+    assert {"tenacity", "select"} <= modules
