@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from portwait.api import blockers as blockers
     from portwait.api import wait_until_free as wait_until_free
     from portwait.diagnosis import Blocker as Blocker
-    from portwait.diagnosis import Owner as Owner
     from portwait.errors import PortwaitError as PortwaitError
     from portwait.errors import TablesError as TablesError
     from portwait.errors import UsageError as UsageError
     from portwait.hold import Hold as Hold
+    from portwait.owners import Owner as Owner
     from portwait.targets import Target as Target
     from portwait.targets import parse as parse
     from portwait.verdict import Verdict as Verdict
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Blocker": "diagnosis",
     "Hold": "hold",
-    "Owner": "diagnosis",
+    "Owner": "owners",
     "PortwaitError": "errors",
     "TablesError": "errors",
     "Target": "targets",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from portwait.inspection import Inspection
     from portwait.log import Log
     from portwait.options import Options
-    from portwait.processes import Owner
+    from portwait.owners import Owner
     from portwait.targets import Target
 
     Tell = Callable[["Deed"], None]

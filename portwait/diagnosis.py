@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from portwait import eviction, kinds, ports, processes, tables
 from portwait.errors import TablesError
 from portwait.overlap import overlaps
-from portwait.processes import Owner, user_name
+from portwait.owners import Owner
+from portwait.processes import user_name
 from portwait.targets import plain
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from portwait.diagnosis import Blocker
-    from portwait.processes import Owner
+    from portwait.owners import Owner
     from portwait.sockets import KernelSocket
 
 

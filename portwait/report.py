@@ -16,8 +16,9 @@ from portwait.text import command_line, masked, safe, shell
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from portwait.diagnosis import Blocker, Owner
+    from portwait.diagnosis import Blocker
     from portwait.exposure import Exposure
+    from portwait.owners import Owner
     from portwait.remedies import Remedy
     from portwait.targets import Target
     from portwait.verdict import Verdict

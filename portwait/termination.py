@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from portwait.diagnosis import Blocker
     from portwait.eviction import Selection
-    from portwait.processes import Owner
+    from portwait.owners import Owner
 
 
 class Kin(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portwait.processes import Place
+from portwait.owners import Place
 
 _ENGINES = {
     "docker": "docker",

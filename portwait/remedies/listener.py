@@ -9,7 +9,8 @@ from portwait.remedies.registry import Facts, Remedy, rule
 from portwait.text import safe, shell
 
 if TYPE_CHECKING:
-    from portwait.diagnosis import Blocker, Owner
+    from portwait.diagnosis import Blocker
+    from portwait.owners import Owner
 
 
 def _servers(facts: Facts) -> list[Blocker]:

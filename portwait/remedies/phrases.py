@@ -9,8 +9,9 @@ from portwait.text import safe, shell
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from portwait.diagnosis import Blocker, Owner
+    from portwait.diagnosis import Blocker
     from portwait.machine import Machine
+    from portwait.owners import Owner
     from portwait.remedies.registry import Facts
 
 _STOP: dict[str, tuple[str, ...]] = {

@@ -12,7 +12,8 @@ from portwait.text import safe
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from portwait.diagnosis import Blocker, Owner
+    from portwait.diagnosis import Blocker
+    from portwait.owners import Owner
     from portwait.tanuki import Wrapper
 
 
