@@ -1,0 +1,169 @@
+"""What to do about ports that the kernel may hand out, each cure with its price: pure functions.
+
+None of them moves a connection that has the port already. A cure that would not keep enough ports for the host's own
+connections is not given.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, NamedTuple
+
+from portwait import ports
+from portwait.reservation_report import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from portwait.auditing import Audit
+    from portwait.sockets import Range
+
+_ENOUGH = 10_000
+"""Ports that a host should keep for its own connections at least: a third of the kernel's default."""
+_HEADROOM = 4
+"""And so many times what is in use now."""
+_APART = 20_000
+"""Where the range starts when services and clients are kept apart for good; services get what is below."""
+_SERVICES = (10_000, 10_100)
+_FEW = 8  # services that can be asked to move
+
+
+class Advice(NamedTuple):
+    """A cure: what it is, what it costs, and the commands for it."""
+
+    code: str
+    summary: str
+    price: str
+    commands: tuple[str, ...]
+
+
+def advise(audit: Audit) -> tuple[Advice, ...]:
+    """Say what helps, the cheapest first; nothing where nothing is at risk."""
+    at_risk = ports.merge((finding.port, finding.port) for finding in audit.at_risk)
+    if not at_risk:
+        return ()
+    exposed = ports.merge((one.port, one.port) for one in audit.at_risk if one.in_range and not one.reserved)
+    known = {finding.port for finding in audit.findings if finding.listening}
+    used = ports.count(ports.intersect([audit.span], audit.in_use))
+    cures = (
+        _evict(audit),
+        _reserve(audit, exposed, used),
+        _move(audit, exposed, known),
+        _narrow(audit, exposed, used),
+        _apart(audit, exposed, known, used),
+    )
+    return tuple(cure for cure in cures if cure is not None)
+
+
+def _evict(audit: Audit) -> Advice | None:
+    taken = ports.merge((one.port, one.port) for one in audit.at_risk if one.taken)
+    if not taken:
+        return None
+    return Advice(
+        "taken",
+        f"{shown(taken)} is in use by a connection now: see whose it is, let it end, or destroy it.",
+        "the client whose connection is destroyed connects again, from another port",
+        (f"portwait explain {shown(taken)}", f"portwait evict {shown(taken)}"),
+    )
+
+
+def _reserve(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | None:
+    if not exposed:
+        return None
+    left = ports.count(ports.subtract(ports.subtract([audit.span], audit.exposure.reserved), exposed))
+    return Advice(
+        "reserve",
+        f"Reserve {shown(exposed)}, now and at boot.",
+        f"leaves {left:,} ports to this host's own connections, which use {used:,} now; has to be thought of on every "
+        "host and for every new port",
+        (f"portwait reserve --persist {ports.show(exposed)}",),
+    )
+
+
+def _move(audit: Audit, exposed: tuple[Range, ...], known: Collection[int]) -> Advice | None:
+    """Name a port outside the range for each service, and where only one is concerned one of the other parity."""
+    count = ports.count(exposed)
+    if not 0 < count <= _FEW:
+        return None
+    start = _outside(audit, count, known)
+    ways = [] if start is None else [f"to {ports.show([(start, start + count - 1)])}, which is outside the range"]
+    odd = exposed[0][0] + 1
+    if count == 1 and audit.exposure.prefers(exposed[0][0]) and _is_quiet(audit, odd, known):
+        ways.append(f"to {odd}, which connect() takes only when no port of the other parity is left")
+    if not ways:
+        return None
+    return Advice(
+        "better-port",
+        f"Move the service{'s' if count > 1 else ''} {', or '.join(ways)}.",
+        "clients, firewalls and configurations have to follow"
+        + (
+            "; the other parity lowers the odds and is no guarantee, for bind(port 0) prefers it"
+            if len(ways) > 1
+            else ""
+        ),
+        (),
+    )
+
+
+def _outside(audit: Audit, count: int, known: Collection[int]) -> int | None:
+    """Find so many ports in a row outside the range, as near to it as can be, below it rather than above."""
+    low, high = audit.span
+    lowest = max(1024, audit.exposure.unprivileged_start or 0)
+    for start in itertools.chain(range(low - count, lowest - 1, -1), range(high + 1, 65536 - count + 1)):
+        if not any(port in known for port in range(start, start + count)):
+            return start
+    return None
+
+
+def _is_quiet(audit: Audit, port: int, known: Collection[int]) -> bool:
+    return audit.exposure.hands_out(port) and port not in known and not ports.contains(audit.in_use, port)
+
+
+def _narrow(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | None:
+    """Find the longest part of the range that has none of the ports."""
+    parts = ports.subtract([audit.span], exposed)
+    if not exposed or not parts:
+        return None
+    low, high = max(parts, key=lambda part: part[1] - part[0])
+    if not _keeps_enough((low, high), used):
+        return None
+    return Advice(
+        "narrow-range",
+        f"Narrow ip_local_port_range to {low}-{high}, which has none of them.",
+        _left(low, high, used),
+        _range_commands(low, high),
+    )
+
+
+def _apart(audit: Audit, exposed: tuple[Range, ...], known: Collection[int], used: int) -> Advice | None:
+    """Part services and clients for good, where the range reaches far down."""
+    low, high = audit.span
+    count = ports.count(exposed)
+    first, last = _SERVICES[0], max(_SERVICES[1], _SERVICES[0] + count)
+    busy = any(first <= port <= last for port in known)
+    if not exposed or low >= _APART or last >= _APART or busy or not _keeps_enough((_APART, high), used):
+        return None
+    return Advice(
+        "keep-apart",
+        f"Keep the two apart for good: services to {first}-{last}, ip_local_port_range to {_APART}-{high}.",
+        f"clients, firewalls and configurations have to follow; {_left(_APART, high, used)}",
+        _range_commands(_APART, high),
+    )
+
+
+def _keeps_enough(span: Range, used: int) -> bool:
+    return span[1] - span[0] + 1 >= max(_ENOUGH, _HEADROOM * used)
+
+
+def _left(low: int, high: int, used: int) -> str:
+    return (
+        f"leaves {high - low + 1:,} ports to this host's own connections, which use {used:,} now; those that are open "
+        "keep their ports"
+    )
+
+
+def _range_commands(low: int, high: int) -> tuple[str, ...]:
+    return (
+        f"sysctl -w net.ipv4.ip_local_port_range='{low} {high}'",
+        f"echo 'net.ipv4.ip_local_port_range = {low} {high}' > /etc/sysctl.d/60-port-range.conf",
+    )

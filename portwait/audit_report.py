@@ -1,0 +1,181 @@
+"""An audit in words and as a dictionary: pure functions. The picture and the metrics are their own modules."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from portwait import advice, durations, picture, ports
+from portwait.reservation_report import drift_notes, persisted_dict, shown
+from portwait.text import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from portwait.auditing import Audit, Finding
+
+SCHEMA = 1
+_WIDTH = 78
+
+
+def text(audit: Audit) -> str:
+    """Write the report for a person, at 80 columns where the words allow it."""
+    blocks: list[list[str]] = [
+        list(_settings(audit)),
+        [picture.SCALE, *picture.lines(audit), picture.LEGEND],
+        _table(audit),
+    ]
+    blocks += [_wrapped(f"note: {note}") for note in notes(audit)]
+    blocks += [_cure(cure) for cure in advice.advise(audit)]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _settings(audit: Audit) -> Iterator[str]:
+    low, high = audit.span
+    yield f"range          {low}-{high} ({high - low + 1:,} ports), of them in use {_used(audit):,}"
+    count = ports.count(audit.exposure.reserved)
+    yield f"reserved       {shown(audit.exposure.reserved)} ({count:,} ports)" if count else "reserved       none"
+    start = audit.exposure.unprivileged_start
+    yield f"unprivileged   from {start}" if start is not None else "unprivileged   cannot be read"
+    yield f"connections    {_rate(audit)}"
+    if audit.by_bind:
+        yield f"               {_percent(audit.by_bind)} of the clients called bind(port 0) first, by their parity"
+
+
+def _used(audit: Audit) -> int:
+    return ports.count(ports.intersect([audit.span], audit.in_use))
+
+
+def _rate(audit: Audit) -> str:
+    if audit.rate.per_second is None:
+        return "opened per second: not known"
+    how = {"given": "as given", "since boot": "on average since boot"}.get(
+        audit.rate.how, f"measured for {durations.show(audit.rate.window)}"
+    )
+    return f"{audit.rate.per_second:.3g} opened per second, {how}"
+
+
+def _table(audit: Audit) -> list[str]:
+    """A line for each port that somebody listens on, and for each run of ports that nobody does."""
+    rows = [_row(group) for group in _groups(audit.findings)]
+    if not rows:
+        return ["Nobody listens, and no port was named."]
+    head = ("PORT", "WHO", "HANDED OUT", f"IN A RESTART OF {durations.show(audit.gap)}")
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(3)]
+    return [
+        "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3])).rstrip()
+        for row in (head, *rows)
+    ]
+
+
+def _groups(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """Join neighbours that nobody listens on and of which the same is to be said."""
+    groups: list[list[Finding]] = []
+    for finding in sorted(findings, key=lambda one: (not one.at_risk, one.port, one.protocol)):
+        before = groups[-1][-1] if groups else None
+        if (
+            before is not None
+            and not finding.listening
+            and not before.listening
+            and finding.port == before.port + 1
+            and (finding.at_risk, finding.taken, finding.reserved) == (before.at_risk, before.taken, before.reserved)
+        ):
+            groups[-1].append(finding)
+        else:
+            groups.append([finding])
+    return groups
+
+
+def _row(group: Sequence[Finding]) -> tuple[str, str, str, str]:
+    first = group[0]
+    span = ports.show([(first.port, group[-1].port)])
+    who = ", ".join(safe(name, 24) for name in first.processes[:2]) or ("?" if first.listening else "nobody")
+    return f"{span}/{first.protocol}", who, _handed_out(first), _chance(group)
+
+
+def _handed_out(finding: Finding) -> str:
+    if finding.taken:
+        return "yes: in use by a connection"
+    if not finding.in_range:
+        return "no: outside the range"
+    return "no: reserved" if finding.reserved else "yes"
+
+
+def _chance(group: Sequence[Finding]) -> str:
+    worst = max(group, key=lambda one: one.per_client)
+    if not worst.at_risk or worst.taken:
+        return "-"
+    if not worst.per_client:
+        return "0 %: clients prefer the other parity"
+    most = "at most " if len(group) > 1 else ""
+    each = f"1 in {1 / worst.per_client:,.0f} clients gets it"
+    return each if worst.probability is None else f"{most}{_percent(worst.probability)} ({each})"
+
+
+def _percent(part: float) -> str:
+    """Two digits that count; never 0 % or 100 % for what is only nearly so."""
+    if part in (0.0, 1.0):
+        return f"{part * 100:.0f} %"
+    return "under 0.001 %" if part < 1e-5 else "over 99 %" if part > 0.99 else f"{part * 100:.2g} %"
+
+
+def notes(audit: Audit) -> list[str]:
+    """What is worth knowing beside the ports."""
+    found = [] if audit.drift is None else drift_notes(audit.drift)
+    if audit.lost_at_boot:
+        found.append(f"no file of sysctl.d reserves {shown(audit.lost_at_boot)} at boot")
+    if audit.lost:
+        found.append(f"cannot see everything: {audit.lost}")
+    return found
+
+
+def _cure(cure: advice.Advice) -> list[str]:
+    words = [*_wrapped(cure.summary), *_wrapped(f"price: {cure.price}", indent="  ")]
+    return [*words, *(f"  $ {command}" for command in cure.commands)]
+
+
+def _wrapped(words: str, indent: str = "") -> list[str]:
+    return textwrap.wrap(words, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def as_dict(audit: Audit) -> dict[str, object]:
+    """The same for programs; lists of ports are strings as the kernel writes them."""
+    return {
+        "schema": SCHEMA,
+        "range": list(audit.span),
+        "reserved": ports.show(audit.exposure.reserved),
+        "unprivileged_port_start": audit.exposure.unprivileged_start,
+        "ports_in_use": _used(audit),
+        "usable": {"preferred": audit.usable[0], "other": audit.usable[1]},
+        "connections": {
+            "per_second": audit.rate.per_second,
+            "how": audit.rate.how,
+            "by_bind": audit.by_bind,
+        },
+        "gap": audit.gap,
+        "ports": [
+            {
+                "port": finding.port,
+                "protocol": finding.protocol,
+                "named": finding.named,
+                "listening": finding.listening,
+                "processes": [safe(name) for name in finding.processes],
+                "in_range": finding.in_range,
+                "reserved": finding.reserved,
+                "preferred": finding.preferred,
+                "taken": finding.taken,
+                "at_risk": finding.at_risk,
+                "per_client": finding.per_client,
+                "probability": finding.probability,
+            }
+            for finding in audit.findings
+        ],
+        "at_risk": [str(finding) for finding in audit.at_risk],
+        "persisted": persisted_dict(audit.ours, audit.drift),
+        "lost_at_boot": ports.show(audit.lost_at_boot),
+        "advice": [
+            {"code": cure.code, "summary": cure.summary, "price": cure.price, "commands": list(cure.commands)}
+            for cure in advice.advise(audit)
+        ],
+        "notes": notes(audit),
+    }

@@ -1,0 +1,142 @@
+"""How likely the kernel is to hand out a port: a pure model of its choice.
+
+connect() without a bind first (__inet_hash_connect) starts at a random port of the range that has the parity of the
+range's low end, and takes the first one from there on, round the end, that it can use; the other parity only when all
+of these fail. A port is of no use to it when it is reserved, when any socket is on it that did not get it in this very
+way (a listener, a socket that is only bound, a client that called bind first), or when it leads to the same
+destination already. So n ports stand in a ring, and a port is picked as often as it and the useless ports right
+before it are hit: reserve the port before 30010's, and 30010 is picked twice as often.
+
+bind(address, 0) does the same with the other parity first, and shares with nobody. Of a range with an odd number of
+ports neither ever picks the last. UDP picks from the whole range, whatever the parity.
+
+What the model does not know: where future clients connect to (it takes the present destinations in their present
+proportions, and one new one), and that clients of one destination go through the ring in steps of up to eight ports
+instead of starting anew: over a long time that makes the picks of a port within a third of what is said here.
+Addresses are left out: a socket on one address counts for all. For a time with N new clients on average, each of
+which picks a port with probability p, the port is picked at least once with probability 1 - exp(-N p).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Hashable, Mapping, Sequence
+
+    from portwait.sockets import Range
+
+_NEW = object()
+"""A destination that nobody is connected to."""
+_NOBODY = 1e-12  # what is left of a part when everybody was subtracted from it
+
+
+class Traffic(NamedTuple):
+    """What stands on the ports of the range, and what comes."""
+
+    bound: Collection[int] = frozenset()
+    """Ports that connect() shares with nobody: listeners, bound sockets."""
+    used: Mapping[int, Collection[Hashable]] = {}
+    """Ports that connect() has given out, and the destinations that they lead to."""
+    by_bind: float = 0.0
+    """The part of new clients whose port comes from bind(address, 0)."""
+
+
+def within(clients: float, probability: float) -> float:
+    """How probable it is that at least one of so many clients, on average, is given a port that each picks so often."""
+    return -math.expm1(-clients * probability)
+
+
+def by_udp(span: Range, reserved: Collection[int], bound: Collection[int], port: int) -> float:
+    """How probable it is that a UDP socket without a port of its own is given this one; `bound` are UDP's ports."""
+    low, high = span
+    if not low <= port <= high or port in reserved:
+        return 0.0
+    return 1 / sum(1 for one in range(low, high + 1) if one == port or not (one in reserved or one in bound))
+
+
+class Choice:
+    """The kernel's choice of a TCP port at one moment."""
+
+    def __init__(self, span: Range, reserved: Collection[int], traffic: Traffic = Traffic()) -> None:  # noqa: B008  # an immutable value
+        """`span` is the range."""
+        low, high = span
+        self._slots = max(1, (high - low + 1) // 2)
+        self._first = range(low, low + 2 * self._slots, 2)
+        self._second = range(low + 1, low + 1 + 2 * self._slots, 2) if high > low else range(0)
+        self._reserved = reserved
+        self._traffic = traffic
+        self._useless = {*reserved, *traffic.bound}
+        self._occupied = {*self._useless, *traffic.used}
+        self._parts, self._full = self._destinations()
+
+    def _destinations(self) -> tuple[dict[Hashable, float], dict[Hashable, float]]:
+        """Which part of new clients goes where; and of these, where no port of the first ring is left for them."""
+        count: dict[Hashable, int] = {_NEW: 1}
+        taken: dict[Hashable, int] = {_NEW: 0}
+        for port, destinations in self._traffic.used.items():
+            hinders = port in self._first and port not in self._useless
+            for where in destinations:
+                count[where] = count.get(where, 0) + 1
+                taken[where] = taken.get(where, 0) + hinders
+        total = sum(count.values())
+        parts = {where: number / total for where, number in count.items()}
+        useful = sum(1 for port in self._first if port not in self._useless)
+        return parts, {where: part for where, part in parts.items() if taken[where] == useful}
+
+    def picked(self, port: int) -> float:
+        """How probable it is that one new client is given the port.
+
+        A listener on the port itself is taken for gone, as it is while it restarts.
+        """
+        part = self._traffic.by_bind
+        return (1 - part) * self.by_connect(port) + part * self.by_bind(port)
+
+    def by_connect(self, port: int) -> float:
+        """How probable it is that connect() picks the port, its destination being a present one or a new one."""
+        if port in self._reserved:
+            return 0.0
+        if port in self._first:
+            return self._hits(self._first, port, self._parts)
+        return self._hits(self._second, port, self._full) if port in self._second else 0.0
+
+    def by_bind(self, port: int) -> float:
+        """How probable it is that bind(address, 0) picks the port."""
+        if port in self._reserved or port in self._traffic.used:
+            return 0.0
+        if port in self._second:
+            return self._gap(self._second, port)
+        return self._gap(self._first, port) if port in self._first and self._occupied.issuperset(self._second) else 0.0
+
+    def _hits(self, ring: Sequence[int], port: int, parts: Mapping[Hashable, float]) -> float:
+        """Add up the starting points from which the port is the first useful one, each by the clients it is so for.
+
+        Walks back from the port: a step further only those clients are left to whom every port on the way was useless.
+        """
+        used = self._traffic.used
+        here = used.get(port, ())
+        part = sum(parts.values()) - sum(parts.get(where, 0.0) for where in here)
+        left: set[Hashable] | None = None  # all but those who have the port already
+        hits, at = part, ring.index(port)
+        for step in range(1, len(ring)):
+            before = ring[at - step]
+            if before not in self._useless:
+                among = used.get(before, ())
+                left = {
+                    where
+                    for where in among
+                    if (where in parts and where not in here if left is None else where in left)
+                }
+                part = sum(parts[where] for where in left)
+            if part < _NOBODY:
+                break
+            hits += part
+        return hits / self._slots
+
+    def _gap(self, ring: Sequence[int], port: int) -> float:
+        """The same for clients to whom every port with a socket is useless."""
+        at, steps = ring.index(port), 1
+        while steps < len(ring) and ring[at - steps] in self._occupied:
+            steps += 1
+        return steps / self._slots
