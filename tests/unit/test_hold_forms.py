@@ -48,9 +48,10 @@ TABLE = [
     ("[::]:30010", 0, "default", True, V6ONLY_THEN_LAST),
     ("30010", 0, "default", False, Forms()),
     ("30010", 4, "default", True, V6ONLY_THEN_LAST),
-    ("30010", 4, "default", False, V6ONLY_THEN_LAST),
-    ("0.0.0.0:30010", 0, "default", False, V6ONLY_THEN_LAST),
-    (f"{LAST}:30010", 0, "default", False, V6ONLY_THEN_LAST),
+    ("0.0.0.0:30010", 0, "default", True, V6ONLY_THEN_LAST),
+    ("30010", 4, "default", False, Forms(("v6only",), ("v6only",))),  # a plain probe would meet the other one
+    ("0.0.0.0:30010", 0, "default", False, Forms(("v6only",), ("v6only",))),
+    (f"{LAST}:30010", 0, "default", False, Forms(("v6only",), ("v6only",))),
     ("127.0.0.1:30010", 0, "default", True, Forms(("v6only", "last"), ("v6only", "last"))),
     ("127.0.0.1:30010", 0, "default", False, Forms(("v6only", "last"), ("v6only", "last"))),
     ("30010", 6, "default", True, Forms(("last", "v6only"), ("last", "v6only"))),
@@ -97,6 +98,13 @@ def test_the_default_hold_harms_no_service(target: Target) -> None:
     for reuseaddr in (True, False):
         for form in forms(target, reuseaddr=reuseaddr).at_exec:
             assert not overlaps(target, as_socket(form, target)) or (reuseaddr and target.family != 4)
+
+
+@pytest.mark.parametrize("target", TCP + UDP, ids=lambda target: f"{target}-{target.family}")
+def test_the_guard_does_not_meet_its_own_hold(target: Target) -> None:
+    """No default hold that stands while portwait waits is in the way of a probe without SO_REUSEADDR."""
+    for form in forms(target, reuseaddr=False).meanwhile:
+        assert not overlaps(target, as_socket(form, target))
 
 
 @pytest.mark.parametrize("target", UDP, ids=lambda target: f"{target}-{target.family}")

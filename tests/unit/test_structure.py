@@ -1,0 +1,259 @@
+"""The shape of the package: what may import what, and who is whose door.
+
+Rules go by layer and by prefix, so a new module needs no line here unless it is a new kind of module.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+import portwait
+from tests.support.programs import DEADLINE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGE = Path(portwait.__file__).parent
+PATHS = {
+    ".".join(("portwait", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
+}
+MODULES = sorted(PATHS)
+
+VALUES = ("_version", "durations", "errors", "owners", "ports", "sockets", "targets", "value")
+"""What everything may import: values, and how they are read from words."""
+
+LAYERS = {
+    "portwait.__main__": 0,
+    "portwait.cli": 1,
+    "portwait.commands": 2,
+    "portwait": 3,  # the domain: every module that is not named here
+    "portwait.tables": 4,
+    "portwait._linux": 5,
+    "portwait._portable": 5,
+    **{f"portwait.{name}": 6 for name in VALUES},
+}
+"""Imports go down, or stay where they are; the longest prefix of a module's name is its place."""
+
+DOORS = {
+    "psutil": "portwait._portable",
+    "structlog": "portwait.log",
+    "tenacity": "portwait.waiting",
+}
+"""The one module, or package, that loads each library."""
+
+
+class Import(NamedTuple):
+    """One module that another one names."""
+
+    name: str
+    line: int
+    typed: bool
+    """Whether only a type checker follows it."""
+    top: bool
+    """Whether it is followed as soon as the module is imported."""
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse(PATHS[module].read_text(), str(PATHS[module]))
+
+
+@cache
+def imports(module: str) -> tuple[Import, ...]:
+    """List what a module imports, a submodule by its own name."""
+    return tuple(_imports(tree(module).body, typed=False, top=True))
+
+
+def _imports(statements: list[ast.stmt], *, typed: bool, top: bool) -> Iterator[Import]:
+    for statement in statements:
+        if isinstance(statement, ast.Import):
+            for alias in statement.names:
+                yield Import(alias.name, statement.lineno, typed, top)
+        elif isinstance(statement, ast.ImportFrom):
+            assert statement.level == 0, "imports are absolute"
+            assert statement.module is not None
+            for alias in statement.names:
+                inner = f"{statement.module}.{alias.name}"
+                yield Import(inner if inner in PATHS else statement.module, statement.lineno, typed, top)
+        else:
+            guarded = isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING"
+            inside = isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef))
+            for block in ("body", "orelse", "finalbody"):
+                yield from _imports(
+                    getattr(statement, block, []),
+                    typed=typed or (guarded and block == "body"),
+                    top=top and not inside,
+                )
+            for handler in getattr(statement, "handlers", []):
+                yield from _imports(handler.body, typed=typed, top=top and not inside)
+
+
+def ours(module: str) -> tuple[Import, ...]:
+    return tuple(one for one in imports(module) if one.name.partition(".")[0] == "portwait")
+
+
+def layer(module: str) -> int:
+    prefix = module
+    while prefix not in LAYERS:
+        prefix = prefix.rpartition(".")[0]
+    return LAYERS[prefix]
+
+
+def within(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+every_module = pytest.mark.parametrize("module", MODULES)
+
+
+def test_the_modules_are_found() -> None:
+    """The rules below are about something."""
+    assert len(MODULES) > 30
+    assert {"portwait", "portwait.cli", "portwait.commands.guard", "portwait._linux.wire"} <= set(MODULES)
+    assert {one.name for one in imports("portwait.verdict")} >= {"_socket", "errno", "portwait.targets", "typing"}
+    assert [one.top for one in imports("portwait.cli") if one.name == "portwait.commands.guard"] == [False]
+    assert all(one.typed for one in imports("portwait.verdict") if one.name == "typing")
+    assert set(LAYERS) <= set(MODULES)
+
+
+@every_module
+def test_imports_go_one_way(module: str) -> None:
+    """Command line, verbs, domain, tables, system, values; types are no exception."""
+    if module == "portwait":  # the facade, which names what others are made of
+        return
+    assert [one for one in ours(module) if layer(one.name) < layer(module)] == []
+    assert "portwait" not in [one.name for one in ours(module)], "the facade is for other programs"
+
+
+@every_module
+def test_twins_and_verbs_stand_side_by_side(module: str) -> None:
+    """Neither does a verb import another one, nor one system's module the other's."""
+    for package in ("portwait._linux", "portwait._portable"):
+        if layer(module) == LAYERS[package] and not within(module, package):
+            assert [one for one in ours(module) if within(one.name, package)] == []
+    if within(module, "portwait.commands"):
+        verbs = [one for one in ours(module) if within(one.name, "portwait.commands") and one.name != module]
+        assert verbs == []
+
+
+def test_no_import_goes_round() -> None:
+    """Not even one that is only followed when it is needed."""
+    graph = {module: {one.name for one in ours(module) if not one.typed} for module in MODULES if module != "portwait"}
+    while leaves := {module for module, others in graph.items() if not others & graph.keys()}:
+        graph = {module: others for module, others in graph.items() if module not in leaves}
+    assert {module: others & graph.keys() for module, others in graph.items()} == {}
+
+
+@every_module
+def test_each_library_has_one_door(module: str) -> None:
+    """And no other library is imported at all; types of a library are its door's business, too."""
+    for one in imports(module):
+        library = one.name.partition(".")[0]
+        if library in DOORS:
+            assert within(module, DOORS[library]), f"{library} is imported in line {one.line}"
+        else:
+            assert library == "portwait" or library in sys.stdlib_module_names, library
+
+
+@pytest.mark.parametrize("library", DOORS)
+def test_each_door_is_used(library: str) -> None:
+    """A dependency that nobody imports is none."""
+    assert any(one.name.partition(".")[0] == library for module in MODULES for one in imports(module))
+
+
+@every_module
+def test_kernel_numbers_live_in_one_place(module: str) -> None:
+    """Only `_linux` takes bytes apart, and only its `kernel` has the numbers; elsewhere options have names."""
+    if not within(module, "portwait._linux"):
+        assert [one for one in imports(module) if one.name in ("struct", "ctypes")] == []
+        assert [one for one in ours(module) if one.name in ("portwait._linux.kernel", "portwait._linux.wire")] == []
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            named = {"setsockopt": 2, "getsockopt": 2, "socket": 3, "fcntl": 2, "ioctl": 2, "prctl": 1, "flock": 2}
+            for argument in node.args[: named.get(node.func.attr, 0)]:
+                assert not isinstance(argument, ast.Constant), f"line {node.lineno} has a number for a name"
+
+
+@every_module
+def test_only_the_command_line_prints_and_ends(module: str) -> None:
+    """What goes to stdout is the service's, and a status is decided in one place; `signals` ends by a signal."""
+    for node in ast.walk(tree(module)):
+        line = f"line {getattr(node, 'lineno', 0)}"
+        if isinstance(node, ast.Name):
+            assert node.id not in ("print", "exit", "quit", "input", "breakpoint"), line
+        elif isinstance(node, ast.Attribute):
+            name = ast.unparse(node)
+            if name in ("sys.stdout.write", "sys.stdout.buffer", "sys.__stdout__", "sys.stderr"):
+                assert module == "portwait.cli", line
+            if name in ("sys.exit", "os._exit"):
+                assert module in ("portwait.__main__", "portwait.cli", "portwait.signals"), line
+
+
+@every_module
+def test_a_module_says_what_it_is_for(module: str) -> None:
+    """In its docstring, from the first line on."""
+    assert ast.get_docstring(tree(module))
+
+
+@every_module
+def test_a_module_is_short(module: str) -> None:
+    """One reason each; 300 lines are more than one."""
+    assert len(PATHS[module].read_text().splitlines()) <= 300
+
+
+@pytest.mark.parametrize("name", portwait.__all__)
+def test_every_public_name_is_there_and_explained(name: str) -> None:
+    """Each is loaded from its home, with words for who uses it."""
+    value = getattr(portwait, name)
+    if name == "__version__":
+        assert isinstance(value, str)
+        return
+    assert value.__doc__
+    assert value.__name__ == name
+    assert value is getattr(importlib.import_module(value.__module__), name)
+
+
+def test_the_public_names_are_those_that_type_checkers_see() -> None:
+    """The lazy facade and its twin for type checkers name the same."""
+    typed = {
+        alias.asname
+        for node in ast.walk(tree("portwait"))
+        if isinstance(node, ast.ImportFrom) and node.module != "__future__"
+        for alias in node.names
+    } - {None}
+    assert typed == set(portwait.__all__)
+
+
+def test_a_public_name_is_no_modules() -> None:
+    """A submodule's import would take the name's place in the package."""
+    assert {f"portwait.{name}" for name in portwait.__all__} & set(MODULES) == set()
+
+
+def test_what_is_not_there_is_an_attribute_error() -> None:
+    """As of any module."""
+    with pytest.raises(AttributeError, match="module 'portwait' has no attribute 'nonsense'"):
+        _ = portwait.nonsense
+
+
+def test_importing_the_package_costs_next_to_nothing() -> None:
+    """Its names are loaded when they are first used; tests/system/test_free_path.py follows them through the guard."""
+    program = (
+        "import sys; sys.path[:0] = sys.argv[1:]; old = {*sys.modules}; import portwait; print({*sys.modules} - old)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program, PACKAGE.parent],
+        capture_output=True,
+        check=True,
+        timeout=DEADLINE,
+        text=True,
+    )
+    assert ast.literal_eval(done.stdout) <= {"portwait", "__future__"}
