@@ -73,7 +73,7 @@ class Log:
         """Show what changes all the time, on a terminal only; an empty text takes it away."""
         if not self._can_live or text == self._live:
             return
-        shown = text[: max(20, _columns() - 1)]
+        shown = text[: max(20, (stderr.columns() or 80) - 1)]
         stderr.write(f"\r\x1b[K{shown}")
         self._live = text
 
@@ -117,10 +117,3 @@ def _flat(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         for key, value in event.items()
         if not isinstance(value, (list, dict))
     }
-
-
-def _columns() -> int:
-    try:
-        return os.get_terminal_size(2).columns
-    except OSError:
-        return 80

@@ -1,4 +1,4 @@
-"""What is known of targets, put into words for people and into a dictionary for programs: pure functions.
+"""What is known of a target, put into words for people and into a dictionary for programs: pure functions.
 
 The words of DESIGN are kept: a port is `free` or `held`. Text of other processes passes through `text` on its way.
 """
@@ -6,15 +6,15 @@ The words of DESIGN are kept: a port is `free` or `held`. Text of other processe
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from portwait import durations, ports
+from portwait import durations
 from portwait.layout import Paper
 from portwait.targets import ANY
 from portwait.text import command_line, masked, safe, shell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from portwait.diagnosis import Blocker
     from portwait.exposure import Exposure
@@ -43,18 +43,8 @@ _EVIDENCE = {
     "none": "its direction cannot be proved",
 }
 _COMMAND = 150
-_ALIKE, _OWNERS, _BRIEFLY = 3, 5, 3
+_ALIKE, _OWNERS, _BRIEFLY = 3, 5, 3  # blockers that are alike, owners of one, remedies on one screen
 _LABEL = 11
-
-
-class Explained(NamedTuple):
-    """All that is known of one target."""
-
-    target: Target
-    verdict: Verdict
-    blockers: Sequence[Blocker]
-    exposure: Exposure
-    remedies: Sequence[Remedy] = ()
 
 
 def headline(target: Target, verdict: Verdict, blockers: Sequence[Blocker]) -> str:
@@ -236,58 +226,6 @@ def _advice(target: Target, remedies: Sequence[Remedy], paper: Paper, *, briefly
     if len(shown) < len(remedies):
         lines.append(f"  More: {shell(('portwait', 'explain', target.text))}")
     return lines
-
-
-def as_text(explained: Sequence[Explained], lost: str | None, paper: Paper, *, in_full: bool) -> str:
-    """Write the report on all targets: each in full, or a line for each that is not free and the rest summed up."""
-    head = paper.wrap(f"cannot see everything: {lost}") if lost else []
-    if in_full:
-        parts = [full(*one[:4], remedies=one.remedies, paper=paper) for one in explained]
-        return "\n\n".join(["\n".join(head), *parts] if head else parts) + "\n"
-    taken = [one for one in explained if one.verdict.state != "free"]
-    lines = head
-    for one in taken:
-        style = "held" if one.verdict.state == "held" else "other"
-        text = headline(one.target, one.verdict, one.blockers)
-        lines += [paper.paint(line, style) for line in paper.wrap(text, "", "  ")]
-    for text in _summed_up(explained, taken):
-        lines += paper.wrap(text)
-    return "\n".join(lines) + "\n"
-
-
-def _summed_up(explained: Sequence[Explained], taken: Sequence[Explained]) -> list[str]:
-    held = sum(one.verdict.state == "held" for one in taken)
-    free = [one for one in explained if one.verdict.state == "free"]
-    by = "by the socket tables" if any(one.verdict.by == "tables" for one in explained) else "by bind"
-    lines = [f"{len(explained)} asked, {by}: {held} held, {len(free)} free" + _others(taken, held) + "."]
-    exposure = explained[0].exposure
-    exposed = _ports(one.target.port for one in free if exposure.hands_out(one.target.port))
-    if exposed and exposure.ephemeral_range is not None:
-        span = "{}-{}".format(*exposure.ephemeral_range)
-        lines.append(f"Of the free ones the kernel may give {exposed} to any client (ip_local_port_range {span}).")
-    if taken:
-        lines.append(f"One of them in full: {shell(('portwait', 'explain', taken[0].target.text))}")
-    return lines
-
-
-def _others(taken: Sequence[Explained], held: int) -> str:
-    states = sorted({one.verdict.state for one in taken} - {"held"})
-    counts = (f"{sum(one.verdict.state == state for one in taken)} {state}" for state in states)
-    return "".join(f", {count}" for count in counts) if held < len(taken) else ""
-
-
-def _ports(numbers: Iterable[int]) -> str:
-    found = sorted(set(numbers))
-    listed = ports.show(ports.merge((port, port) for port in found))
-    return listed if len(listed) <= 40 else f"{len(found)} of them"
-
-
-def as_json(explained: Sequence[Explained], lost: str | None) -> str:
-    """Write the one object that DESIGN promises."""
-    import json
-
-    listed = [as_dict(*one) for one in explained]
-    return json.dumps({"schema": 1, "targets": listed, "lost": lost}, indent=2) + "\n"
 
 
 def as_dict(

@@ -33,6 +33,14 @@ def is_terminal() -> bool:
         return False
 
 
+def columns() -> int:
+    """Count the columns of the terminal; 0 where it is none."""
+    try:
+        return os.get_terminal_size(_DESCRIPTOR).columns
+    except OSError:
+        return 0
+
+
 def is_journal() -> bool:
     """Whether it goes to journald, which then reads a priority `<3>` at the head of a line (systemd.exec(5))."""
     device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")

@@ -13,12 +13,14 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from portwait import durations, notify, report
+from portwait import durations, notify, report, stderr
 from portwait.conclusion import names
 from portwait.diagnosis import ranges_of
 from portwait.errors import TablesError
 from portwait.exposure import exposure
 from portwait.inspection import Inspection
+from portwait.layout import Paper
+from portwait.remedies import advise, gather
 from portwait.signals import Stopped
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from portwait.survey import Survey
     from portwait.targets import Target
 
+_MOST_ADVISED = 3  # targets; more would not fit a screen
 _TABLES_EVERY = 1.0  # seconds between two readings of the tables: one costs 10 ms at 100,000 connections
 _FIRST_REMINDER, _LAST_REMINDER = 10.0, 600.0  # seconds; each is twice the one before
 
@@ -62,6 +65,7 @@ class Vigil:
         self._remind_at = math.inf
         self._progress = notify.Progress()
         self._status = ""
+        self._paper = Paper(stderr.columns())  # without colours: the log has its own
 
     def keep(self) -> bool:
         """Wait; whether the service can start. Raises Stopped where a signal ends it."""
@@ -146,9 +150,10 @@ class Vigil:
             if verdict.state == "free":
                 continue
             event = verdict.state if first else "changed"
-            self._log.warning(
-                event, report.full(target, verdict, found, seen), **report.as_dict(target, verdict, found, seen)
-            )
+            # Advice when the wait begins, on one screen; afterwards only what has changed.
+            advice = advise(gather(target, verdict, found, seen)) if first and len(self._told) <= _MOST_ADVISED else ()
+            text = report.full(target, verdict, found, seen, remedies=advice, paper=self._paper, briefly=True)
+            self._log.warning(event, text, **report.as_dict(target, verdict, found, seen, advice))
 
     def _headlines(self) -> str:
         found = self._inspection.diagnosis.blockers

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait import report, targets
+from portwait import overview, targets
 from portwait.errors import UsageError
 from portwait.exposure import exposure
 from portwait.inspection import Inspection
@@ -69,14 +69,14 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     for target in survey.targets:
         verdict = survey.verdicts[target]
         found = inspection.diagnosis.blockers.get(target, ()) if verdict.state == "held" else ()
-        explained.append(report.Explained(target, verdict, found, seen))
+        explained.append(overview.Explained(target, verdict, found, seen))
     in_full = len(explained) <= _MOST_IN_FULL
     if in_full or asked.json:
         explained = [one._replace(remedies=advise(gather(*one[:4]))) for one in explained]
     text = (
-        report.as_json(explained, inspection.diagnosis.lost)
+        overview.as_json(explained, inspection.diagnosis.lost)
         if asked.json
-        else report.as_text(explained, inspection.diagnosis.lost, _paper(), in_full=in_full)
+        else overview.as_text(explained, inspection.diagnosis.lost, _paper(), in_full=in_full)
     )
     return int(any(one.verdict.state == "held" for one in explained)), text
 

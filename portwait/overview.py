@@ -1,0 +1,79 @@
+"""The report on several targets: each in full, or a line for each and the rest summed up; and as one object of JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+from portwait import ports, report
+from portwait.text import shell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from portwait.diagnosis import Blocker
+    from portwait.exposure import Exposure
+    from portwait.layout import Paper
+    from portwait.remedies import Remedy
+    from portwait.targets import Target
+    from portwait.verdict import Verdict
+
+
+class Explained(NamedTuple):
+    """All that is known of one target."""
+
+    target: Target
+    verdict: Verdict
+    blockers: Sequence[Blocker]
+    exposure: Exposure
+    remedies: Sequence[Remedy] = ()
+
+
+def as_text(explained: Sequence[Explained], lost: str | None, paper: Paper, *, in_full: bool) -> str:
+    """Write the report on all targets: each in full, or a line for each that is not free and the rest summed up."""
+    head = paper.wrap(f"cannot see everything: {lost}") if lost else []
+    if in_full:
+        parts = [report.full(*one[:4], remedies=one.remedies, paper=paper) for one in explained]
+        return "\n\n".join(["\n".join(head), *parts] if head else parts) + "\n"
+    taken = [one for one in explained if one.verdict.state != "free"]
+    lines = head
+    for one in taken:
+        style = "held" if one.verdict.state == "held" else "other"
+        text = report.headline(one.target, one.verdict, one.blockers)
+        lines += [paper.paint(line, style) for line in paper.wrap(text, "", "  ")]
+    for text in _summed_up(explained, taken):
+        lines += paper.wrap(text)
+    return "\n".join(lines) + "\n"
+
+
+def _summed_up(explained: Sequence[Explained], taken: Sequence[Explained]) -> list[str]:
+    held = sum(one.verdict.state == "held" for one in taken)
+    free = [one for one in explained if one.verdict.state == "free"]
+    by = "by the socket tables" if any(one.verdict.by == "tables" for one in explained) else "by bind"
+    lines = [f"{len(explained)} asked, {by}: {held} held, {len(free)} free" + _others(taken, held) + "."]
+    exposure = explained[0].exposure
+    exposed = _ports(one.target.port for one in free if exposure.hands_out(one.target.port))
+    if exposed and exposure.ephemeral_range is not None:
+        span = "{}-{}".format(*exposure.ephemeral_range)
+        lines.append(f"Of the free ones the kernel may give {exposed} to any client (ip_local_port_range {span}).")
+    if taken:
+        lines.append(f"One of them in full: {shell(('portwait', 'explain', taken[0].target.text))}")
+    return lines
+
+
+def _others(taken: Sequence[Explained], held: int) -> str:
+    states = sorted({one.verdict.state for one in taken} - {"held"})
+    counts = (f"{sum(one.verdict.state == state for one in taken)} {state}" for state in states)
+    return "".join(f", {count}" for count in counts) if held < len(taken) else ""
+
+
+def _ports(numbers: Iterable[int]) -> str:
+    found = sorted(set(numbers))
+    listed = ports.show(ports.merge((port, port) for port in found))
+    return listed if len(listed) <= 40 else f"{len(found)} of them"
+
+
+def as_json(explained: Sequence[Explained], lost: str | None) -> str:
+    """Write the one object that DESIGN promises."""
+    listed = [report.as_dict(*one) for one in explained]
+    return json.dumps({"schema": 1, "targets": listed, "lost": lost}, indent=2) + "\n"
