@@ -35,7 +35,8 @@ class Selection(NamedTuple):
         from fnmatch import fnmatchcase
 
         of_user = not self.users or owner.user in self.users
-        return of_user and (not self.units or any(fnmatchcase(owner.unit or "", unit) for unit in self.units))
+        of_unit = owner.unit is not None and any(fnmatchcase(owner.unit, unit) for unit in self.units)
+        return of_user and (of_unit or not self.units)
 
     def __str__(self) -> str:
         """Say which owners are expected: `user app, unit orders.service`."""

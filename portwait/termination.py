@@ -52,10 +52,10 @@ def refusal(blocker: Blocker, among: Sequence[Blocker], selection: Selection, us
         return Refusal("udp", "a UDP socket's owner is signalled only when that is named", "name it: --evict=udp")
     served = {(owner.pid, owner.birth) for one in among if one.kind.name == "listener" for owner in one.owners}
     for owner in blocker.owners:
-        if owner.pid == 1:
-            return Refusal("init", "it is PID 1", "stop what it started, or the container")
         if owner.pid == us.pid:
             return Refusal("self", "it is this process, which was started with the socket open", "close it before")
+        if owner.pid == 1:
+            return Refusal("init", "it is PID 1", "stop what it started, or the container")
         if owner.pid in us.ancestors:
             return Refusal("ancestor", "it started this process", "close the socket there")
         if (owner.pid, owner.birth) in served and "listener" not in selection.kinds:
@@ -77,10 +77,12 @@ def terminate(owner: Owner, inode: int, number: int) -> Refusal | Literal["signa
         return Refusal("no-pidfd", f"it cannot be held on to (pidfd_open: {error.strerror})", "signal it by hand")
     try:
         now = procfs.stat_of(owner.pid)  # of the process that the pidfd stands for, or of nobody: it was there first
-        if now is None or now.birth != owner.birth or not procfs.has_socket(owner.pid, inode):
+        if now is None or now.birth != owner.birth:
             return "gone"
         if now.kernel:
             return Refusal("kernel", "it is a thread of the kernel", "stop what it works for")
+        if not procfs.has_socket(owner.pid, inode):
+            return "gone"
         signal.pidfd_send_signal(process, number)
     except ProcessLookupError:
         return "gone"

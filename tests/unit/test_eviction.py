@@ -1,0 +1,354 @@
+"""What may be evicted, whose owner may be signalled, and what is said of the rest: pure rules, in tables."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from portwait import clearing, eviction, termination
+from portwait.diagnosis import Blocker
+from portwait.eviction import Refusal, Selection, names_needed, refusal, select
+from portwait.kinds import Kind
+from portwait.options import EVICTABLE, EVICTED
+from portwait.owners import Owner
+from portwait.sockets import KernelSocket, TcpInfo
+from portwait.targets import Target
+from portwait.termination import Kin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+CLIENT = Owner(100, "java", ("java",), "app", 1.0, unit="orders.service", birth=7)
+OTHER = Owner(200, "curl", ("curl",), "www-data", 2.0, unit="session-1.scope", birth=8)
+STRAY = CLIENT._replace(unit=None)
+EVERYTHING = Selection(frozenset(EVICTABLE))
+
+
+def blocker(
+    kind: str,
+    state: str = "ESTABLISHED",
+    evidence: Any = "state",
+    *,
+    protocol: str = "tcp",
+    owners: Iterable[Owner] = (CLIENT,),
+    inode: int = 5,
+    cookie: int = 9,
+    remote_port: int = 7000,
+    acked: int | None = None,
+) -> Blocker:
+    """Build one as a diagnosis would."""
+    info = None if acked is None else TcpInfo(unacked=0, last_data_sent=0, last_data_received=0, acked_control=acked)
+    which = KernelSocket(
+        family=socket.AF_INET,
+        protocol=protocol,
+        state=state,
+        expires=None,
+        local_address="127.0.0.1",
+        local_port=30010,
+        remote_address="127.0.0.1",
+        remote_port=remote_port,
+        interface=0,
+        cookie=cookie,
+        uid=0,
+        inode=inode,
+        info=info,
+    )
+    name: Any = kind
+    return Blocker(Kind(name, evidence), which, None, tuple(owners), None, None, None, evictable=False, unseen=None)
+
+
+LIVE = blocker("outbound", evidence="syn-count", acked=1)
+SYN_SENT = blocker("outbound", "SYN_SENT")
+ITSELF = blocker("self-connect", evidence="ends")
+ACCEPTED = blocker("accepted", evidence="syn-count", acked=0)
+UNKNOWN = blocker("unknown", evidence="none")
+INFERRED = blocker("outbound", evidence="remote-listener")
+TIME_WAIT = blocker("time-wait", "TIME_WAIT", inode=0, owners=())
+ORPHAN = blocker("closing", "FIN_WAIT1", inode=0, owners=())
+CLOSED_BY_CLIENT = blocker("closing", "FIN_WAIT2", acked=2)
+CLOSED_BY_SERVER = blocker("closing", "FIN_WAIT2", acked=1)
+CLOSING = blocker("closing", "FIN_WAIT1", acked=1)
+LISTENER = blocker("listener", "LISTEN", remote_port=0)
+UDP_CLIENT = blocker("outbound", protocol="udp")
+UDP_SERVER = blocker("bound", "CLOSE", protocol="udp", remote_port=0)
+BOUND = blocker("bound", "CLOSE", remote_port=0)
+KEPT = blocker("bound", "CLOSE", remote_port=7000)
+HOLD = blocker("hold", "CLOSE", "mark", remote_port=0)
+UNSEEN = blocker("outbound", evidence="syn-count", acked=1, owners=())
+WITHOUT_COOKIE = blocker("outbound", evidence="syn-count", cookie=0)
+
+
+@pytest.mark.parametrize(
+    ("which", "code", "names"),
+    [
+        pytest.param(LIVE, None, {"outbound"}, id="outbound"),
+        pytest.param(SYN_SENT, None, {"outbound"}, id="syn-sent"),
+        pytest.param(ITSELF, None, {"self-connect"}, id="self-connect"),
+        pytest.param(TIME_WAIT, None, {"time-wait"}, id="time-wait"),
+        pytest.param(ORPHAN, None, {"closing"}, id="orphan"),
+        pytest.param(CLOSED_BY_CLIENT, None, {"closing"}, id="closed-by-client"),
+        pytest.param(CLOSED_BY_SERVER, "accepted", {"closing", "accepted"}, id="closed-by-server"),
+        pytest.param(CLOSING, "unproved", {"closing", "unknown"}, id="closing-owned"),
+        pytest.param(ACCEPTED, "accepted", {"accepted"}, id="accepted"),
+        pytest.param(UNKNOWN, "unproved", {"unknown"}, id="unknown"),
+        pytest.param(INFERRED, "unproved", {"unknown"}, id="inferred"),
+        pytest.param(LISTENER, "listener", {"listener"}, id="listener"),
+        pytest.param(UDP_CLIENT, "udp", {"outbound", "udp"}, id="udp"),
+        pytest.param(UNSEEN, "unseen", {"outbound", "unseen"}, id="unseen"),
+    ],
+)
+def test_what_has_to_be_named(which: Blocker, code: str | None, names: set[str]) -> None:
+    """A plain --evict takes what harms nobody; the rest is refused, each for its own reason, until it is named."""
+    refused = refusal(which, Selection())
+    assert (refused and refused.code) == code
+    assert eviction.by_default(which) == (code is None)
+    assert names_needed(which) == names
+    assert refusal(which, Selection(frozenset(names))) is None
+    for name in names:
+        assert refusal(which, Selection(frozenset(EVICTABLE) - {name})) is not None, "each of them has to be named"
+    if refused is not None:
+        assert f"--evict={','.join(name for name in EVICTABLE if name in {*EVICTED, *names})}" in refused.cure
+
+
+@pytest.mark.parametrize(
+    ("which", "code"),
+    [
+        pytest.param(BOUND, "bound-only", id="bound"),
+        pytest.param(UDP_SERVER, "bound-only", id="udp-server"),
+        pytest.param(KEPT, "kept", id="kept"),
+        pytest.param(HOLD, "hold", id="hold"),
+        pytest.param(WITHOUT_COOKIE, "no-netlink", id="no-cookie"),
+    ],
+)
+def test_what_no_name_helps(which: Blocker, code: str) -> None:
+    """The kernel takes no port away from a socket that is only bound, and nothing is destroyed but by its cookie."""
+    refused = refusal(which, EVERYTHING)
+    assert refused is not None
+    assert refused.code == code
+    assert "--evict" not in refused.cure
+
+
+def test_narrowing() -> None:
+    """A list of kinds takes the place of the default one."""
+    only_leftovers = Selection(frozenset(["time-wait"]))
+    assert refusal(TIME_WAIT, only_leftovers) is None
+    refused = refusal(LIVE, only_leftovers)
+    assert refused is not None
+    assert refused.code == "not-named"
+    assert "--evict=outbound,time-wait" in refused.cure
+
+
+@pytest.mark.parametrize(
+    ("selection", "which", "allowed"),
+    [
+        pytest.param(select(EVICTED, users=["app"]), LIVE, True, id="user"),
+        pytest.param(select(EVICTED, users=["root", "app"]), LIVE, True, id="one-of-two"),
+        pytest.param(select(EVICTED, users=["root"]), LIVE, False, id="other-user"),
+        pytest.param(select(EVICTED, units=["orders.service"]), LIVE, True, id="unit"),
+        pytest.param(select(EVICTED, units=["orders@*", "ord*.service"]), LIVE, True, id="pattern"),
+        pytest.param(select(EVICTED, units=["orders"]), LIVE, False, id="no-such-unit"),
+        pytest.param(select(EVICTED, ["app"], ["cron.service"]), LIVE, False, id="both-have-to-fit"),
+        pytest.param(select(EVICTED, ["app"]), LIVE._replace(owners=(CLIENT, OTHER)), False, id="every-owner"),
+        pytest.param(select(EVICTABLE, ["app"]), UNSEEN, False, id="unseen"),
+        pytest.param(select(EVICTED, ["app"]), TIME_WAIT, True, id="nobody-owns-it"),
+        pytest.param(
+            select(EVICTED, units=["a*"]), LIVE._replace(owners=(CLIENT._replace(unit=None),)), False, id="none"
+        ),
+    ],
+)
+def test_only_expected_owners(selection: Selection, which: Blocker, allowed: bool) -> None:
+    """With owners named, every process that has the socket is one of them; what nobody owns is nobody's to lose."""
+    refused = refusal(which, selection)
+    assert (refused and refused.code) == (None if allowed else "not-selected")
+
+
+def test_a_user_by_number() -> None:
+    assert select(EVICTED, ["0", "app"]).users == ("root", "app")
+
+
+KINDS = [LIVE, SYN_SENT, ITSELF, ACCEPTED, UNKNOWN, INFERRED, TIME_WAIT, ORPHAN, CLOSED_BY_SERVER, CLOSING, LISTENER]
+KINDS += [UDP_CLIENT, UDP_SERVER, BOUND, KEPT, HOLD, UNSEEN, WITHOUT_COOKIE]
+
+
+@given(
+    some.sampled_from(KINDS),
+    some.sampled_from(["state", "ends", "syn-count", "peer", "listener", "remote-listener", "mark", "none"]),
+    some.sampled_from(["tcp", "udp"]),
+    some.sampled_from([0, 5]),
+    some.booleans(),
+    some.sampled_from([None, 0, 1, 2]),
+)
+def test_the_default_harms_nobody_else(  # noqa: PLR0917  # hypothesis passes what it draws by position
+    which: Blocker, evidence: Any, protocol: str, inode: int, owned: bool, acked: int | None
+) -> None:
+    """Whatever else is true of it: a client that is proved and seen, or a leftover that no process owns; never UDP."""
+    info = None if acked is None else TcpInfo(0, 0, 0, acked)
+    which = which._replace(
+        kind=which.kind._replace(evidence=evidence),
+        socket=which.socket._replace(protocol=protocol, inode=inode, info=info),
+        owners=(CLIENT,) if owned and inode else (),
+    )
+    if not eviction.by_default(which):
+        return
+    assert protocol == "tcp"
+    assert which.socket.cookie
+    if which.kind.name in ("time-wait", "closing") and not inode:
+        return
+    assert which.owners or not inode
+    assert which.kind.proved or which.kind.name == "self-connect" or acked == 2
+    assert which.kind.name in ("outbound", "self-connect") or (which.socket.state, acked) == ("FIN_WAIT2", 2)
+
+
+class FakeDoor:
+    """A kernel that gives these error numbers."""
+
+    def __init__(self, number: int = 0, *, any_socket: int = 0, now: KernelSocket | None = LIVE.socket) -> None:
+        self.number, self.any_socket, self.now = number, any_socket, now
+        self.destroyed: list[KernelSocket] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: object, traceback: TracebackType | None) -> None:
+        pass
+
+    def again(self, which: KernelSocket) -> KernelSocket | None:
+        return which if self.now is LIVE.socket else self.now
+
+    def destroy(self, which: KernelSocket) -> int:
+        self.destroyed.append(which)
+        return self.number
+
+    def may_destroy(self) -> int:
+        return self.any_socket
+
+
+@pytest.mark.parametrize(
+    ("door", "which", "outcome"),
+    [
+        pytest.param(FakeDoor(), LIVE, "evicted", id="done"),
+        pytest.param(FakeDoor(errno.ENOENT), LIVE, "gone", id="gone"),
+        pytest.param(FakeDoor(errno.ESTALE), LIVE, "gone", id="other-cookie"),
+        pytest.param(FakeDoor(errno.EPERM, any_socket=errno.EPERM), LIVE, "not-permitted", id="not-permitted"),
+        pytest.param(FakeDoor(errno.EOPNOTSUPP, any_socket=errno.EOPNOTSUPP), LIVE, "unsupported", id="no-destroy"),
+        pytest.param(FakeDoor(errno.EOPNOTSUPP), TIME_WAIT, "state-unsupported", id="no-time-wait"),
+        pytest.param(FakeDoor(errno.EINVAL), LIVE, "failed", id="anything-else"),
+    ],
+)
+def test_what_the_kernel_answers(door: FakeDoor, which: Blocker, outcome: str) -> None:
+    """Each answer is told apart; a kernel without SOCK_DESTROY, and one before 6.1 for TIME_WAIT, are Linux 5.10's."""
+    result = eviction.evict(door, which)
+    assert (result.code if isinstance(result, Refusal) else result) == outcome
+    assert door.destroyed == [which.socket]
+
+
+@pytest.mark.parametrize("now", [None, LISTENER.socket], ids=["gone", "now-a-listener"])
+def test_what_is_no_longer_what_was_seen_is_left_alone(now: KernelSocket | None) -> None:
+    door = FakeDoor(now=now)
+    assert eviction.evict(door, LIVE) == "gone"
+    assert door.destroyed == []
+
+
+@pytest.mark.parametrize("number", [0, errno.EPERM, errno.EOPNOTSUPP])
+def test_a_rehearsal_destroys_nothing(number: int) -> None:
+    """And says what the kernel would, in the same words."""
+    door = FakeDoor(number, any_socket=number)
+    rehearsed = eviction.rehearse(door, LIVE)
+    assert door.destroyed == []
+    assert (rehearsed or "evicted") == eviction.evict(door, LIVE)
+
+
+US = Kin(50, frozenset({40, 30}))
+
+
+def owned_by(which: Blocker, *pids: int) -> Blocker:
+    return which._replace(owners=tuple(CLIENT._replace(pid=pid) for pid in pids))
+
+
+@pytest.mark.parametrize(
+    ("which", "among", "selection", "code"),
+    [
+        pytest.param(LIVE, (), Selection(frozenset()), None, id="client"),
+        pytest.param(ACCEPTED, (), Selection(frozenset()), None, id="leftover-of-a-server"),
+        pytest.param(KEPT, (), Selection(frozenset()), None, id="kept"),
+        pytest.param(LIVE, (), select([], users=["app"]), None, id="expected"),
+        pytest.param(LIVE, (), select([], users=["root"]), "not-selected", id="not-expected"),
+        pytest.param(owned_by(LIVE, 1), (), EVERYTHING, "init", id="init"),
+        pytest.param(owned_by(LIVE, 50), (), EVERYTHING, "self", id="self"),
+        pytest.param(owned_by(LIVE, 40), (), EVERYTHING, "ancestor", id="parent"),
+        pytest.param(owned_by(LIVE, 30), (), EVERYTHING, "ancestor", id="grandparent"),
+        pytest.param(owned_by(LIVE, 100, 30), (), EVERYTHING, "ancestor", id="shared-with-an-ancestor"),
+        pytest.param(LISTENER, (LISTENER,), Selection(), "listener", id="listener"),
+        pytest.param(ACCEPTED, (LISTENER,), Selection(), "listener", id="a-listeners-connection"),
+        pytest.param(LISTENER, (LISTENER,), Selection(frozenset(["listener"])), None, id="listener-named"),
+        pytest.param(UDP_CLIENT, (), Selection(), "udp", id="udp"),
+        pytest.param(UDP_SERVER, (), Selection(frozenset(["udp"])), None, id="udp-named"),
+        pytest.param(HOLD, (), EVERYTHING, "hold", id="hold"),
+        pytest.param(UNSEEN, (), EVERYTHING, "unseen", id="unseen"),
+    ],
+)
+def test_whose_owner_may_be_signalled(
+    which: Blocker, among: tuple[Blocker, ...], selection: Selection, code: str | None
+) -> None:
+    """All owners or none, and none of those that must survive."""
+    refused = termination.refusal(which, among or (which,), selection, US)
+    assert (refused and refused.code) == code
+
+
+def test_kin_are_all_up_to_the_first_process() -> None:
+    us = termination.kin()
+    assert us.pid == os.getpid()
+    assert os.getppid() in us.ancestors
+    assert us.pid not in us.ancestors
+
+
+def test_every_deed_is_said_with_its_identity() -> None:
+    """For people in one line, for programs with cookie, inode, PID and start."""
+    target = Target("30010", 30010)
+    refused = Refusal("code", "it is so", "do this")
+    what = "127.0.0.1:30010 -> 127.0.0.1:7000 ESTABLISHED"
+    who = "java (pid 100, orders.service, user app)"
+    deed = clearing.Deed("evicted", target, LIVE)
+    term = deed._replace(owner=CLIENT, signal=termination.name(signal.SIGTERM))
+    assert [
+        str(deed),
+        str(deed._replace(event="would-evict")),
+        str(deed._replace(event="not-evicted", refusal=refused)),
+        str(term._replace(event="signalled")),
+        str(term._replace(event="would-signal")),
+        str(deed._replace(event="not-signalled", refusal=refused)),
+        str(deed._replace(blocker=KEPT, event="not-evicted", refusal=refused)),
+        str(deed._replace(blocker=TIME_WAIT)),
+    ] == [
+        f"evicted {what} of {who}",
+        f"dry run: would evict {what} of {who}",
+        f"cannot evict {what} of {who}: it is so; do this",
+        f"sent SIGTERM to {who}, which has {what} open",
+        f"dry run: would send SIGTERM to {who}, which has {what} open",
+        f"cannot signal the owner of {what} of {who}: it is so; do this",
+        f"cannot evict 127.0.0.1:30010 bound of {who}: it is so; do this",
+        "evicted 127.0.0.1:30010 -> 127.0.0.1:7000 TIME_WAIT",
+    ]
+    fields = term._replace(refusal=refused).fields()
+    assert (
+        fields
+        | {
+            "target": "30010",
+            "cookie": 9,
+            "inode": 5,
+            "processes": "100@1970-01-01T00:00:01Z",
+            "signal": "SIGTERM",
+            "code": "code",
+            "why": "it is so",
+            "cure": "do this",
+        }
+        == fields
+    )
