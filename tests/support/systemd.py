@@ -15,14 +15,16 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from tests.support.netns import in_network_of
+import pytest
+
+from tests.support.netns import forced_source_port, in_network_of
 from tests.support.packages import needs
 from tests.support.programs import DEADLINE, eventually, running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from tests.support.programs import Program
 
@@ -113,6 +115,25 @@ class Machine:
         ]
 
     @contextlib.contextmanager
+    def transient(self, name: str, *argv: str, **properties: str) -> Iterator[None]:
+        """Run a command as a unit that says when it is ready, for the length of the body."""
+        options = [f"--property={key}={value}" for key, value in {"Type": "notify", **properties}.items()]
+        self.run("systemd-run", "--quiet", "--collect", f"--unit={name}", *options, *argv)
+        try:
+            yield
+        finally:
+            self.systemctl("stop", name, check=False)
+
+    @contextlib.contextmanager
+    def blocked(self, port: int, kind: Literal["outbound", "listener"]) -> Iterator[None]:
+        """Hold a port by a program of a unit of its own, blocker.service."""
+        with contextlib.ExitStack() as stack:
+            with self.network(), forced_source_port(port):
+                helper = ("/usr/bin/python3", f"{HELPERS}/blocker.py", kind, str(port))
+                stack.enter_context(self.transient("blocker", *helper))
+            yield
+
+    @contextlib.contextmanager
     def network(self) -> Iterator[None]:
         """Put this thread into the machine's network for the length of the body."""
         with in_network_of(self.pid):
@@ -123,15 +144,37 @@ _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 
 
 @contextlib.contextmanager
-def machine() -> Iterator[Machine]:
-    """Boot one for the length of the body."""
+def machine(prepare: Callable[[Path], None] = lambda _: None) -> Iterator[Machine]:
+    """Boot one for the length of the body; `prepare` changes the files below its / before that."""
     needs("systemd-nspawn", "systemd-container")
     needs("/lib/systemd/systemd", "systemd")
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="portwait-machine-", dir="/var/tmp")))  # noqa: S108  # the overlay's own
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="portwait-machine-", dir="/var/tmp")))
         root = stack.enter_context(_overlay(folder))
         install(root)
+        prepare(root)
         yield stack.enter_context(_booted(root))
+
+
+@pytest.fixture(scope="session")
+def host() -> Iterator[Machine]:
+    """Boot one machine for all tests, with what contrib/systemd has for the early boot enabled."""
+    with machine(_enable_at_boot) as made:
+        yield made
+
+
+HELD_AT_BOOT, RESERVED_AT_BOOT = 30020, "30022-30023"
+
+
+def contrib(name: str) -> str:
+    """Read a file of contrib/systemd."""
+    return (ROOT / "contrib/systemd" / name).read_text()
+
+
+def _enable_at_boot(root: Path) -> None:
+    for name, instance in (("hold", HELD_AT_BOOT), ("reserve", RESERVED_AT_BOOT)):
+        (root / _UNITS / f"portwait-{name}@.service").write_text(contrib(f"portwait-{name}@.service"))
+        subprocess.run(["systemctl", "--quiet", f"--root={root}", "enable", f"portwait-{name}@{instance}"], check=True)
 
 
 def install(root: Path) -> None:
@@ -195,7 +238,7 @@ def _booted(root: Path) -> Iterator[Machine]:
 
 
 def _leader(container: Program) -> int:
-    """The container's PID 1 is the child of a child, or the child, of the program that made it."""
+    """Find the container's PID 1, a child of the program that made it."""
 
     def find() -> int | None:
         assert container.process.poll() is None, container.describe()
