@@ -66,7 +66,8 @@ class Survey:
                     elif sock is not None:  # it would be in the way of the hold, and of the next target's probe
                         sock.close()
             for one in self.holds:
-                if self.verdicts[one.target].state == "free" or one.target.port not in self.served:
+                served = one.target.protocol == "udp" or one.target.port in self.served
+                if self.verdicts[one.target].state == "free" or not served:
                     one.take()
                 else:
                     one.drop()

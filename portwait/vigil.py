@@ -7,6 +7,7 @@ cannot be seen is said and the wait goes on, for bind alone decides.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import select
 import sys
@@ -74,7 +75,7 @@ class Vigil:
                 return True
             if self._deadline <= time.monotonic():
                 return False
-            self._events = _subscribe(self._survey.targets)  # before the next look, so that nothing is missed
+            self._events = _subscribe(self._survey.obstructed)  # before the next look, so that nothing is missed
             self._say_waiting()
             from portwait import waiting  # with tenacity, which nobody needs who could evict everything at once
 
@@ -206,6 +207,9 @@ class Vigil:
         if self._events is None:
             time.sleep(seconds)
             return
+        # Only what is in the way: a probe that succeeds is a bound socket that closes, and would wake its own waiter
+        with contextlib.suppress(OSError):
+            self._events.watch(ranges_of(self._survey.obstructed))
         poll = select.poll()
         poll.register(self._events.fileno(), select.POLLIN)
         if poll.poll(math.ceil(seconds * 1000)):

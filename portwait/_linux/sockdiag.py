@@ -150,6 +150,7 @@ class DestroyEvents:
 
     def __init__(self, ranges: Sequence[Range]) -> None:
         """Subscribe, with a filter for these local ports in the kernel. Raises TablesError."""
+        self._ranges: Sequence[Range] | None = None
         groups = (
             kernel.SKNLGRP_INET_TCP_DESTROY,
             kernel.SKNLGRP_INET_UDP_DESTROY,
@@ -163,13 +164,19 @@ class DestroyEvents:
                 kernel.NETLINK_SOCK_DIAG,
             )
             try:
-                _attach_filter(self._socket, wire.event_filter(ranges))
+                self.watch(ranges)
                 self._socket.bind((0, sum(1 << group - 1 for group in groups)))
             except BaseException:
                 self._socket.close()
                 raise
         except OSError as error:
             raise TablesError(_reason(error)) from error
+
+    def watch(self, ranges: Sequence[Range]) -> None:
+        """Want to hear of these local ports from now on, and of no others. Raises OSError."""
+        if self._ranges != ranges:
+            _attach_filter(self._socket, wire.event_filter(ranges))
+            self._ranges = ranges
 
     def fileno(self) -> int:
         """The descriptor to poll for reading."""
