@@ -100,7 +100,8 @@ def _structured(form: Format, write: Callable[[str], None]) -> FilteringBoundLog
         processors.append(structlog.processors.JSONRenderer())
     else:
         order = ["timestamp", "level", "event", "target"]
-        processors += [_flat, structlog.processors.LogfmtRenderer(key_order=order, drop_missing=True)]
+        renderer = structlog.processors.LogfmtRenderer(key_order=order, drop_missing=True, bool_as_flag=False)
+        processors += [_flat, renderer]
     logger: FilteringBoundLogger = structlog.wrap_logger(
         _Lines(write),
         processors=processors,
@@ -111,9 +112,11 @@ def _structured(form: Format, write: Callable[[str], None]) -> FilteringBoundLog
 
 
 def _flat(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Leave out of logfmt what is not flat: `text` says it too."""
+    """Leave out of logfmt what is not flat, `text` says it too; and what would break its line, as JSON does."""
+    from portwait.text import safe
+
     return {
-        key: value.replace("\n", " ") if isinstance(value, str) else value
+        key: safe(value.replace("\n", " "), len(value)) if isinstance(value, str) else value
         for key, value in event.items()
         if not isinstance(value, (list, dict))
     }
