@@ -115,6 +115,9 @@ def plan(found: Sequence[File], asked: tuple[Range, ...]) -> Plan:
     broken = tuple(line for line in lines if line.ports is None)
     if not asked:
         return Plan(None, asked, theirs, broken)
+    for file in others:
+        if os.path.basename(file.path) == os.path.basename(PLACE):
+            raise PersistError(f"{file.path} has the name of portwait's own file, which would hide it")
     union = ports.merge([*asked, *theirs])
     value = ports.show(union)
     if len(value) > LONGEST:

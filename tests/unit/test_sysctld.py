@@ -1,0 +1,143 @@
+"""Which line of which file has the last word. The system's own programs are asked the same in tests/world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from portwait import sysctld
+from portwait.sysctld import CONF, READERS, File
+
+KEY = "net.ipv4.ip_local_reserved_ports"
+SYSTEMD, PROCPS = READERS
+
+
+def value(reader: str, *files: tuple[str, str]) -> str | None:
+    line = sysctld.last([File(*file) for file in files], KEY, reader)
+    return None if line is None else line.value
+
+
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [
+        (f"{KEY}=1", "1"),
+        (f"{KEY} = 1,2-3 ", "1,2-3"),
+        (f"  {KEY}=1", "1"),
+        ("net/ipv4/ip_local_reserved_ports=1", "1"),
+        ("net/ipv4//ip_local_reserved_ports=1", "1"),
+        (f"-{KEY}=1", "1"),
+        ("net.ipv4.ip_local_res*=1", "1"),
+        ("net.*.ip_local_reserved_ports=1", "1"),
+        ("net/ipv4/ip_local_reserved_port[s]=1", "1"),
+        (f"{KEY}=", ""),
+        (f"{KEY}=1\r", "1"),
+        (f"#{KEY}=1", None),
+        (f"; {KEY}=1", None),
+        (f"{KEY} 1", None),
+        (f"-{KEY}", None),
+        ("net.ipv4.ip_local_port_range=1 2", None),
+        ("net.*=1", None),
+        ("net/ipv4.ip_local_reserved_ports=1", None),
+        ("net.ipv4.ip_local_reserved_port?s=1", None),
+        ("NET.IPV4.IP_LOCAL_RESERVED_PORTS=1", None),
+    ],
+    ids=lambda line: line if isinstance(line, str) else "",
+)
+def test_a_line_is_read_as_both_programs_do(line: str, read: str | None) -> None:
+    """Names with dots or slashes, a dash in front, patterns, comments."""
+    assert value(SYSTEMD, ("/etc/sysctl.d/a.conf", line)) == read
+    assert value(PROCPS, ("/etc/sysctl.d/a.conf", line)) == read
+
+
+A, B = "/etc/sysctl.d/a.conf", "/usr/lib/sysctl.d/b.conf"
+
+
+@pytest.mark.parametrize(
+    ("files", "systemd", "procps"),
+    [
+        ([(A, f"{KEY}=1"), (B, f"{KEY}=2")], "2", "2"),
+        ([(A, f"{KEY}=1\n{KEY}=2")], "2", "2"),
+        ([(A, f"{KEY}=1"), (CONF, f"{KEY}=2")], "1", "2"),
+        ([(A, f"{KEY}=1"), (B, "net.ipv4.ip_local_re*=2")], "1", "1"),
+        ([(A, f"{KEY}=1"), (B, f"{KEY}=broken")], "broken", "1"),
+        ([(A, f"{KEY}=broken")], "broken", None),
+        ([(A, "net.ipv4.ip_local_re*=1"), (B, f"-{KEY}")], None, None),
+        ([(A, "net.ipv4.ip_local_re*=1"), (CONF, f"{KEY}=2")], "1", "2"),
+        ([(A, "net.ipv4.ip_local_re*=1"), (CONF, f"-{KEY}")], "1", None),
+        ([], None, None),
+    ],
+    ids=[
+        "the last file",
+        "the last line",
+        "sysctl.conf is procps' alone",
+        "spelled out beats a pattern",
+        "broken hides the one before from systemd",
+        "broken alone",
+        "shielded from patterns",
+        "sysctl.conf beats a pattern",
+        "shielded for procps alone",
+        "nothing",
+    ],
+)
+def test_who_wins(files: list[tuple[str, str]], systemd: str | None, procps: str | None) -> None:
+    """Both readers, side by side."""
+    assert (value(SYSTEMD, *files), value(PROCPS, *files)) == (systemd, procps)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("8080,30000-30010", ((8080, 8080), (30000, 30010))),
+        ("8080,", ((8080, 8080),)),
+        ("", ()),
+        ("0", ((0, 0),)),
+        ("8080, 8081", None),
+        ('"8080"', None),
+        ("08080", None),
+        ("1-070", None),
+        ("65536", None),
+        ("8080 # web", None),
+    ],
+    ids=ascii,
+)
+def test_a_value_is_what_the_kernel_takes_it_for(text: str, expected: object) -> None:
+    """None is what it would refuse, or read in base 8."""
+    [line] = sysctld.settings([File(A, f"{KEY}={text}")], KEY)
+    assert line.ports == expected
+
+
+def test_files_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
+    """Across folders; a name in an earlier folder hides the same one in a later; sysctl.conf comes last."""
+    for name in (
+        "/usr/lib/sysctl.d/50-b.conf",
+        "/run/sysctl.d/40-c.conf",
+        "/etc/sysctl.d/50-b.conf",
+        "/usr/local/lib/sysctl.d/60-a.conf",
+        "/lib/sysctl.d/60-a.conf",
+        "/etc/sysctl.d/README",
+        "/etc/sysctl.conf",
+    ):
+        path = Path(f"{tmp_path}{name}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    (tmp_path / "etc/sysctl.d/45-masked.conf").symlink_to("/dev/null")
+    (tmp_path / "usr/lib/sysctl.d/45-masked.conf").write_text("hidden")
+    (tmp_path / "etc/sysctl.d/70-folder.conf").mkdir()
+    (tmp_path / "etc/sysctl.d/80-dangling.conf").symlink_to("nowhere")
+    assert [(file.path, file.text or "empty") for file in sysctld.read(str(tmp_path))] == [
+        ("/run/sysctl.d/40-c.conf", "/run/sysctl.d/40-c.conf"),
+        ("/etc/sysctl.d/45-masked.conf", "empty"),
+        ("/etc/sysctl.d/50-b.conf", "/etc/sysctl.d/50-b.conf"),
+        ("/usr/local/lib/sysctl.d/60-a.conf", "/usr/local/lib/sysctl.d/60-a.conf"),
+        ("/etc/sysctl.conf", "/etc/sysctl.conf"),
+    ]
+
+
+def test_bytes_that_are_no_text_do_no_harm(tmp_path: Path) -> None:
+    """A file of anything at all is read, and what it says of the key is found."""
+    (tmp_path / "etc/sysctl.d").mkdir(parents=True)
+    (tmp_path / "etc/sysctl.d/a.conf").write_bytes(b"\xff\x00\n" + KEY.encode() + b"=8080\n")
+    line = sysctld.last(sysctld.read(str(tmp_path)), KEY, SYSTEMD)
+    assert line is not None
+    assert (line.value, str(line)) == ("8080", "/etc/sysctl.d/a.conf:2")
