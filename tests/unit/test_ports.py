@@ -87,6 +87,7 @@ def test_reads(text: str, expected: object) -> None:
         "1.5",
         "٣",
         "100000",
+        "\u0663",
         "+1",
     ],
     ids=ascii,
