@@ -1,0 +1,61 @@
+"""Measuring whole processes, and showing them side by side as ratios of one run."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class Contender(NamedTuple):
+    """A command, how often it is run, and the statuses that say that it did its work."""
+
+    argv: Sequence[str]
+    times: int = 15
+    statuses: tuple[int, ...] = (0,)
+
+
+def measure(contenders: Mapping[str, Contender]) -> dict[str, float]:
+    """Run the commands in turn, so that what disturbs one disturbs all; the median seconds of each."""
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for round_ in range(max(one.times for one in contenders.values())):
+        for name, one in contenders.items():
+            if round_ < one.times:
+                seconds[name].append(_once(one))
+    return {name: statistics.median(all_) for name, all_ in seconds.items()}
+
+
+def _once(contender: Contender) -> float:
+    """Time one run from before the fork until it was waited for; posix_spawn has no cost of its own to speak of."""
+    sink = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0), (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)]
+    begin = time.perf_counter()
+    pid = os.posix_spawnp(contender.argv[0], contender.argv, os.environ, file_actions=sink)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    end = time.perf_counter()
+    if status not in contender.statuses:
+        sys.exit(f"{contender.argv} ended with {status}")
+    return end - begin
+
+
+def show(title: str, seconds: Mapping[str, float], base: str) -> None:
+    """Print a table: milliseconds, and how many times as long as the base."""
+    print(f"\n{title}")
+    width = max(map(len, seconds))
+    for name, each in seconds.items():
+        print(f"  {name:<{width}}  {each * 1e3:9.2f} ms  {each / seconds[base]:8.2f} x")
+
+
+def fresh_environment(folder: str) -> str:
+    """Make a plain virtual environment with portwait installed as users install it; its bin folder."""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    pip = [f"{folder}/bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check", root]
+    subprocess.run(pip, check=True)
+    subprocess.run([f"{folder}/bin/python", "-m", "compileall", "-q", folder], check=False)
+    return f"{folder}/bin"
