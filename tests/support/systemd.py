@@ -38,7 +38,7 @@ class Entry(NamedTuple):
     """A line of the journal."""
 
     priority: int
-    unit: str | None
+    unit: str
     text: str
 
 
@@ -103,15 +103,16 @@ class Machine:
     def cursor(self) -> str:
         """Answer where the journal ends now."""
         self.run("journalctl", "--sync")
-        return self.run("journalctl", "--lines=0", "--show-cursor").stdout.strip().removeprefix("-- cursor: ")
+        return self.run("journalctl", "--lines=0", "--show-cursor").stdout.rpartition("-- cursor: ")[2].strip()
 
     def journal(self, unit: str, since: str) -> list[Entry]:
         """Read what a unit's own processes have said since then, in order."""
         self.run("journalctl", "--sync")
-        said = self.run("journalctl", "--output=json", f"--after-cursor={since}", f"_SYSTEMD_UNIT={unit}").stdout
-        return [
-            Entry(int(entry["PRIORITY"]), entry.get("_SYSTEMD_UNIT"), entry["MESSAGE"])
+        said = self.run("journalctl", "--output=json", f"--after-cursor={since}").stdout
+        return [  # chosen here: beside a match, --after-cursor= leaves out one entry too many
+            Entry(int(entry["PRIORITY"]), entry["_SYSTEMD_UNIT"], entry["MESSAGE"])
             for entry in map(json.loads, said.splitlines())
+            if entry.get("_SYSTEMD_UNIT") == unit
         ]
 
     @contextlib.contextmanager
