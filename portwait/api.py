@@ -32,5 +32,8 @@ def wait_until_free(
     dropped: `for hold in survey.holds: hold.drop()`.
     """
     survey = Survey(targets, reuseaddr=reuseaddr, mode=mode)
-    free = waiting.until(survey.look, time.sleep, time.monotonic() + timeout)
-    return survey if free else None
+    if waiting.until(survey.look, time.sleep, time.monotonic() + timeout):
+        return survey
+    for one in survey.holds:  # of the targets that were free
+        one.drop()
+    return None

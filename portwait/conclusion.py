@@ -39,10 +39,10 @@ def _free(survey: Survey, log: Log, command: Sequence[str], waited: float) -> No
     ports = names(survey.targets) or "every port was passed in"
     starting = f"; starting {safe(command[0])}" if command else ""
     unsure = [one for one in survey.targets if survey.verdicts.get(one) and survey.verdicts[one].state != "free"]
-    state = "can be tried, for the kernel gave no clear word on it" if unsure else "free"
+    state = "can be tried, for the kernel gave no clear word on it" if unsure else "is free"
     after = f" after {durations.show(waited)}" if waited else ""
     say = log.info if waited else log.debug
-    say("free", f"{ports} is {state}{after}{starting}", target=ports, waited=round(waited, 3))
+    say("free", f"{ports} {state}{after}{starting}", target=ports, waited=round(waited, 3))
     for one in survey.holds:
         log.debug("hold", f"hold on {safe(str(one.target))}: {_hold(one.form, ready=one.ready, possible=one.possible)}")
 

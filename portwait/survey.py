@@ -87,7 +87,9 @@ class Survey:
 
     @property
     def undecided(self) -> tuple[Target, ...]:
-        """The targets for which the socket tables have to be asked: binding is denied, or they are too many."""
+        """The targets for which the socket tables have to be asked, each time: bind is denied, or they are too many."""
         return tuple(
-            target for target in self.targets if self.wide or self.verdicts[target].state in ("denied", "unknown")
+            target
+            for target in self.targets
+            if self.wide or (seen := self.verdicts[target]).by == "tables" or seen.state in ("denied", "unknown")
         )

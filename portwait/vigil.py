@@ -200,7 +200,7 @@ class Vigil:
             )
         if self._waits:
             self._progress.tell(f"waiting: {self._status}")
-        self._log.live(f"portwait: {ports} is held, waiting for {waited}{ends}{left}")
+        self._log.live(f"portwait: waiting for {ports} for {waited}{ends}{left}")
 
     def _pause(self, seconds: float) -> None:
         """Sleep, until an event at the longest."""
