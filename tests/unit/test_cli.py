@@ -1,0 +1,278 @@
+"""From words to a verb and an exit status."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from portwait import __main__, cli
+from portwait.commands import guard
+from portwait.errors import (
+    CommandNotExecutableError,
+    CommandNotFoundError,
+    PortwaitError,
+    TablesError,
+    UsageError,
+)
+from tests.support.programs import DEADLINE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from portwait.options import Options
+
+
+class Call(NamedTuple):
+    """How the guard was called."""
+
+    targets: tuple[str, ...]
+    said: dict[str, object]
+    command: list[str]
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
+    """Stand in for the guard, and remember."""
+    found: list[Call] = []
+
+    def run(options: Options, command: Sequence[str]) -> int:
+        said = {name: value for name, value in vars(options).items() if name != "targets"}
+        found.append(Call(options.targets, said, list(command)))
+        return 77
+
+    monkeypatch.setattr(guard, "run", run)
+    return found
+
+
+def verb(name: str, run: Callable[[list[str]], tuple[int, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand in for a verb."""
+    module = ModuleType(f"portwait.commands.{name}")
+    vars(module)["run"] = run
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], Call((), {}, [])),
+        (["30010"], Call(("30010",), {}, [])),
+        (["30010", "--"], Call(("30010",), {}, [])),
+        (["30010", "--", "true"], Call(("30010",), {}, ["true"])),
+        (["80", "443", "--", "nginx", "-g", "daemon off;"], Call(("80", "443"), {}, ["nginx", "-g", "daemon off;"])),
+        (["--", "true"], Call((), {}, ["true"])),
+        (["30010", "--", "env", "--", "-v", "--help"], Call(("30010",), {}, ["env", "--", "-v", "--help"])),
+        (["30010", "--", "explain", "30010"], Call(("30010",), {}, ["explain", "30010"])),
+        (["--", "explain"], Call((), {}, ["explain"])),
+        (["-v", "30010", "--", "-v"], Call(("30010",), {"verbose": True}, ["-v"])),
+        (["30010", "-t", "5", "--", ""], Call(("30010",), {"timeout": 5.0}, [""])),
+        (["30010", "explain"], Call(("30010", "explain"), {}, [])),
+        (["-q", "explain"], Call(("explain",), {"quiet": True}, [])),
+        (["Explain"], Call(("Explain",), {}, [])),
+        ([""], Call(("",), {}, [])),
+        (["30010", "--", "\udcff\n\x1b"], Call(("30010",), {}, ["\udcff\n\x1b"])),
+    ],
+    ids=lambda value: ascii(" ".join(value)) if isinstance(value, list) else "",
+)
+def test_words_go_to_the_guard(words: list[str], expected: Call, calls: list[Call], main: Callable[..., int]) -> None:
+    """Everything behind the first `--` is the command, untouched; its status is the guard's."""
+    assert main(*words) == 77
+    assert calls == [expected]
+
+
+@pytest.mark.parametrize("name", cli.VERBS)
+@pytest.mark.parametrize("words", [[], ["30010"], ["--json", "--", "30010", "-v"]], ids=" ".join)
+def test_a_word_that_is_a_verb_is_the_verb(
+    name: str,
+    words: list[str],
+    *,
+    calls: list[Call],
+    main: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """It gets all the other words; its text goes to stdout, its status is portwait's."""
+    given: list[list[str]] = []
+
+    def run(words: list[str]) -> tuple[int, str]:
+        given.append(words)
+        return 1, "a report\n"
+
+    verb(name, run, monkeypatch)
+    assert main(name, *words) == 1
+    assert (given, calls) == ([words], [])
+    assert capfd.readouterr() == ("a report\n", "")
+
+
+def test_options_from_the_environment_reach_the_guard(
+    calls: list[Call], main: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the command line has none."""
+    monkeypatch.setenv("PORTWAIT_TIMEOUT", "5")
+    main("30010")
+    assert calls == [Call(("30010",), {"timeout": 5.0}, [])]
+
+
+@pytest.mark.usefixtures("main")
+def test_without_words_it_reads_the_process_s_own(calls: list[Call], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the script and `python -m portwait` call it."""
+    monkeypatch.setattr(sys, "argv", ["portwait", "30010", "--", "true"])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert cli.main() == __main__.start() == 77
+    assert calls == [Call(("30010",), {}, ["true"])] * 2
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (PortwaitError("cannot do it"), 125),
+        (UsageError("cannot do it"), 125),
+        (TablesError("cannot do it"), 125),
+        (CommandNotExecutableError("cannot do it"), 126),
+        (CommandNotFoundError("cannot do it"), 127),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("words", [("30010", "--", "true"), ("explain", "30010")], ids=" ".join)
+def test_an_error_is_words_and_a_status(
+    error: PortwaitError,
+    status: int,
+    words: tuple[str, ...],
+    *,
+    main: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Said once, in one line on stderr, whoever raised it."""
+
+    def fail(*_: object) -> tuple[int, str]:
+        raise error
+
+    monkeypatch.setattr(guard, "run", fail)
+    verb("explain", fail, monkeypatch)
+    assert main(*words) == status
+    assert capfd.readouterr() == ("", "portwait: cannot do it\n")
+
+
+@pytest.mark.parametrize(
+    "fault", [KeyError("x"), OSError(5, "I/O\nerror"), ValueError("\x1b[31m"), MemoryError()], ids=repr
+)
+def test_a_bug_in_a_verb_is_no_report(
+    fault: Exception, main: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """125 and a line: a traceback would end with 1, which says that something is held."""
+
+    def fail(_words: list[str]) -> tuple[int, str]:
+        raise fault
+
+    verb("explain", fail, monkeypatch)
+    assert main("explain", "30010") == 125
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith(f"portwait: cannot explain: {type(fault).__name__}")
+    assert err[:-1].isprintable()
+    assert err[-1] == "\n"
+
+
+REPORT = """
+import sys, types
+module = types.ModuleType("portwait.commands.explain")
+module.run = lambda words: (1, eval(words[0]))
+sys.modules[module.__name__] = module
+from portwait.cli import main
+sys.exit(main(["explain", sys.argv[1]]))
+"""
+
+
+def report(expression: str, encoding: str = "utf-8", **popen: object) -> subprocess.CompletedProcess[bytes]:
+    """Let a verb report the text that an expression makes, in a process of its own."""
+    return subprocess.run(  # type: ignore[call-overload, no-any-return]  # passes Popen's own keywords on
+        [sys.executable, "-c", REPORT, expression],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        check=False,
+        timeout=DEADLINE,
+        stderr=subprocess.PIPE,
+        **popen,
+    )
+
+
+@pytest.mark.parametrize(
+    ("encoding", "expected"),
+    [("utf-8", "é…\\udcff\n".encode()), ("latin-1", b"\xe9\\u2026\\udcff\n"), ("ascii", b"\\xe9\\u2026\\udcff\n")],
+)
+def test_any_terminal_can_show_a_report(encoding: str, expected: bytes) -> None:
+    """What an encoding does not have is written as an escape, and the status stays the verb's."""
+    done = report(ascii("é…\udcff\n"), encoding, stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout, done.stderr) == (1, expected, b"")
+
+
+def test_a_long_report_is_whole() -> None:
+    """Longer than a pipe takes at once."""
+    done = report("('x' * 79 + '\\n') * 10_000", stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout) == (1, (b"x" * 79 + b"\n") * 10_000)
+
+
+def test_a_reader_who_has_seen_enough_is_no_error() -> None:
+    """`portwait explain 1-65535 | head` ends with the verb's own status, without a word."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = report("'a report\\n' * 1000", stdout=writing)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_a_report_that_cannot_be_written_is_an_error() -> None:
+    """A full disk is not `something is held`."""
+    with open("/dev/full", "wb") as full:  # noqa: PTH123  # a device
+        done = report("'a report\\n'", stdout=full)
+    assert done.returncode == 125
+    assert done.stderr == b"portwait: cannot write to stdout: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (signal.default_int_handler, signal.SIG_DFL),
+        (signal.SIG_IGN, signal.SIG_IGN),
+        (signal.SIG_DFL, signal.SIG_DFL),
+    ],
+    ids=["Python's own", "ignored", "default"],
+)
+def test_ctrl_c_ends_it_by_the_signal(
+    before: Callable[..., object] | signal.Handlers, after: object, calls: list[Call], main: Callable[..., int]
+) -> None:
+    """Without a traceback; what was ignored from the start stays ignored."""
+    signal.signal(signal.SIGINT, before)
+    main("30010")
+    assert calls
+    assert signal.getsignal(signal.SIGINT) == after
+
+
+ZIP = f"/usr/lib/python{sys.version_info[0]}{sys.version_info[1]}.zip"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (["/srv/app", ZIP, "/usr/lib/python3"], [ZIP, "/usr/lib/python3", "/srv/app"]),
+        (["", "/a", "/b", ZIP, "/usr/lib/python3"], [ZIP, "/usr/lib/python3", "", "/a", "/b"]),
+        ([ZIP, "/usr/lib/python3"], [ZIP, "/usr/lib/python3"]),
+        (["/a", "/frozen"], ["/a", "/frozen"]),
+        ([], []),
+    ],
+    ids=["the script's folder", "PYTHONPATH", "python -I", "no such entry", "nothing"],
+)
+def test_what_is_meant_for_the_service_comes_last(
+    path: list[str], expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PYTHONPATH and the folder of the script stand behind the standard library, in their order."""
+    monkeypatch.setattr(sys, "path", list(path))
+    __main__._trust_own_modules_first()
+    assert sys.path == expected
