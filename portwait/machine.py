@@ -46,7 +46,7 @@ def machine() -> Machine:
     return Machine(
         root=_is_root(),
         may_evict=_has_capability(_read("/proc/self/status"), _CAP_NET_ADMIN),
-        may_set=not _is_read_only("/proc/sys"),
+        may_set=not _is_read_only("/proc/sys/net"),  # systemd-nspawn mounts this one apart, writable
         container=_container(os.environ, _read("/run/systemd/container")),
         host_network=cookie is None or cookie == netns.INITIAL,
         systemd=os.path.isdir("/run/systemd/system"),
