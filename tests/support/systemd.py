@@ -129,7 +129,7 @@ class Machine:
     def blocked(self, port: int, kind: Literal["outbound", "listener"]) -> Iterator[None]:
         """Hold a port by a program of a unit of its own, blocker.service."""
         with contextlib.ExitStack() as stack:
-            with self.network(), forced_source_port(port):
+            with self.network(), forced_source_port(port) if port >= 1024 else contextlib.nullcontext():
                 helper = ("/usr/bin/python3", f"{HELPERS}/blocker.py", kind, str(port))
                 stack.enter_context(self.transient("blocker", *helper))
             yield

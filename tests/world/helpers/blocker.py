@@ -1,7 +1,8 @@
 """Hold a port as somebody else does, arguments KIND PORT: `outbound` is a connection, `listener` a server.
 
-Says READY=1 to systemd when it stands. The outbound connection is given its port by the kernel, so whoever starts this
-leaves it no other; it ends with RST, so that the port is free at once.
+Says READY=1 to systemd when it stands. The outbound connection is given its port by the kernel, so whoever starts
+this leaves it no other; a privileged port, which the kernel gives to nobody, it binds by number. It ends with RST, so
+that the port is free at once.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ def main() -> None:
     server.bind(("127.0.0.1", 7000) if kind == "outbound" else ("", port))
     server.listen()
     if kind == "outbound":
-        client = socket.create_connection(("127.0.0.1", 7000))
+        client = socket.socket()
+        if port < 1024:
+            client.bind(("127.0.0.1", port))
+        client.connect(("127.0.0.1", 7000))
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         assert client.getsockname()[1] == port
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
