@@ -3,8 +3,8 @@
 Importing this costs next to nothing; each name is loaded when it is first used.
 
 - `parse(words)` reads targets, `probe(target)` asks the kernel, `blockers(target)` names who is in the way;
-- `wait_until_free(target, timeout)` waits without a word;
-- `Hold(target)` keeps a port from being given to anybody's connect().
+- `wait_until_free(target, timeout=5)` waits without a word, and keeps what it waits for;
+- `Hold(target).take()` keeps a port from being given to anybody's connect(), until `drop()`.
 """
 
 from __future__ import annotations

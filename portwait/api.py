@@ -7,12 +7,15 @@ import time
 from typing import TYPE_CHECKING
 
 from portwait import diagnosis, waiting
+from portwait.inspection import Inspection
 from portwait.survey import Survey
 
 if TYPE_CHECKING:
     from portwait.diagnosis import Blocker
     from portwait.hold import Mode
     from portwait.targets import Target
+
+_TABLES_EVERY = 1.0  # seconds between two readings of the tables, where bind has no word
 
 
 def blockers(target: Target, *, reuseaddr: bool = True) -> tuple[Blocker, ...]:
@@ -29,11 +32,26 @@ def wait_until_free(
     """Wait until all targets can be bound, for at most `timeout` seconds; None when that is over.
 
     The answer has the holds (`mode` none: there are none), which keep the ports from connect() until they are
-    dropped: `for hold in survey.holds: hold.drop()`.
+    dropped: `for hold in survey.holds: hold.drop()`. Where bind is denied, and for more than 64 targets, the socket
+    tables decide.
     """
     survey = Survey(targets, reuseaddr=reuseaddr, mode=mode)
-    if waiting.until(survey.look, time.sleep, time.monotonic() + timeout):
-        return survey
-    for one in survey.holds:  # of the targets that were free
-        one.drop()
-    return None
+    inspection = Inspection(survey)
+    read_at = -math.inf
+
+    def look() -> bool:
+        nonlocal read_at
+        free, now = inspection.look(), time.monotonic()
+        due = read_at == -math.inf and not free  # once, for the holds that can stand beside what is there
+        if due or (survey.undecided and now >= read_at + _TABLES_EVERY):
+            free, read_at = inspection.look_closely(), now
+        return free
+
+    free = False
+    try:
+        free = waiting.until(look, time.sleep, time.monotonic() + timeout)
+    finally:
+        if not free:
+            for one in survey.holds:
+                one.drop()
+    return survey if free else None
