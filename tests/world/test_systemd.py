@@ -171,6 +171,34 @@ def test_a_guarded_unit(host: Machine, name: str, kind: str, blocker: Literal["o
             assert service_bind(PORT) == "ok"
 
 
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6"], "netlink is not allowed here"),
+        (["RestrictAddressFamilies=AF_UNIX AF_INET AF_NETLINK"], "an outbound connection: python3 (pid "),
+        (["User=nobody", "ProtectProc=invisible", "ProcSubset=pid"], "owner not visible"),
+        (["ProtectKernelTunables=yes", "Environment=PORTWAIT_RESERVE=1"], "cannot reserve"),
+        (["NoExecPaths=/", "ExecPaths=/usr/local/bin/portwait /opt/portwait /usr/bin/python3 /usr/lib"], "an outbound"),
+        (["SystemCallFilter=@system-service", "SystemCallFilter=~@privileged @resources"], "an outbound connection"),
+        (["PrivateUsers=yes", "CapabilityBoundingSet=", "NoNewPrivileges=yes"], "an outbound connection"),
+        (["ProtectSystem=strict", "ProtectHome=yes", "PrivateTmp=yes", "MemoryDenyWriteExecute=yes"], "an outbound"),
+        (["LimitNOFILE=16", "TasksMax=2"], "see RLIMIT_NOFILE"),
+    ],
+    ids=["no netlink", "no IPv6", "no processes", "no sysctl", "no exec", "few calls", "no rights", "no files", "poor"],
+)
+def test_what_hardening_takes_away_it_says_and_guards_on(host: Machine, lines: list[str], said: str) -> None:
+    """The wrapper runs with what the unit allows its service."""
+    with guarded(host, "guard-exec.conf", "simple", *lines):
+        since = host.cursor()
+        with host.blocked(PORT, "outbound"):
+            host.systemctl("start", "--no-block", "app")
+            assert f"{PORT}/tcp is held by " in status(host)
+        eventually(lambda: answers(host), "the start after the wait")
+        text = "\n".join(entry.text for entry in host.journal("app.service", since))
+        assert said in text
+        assert "Traceback" not in text
+
+
 @pytest.mark.parametrize("name", ["guard-pre.conf", "guard-exec.conf"])
 def test_the_start_is_not_timed_out_while_it_waits(host: Machine, name: str) -> None:
     """TimeoutStartSec= is one second here, the wait is longer, and the service has time of its own afterwards."""
