@@ -1,0 +1,521 @@
+"""Waiting: what wakes it, when it gives up, and what it says meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import select
+import shlex
+import signal
+import socket
+import struct
+import sys
+import termios
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portwait import parse, wait_until_free
+from portwait._linux import wire
+from portwait._linux.sockdiag import DestroyEvents
+from tests.support import states
+from tests.support.descriptors import sockets_of
+from tests.support.guarding import GAVE_UP, STARTED, events, guard, run
+from tests.support.netns import sysctl
+from tests.support.programs import DEADLINE, Program, eventually, portwait, running
+from tests.support.states import LOOPBACK, MAPPED, outbound_established, reset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from portwait.sockets import KernelSocket
+
+    Maker = Callable[..., AbstractContextManager[Any]]
+
+pytestmark = pytest.mark.usefixtures("net")
+kernel = pytest.mark.kernel
+
+PORT = 30010
+SLEEPLESS = (
+    "import sys; from portwait import waiting; from portwait.__main__ import start;"
+    "waiting.POLL = 3600; sys.argv[0] = 'portwait'; sys.exit(start())"
+)
+"""The guard without its slow poll, so that only an event or a timer can wake it."""
+
+
+def close(made: Any) -> None:
+    """End a connection at once: with RST, or as it is where there is nobody to tell."""
+    reset(made.sock) if made.sock.type == socket.SOCK_STREAM else made.sock.close()
+
+
+def peer_resets(made: states.Connection) -> None:
+    """Let the other end reset the connection; the descriptor on the port stays open."""
+    reset(made.peer)
+
+
+def destroyed(made: states.Connection) -> None:  # noqa: ARG001  # the same signature as the others
+    """Destroy the connection as `ss -K` does; the descriptor on the port stays open."""
+    run(["ss", "-K", f"sport = :{PORT}"])
+
+
+WITH_EVENT = {
+    "closed": (outbound_established, close),
+    "closed-ipv6": (partial(outbound_established, address="::1"), close),
+    "closed-mapped": (partial(outbound_established, address=MAPPED), close),
+    "closed-bound-first": (partial(outbound_established, by="bind"), close),
+    "closed-close-wait": (states.outbound_close_wait, lambda made: made.sock.close()),
+    "closed-syn-sent": (states.syn_sent, lambda made: made.sock.close()),
+    "closed-self-connect": (states.self_connected, close),
+    "closed-listener": (states.listening, lambda made: made.sock.close()),
+}
+WITHOUT_EVENT = {"reset-by-peer": (outbound_established, peer_resets), "ss-K": (outbound_established, destroyed)}
+UDP = {
+    "udp": states.udp_connected,
+    "udp-ipv6": partial(states.udp_connected, address="::1"),
+    "udp-bound": states.udp_bound,
+}
+
+
+class TestEvents:
+    """The kernel's word that a socket was destroyed."""
+
+    @kernel
+    @pytest.mark.parametrize(
+        ("there", "end"), [*WITH_EVENT.values(), *((maker, close) for maker in UDP.values())], ids=[*WITH_EVENT, *UDP]
+    )
+    def test_a_close_is_announced(self, there: Maker, end: Callable[[Any], None]) -> None:
+        with there(PORT) as made, subscribed(PORT) as listening:
+            end(made)
+            assert select.select([listening], [], [], DEADLINE)[0], "no event"
+
+    @kernel
+    @pytest.mark.parametrize(("there", "end"), WITHOUT_EVENT.values(), ids=WITHOUT_EVENT)
+    def test_these_are_not(self, there: Maker, end: Callable[[Any], None]) -> None:
+        """The port becomes free while the descriptor stays open; the next close that is announced is another one's."""
+        with there(PORT) as made, subscribed(PORT) as listening:
+            end(made)
+            eventually(lambda: states.service_bind(PORT, reuseaddr=True) == "ok", "the free port")
+            with outbound_established(PORT) as marker:
+                cookie = cookie_of(marker.sock)
+                reset(marker.sock)
+            seen = list(until(listening, cookie))
+            assert cookie_of(made.sock) not in [one.cookie for one in seen]
+
+    @kernel
+    def test_only_of_the_ports_that_are_asked_for(self) -> None:
+        """Other people's closes, and one's own failed probes, wake nobody."""
+        with subscribed(PORT) as listening, outbound_established(PORT) as made:
+            for _ in range(20):
+                assert states.service_bind(PORT) == "EADDRINUSE"
+            for port in (PORT - 1, PORT + 1, 8000):
+                with outbound_established(port) as other:
+                    reset(other.sock)
+            cookie = cookie_of(made.sock)
+            reset(made.sock)
+            assert [one.cookie for one in until(listening, cookie)] == [cookie]
+
+    @kernel
+    def test_other_ports_can_be_asked_for(self) -> None:
+        with subscribed(PORT + 1) as listening, outbound_established(PORT) as made:
+            listening.watch([(PORT, PORT)])
+            reset(made.sock)
+            assert select.select([listening], [], [], DEADLINE)[0], "no event"
+
+
+class TestWaking:
+    """The service starts when the port becomes free, however that happens."""
+
+    @pytest.mark.parametrize(("there", "end"), WITH_EVENT.values(), ids=WITH_EVENT)
+    def test_by_an_event(self, there: Maker, end: Callable[[Any], None]) -> None:
+        """With no poll under it the close alone wakes it."""
+        with there(PORT) as made, waiting(str(PORT), "--", *STARTED, poll=False) as guarded:
+            end(made)
+            guarded.says("started")
+            assert guarded.status() == 0
+
+    @pytest.mark.parametrize("there", [states.udp_connected, states.udp_bound])
+    def test_by_an_event_of_udp(self, there: Maker) -> None:
+        with there(PORT) as made, waiting(f"{PORT}/udp", "--", *STARTED, poll=False) as guarded:
+            made.sock.close()
+            guarded.says("started")
+
+    @pytest.mark.parametrize(("there", "end"), WITHOUT_EVENT.values(), ids=WITHOUT_EVENT)
+    def test_by_the_poll(self, there: Maker, end: Callable[[Any], None]) -> None:
+        """No event comes, and the descriptor on the port stays open."""
+        with there(PORT) as made, waiting(str(PORT), "--", *STARTED) as guarded:
+            end(made)
+            guarded.says("started")
+            assert made.sock.fileno() != -1
+
+    def test_by_a_timer(self) -> None:
+        """An orphaned FIN_WAIT2 has the same kind of timer as a TIME_WAIT, and no event at its end."""
+        sysctl("net.ipv4.tcp_fin_timeout", "1")
+        with states.fin_wait2_orphan(PORT), waiting(str(PORT), "--", *STARTED, poll=False, form="json") as guarded:
+            guarded.says("started")
+            guarded.status()
+        said = events("\n".join(guarded.err))
+        assert [event["event"] for event in said] == ["held", "waiting", "free"]
+        assert said[0]["blockers"][0]["state"] == "FIN_WAIT2"
+        assert 0 < said[0]["blockers"][0]["expires_in"] <= 2
+
+    def test_an_address_that_comes_up(self) -> None:
+        """Neither free nor held: the interface may still get it."""
+        with waiting("192.0.2.7:30010", "--", *STARTED) as guarded:
+            assert "unavailable" in guarded.complains("192.0.2.7")
+            run(["ip", "address", "add", "192.0.2.7/32", "dev", "lo"])
+            guarded.says("started")
+
+    def test_several_targets(self) -> None:
+        """All of them have to be free at once; only those that are not are waited for."""
+        with (
+            outbound_established(PORT) as first,
+            outbound_established(30020) as second,
+            waiting(str(PORT), "30020", "30030", "--", *STARTED) as guarded,
+        ):
+            assert "30030" not in guarded.complains("waiting for")
+            reset(second.sock)
+            seen = guard("--timeout", "0.3", "--log-format", "json", str(PORT), "30020", "--", *STARTED)
+            assert (seen.status, seen.out) == (GAVE_UP, "")
+            assert seen.event("held")["target"] == str(PORT)
+            assert guarded.process.poll() is None
+            reset(first.sock)
+            guarded.says("started")
+
+    def test_in_python(self) -> None:
+        """The API waits in the same way, without a word, and answers with the holds; it leaves nothing behind."""
+        targets = parse([str(PORT), "30020"])
+        with outbound_established(PORT):
+            assert wait_until_free(*targets, timeout=0.2) is None
+            assert [held for held in sockets_of(os.getpid()) if held.port == 30020] == []
+        survey = wait_until_free(*targets, timeout=DEADLINE)
+        assert survey is not None
+        assert [one.form for one in survey.holds] == ["v6only", "v6only"]
+        for one in survey.holds:
+            one.drop()
+
+
+class TestGivingUp:
+    """The deadline is a moment, not a number of tries."""
+
+    def test_events_do_not_move_it(self) -> None:
+        """Sockets that come and go on the port wake the guard again and again, and it ends all the same."""
+        with (
+            outbound_established(PORT),
+            running(portwait("--timeout", "1", str(PORT), "--", *STARTED)) as guarded,
+            socket.create_server((LOOPBACK, 7100)) as server,
+        ):
+            while guarded.process.poll() is None:  # somebody who binds the port of another address by number
+                with socket.create_connection((LOOPBACK, 7100), source_address=("127.0.0.2", PORT)) as other:
+                    other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                server.accept()[0].close()
+            assert guarded.status() == GAVE_UP
+            assert guarded.out == []
+
+    @pytest.mark.parametrize("timeout", ["0", "0.2", "200ms"])
+    def test_nothing_is_started(self, timeout: str) -> None:
+        with outbound_established(PORT):
+            seen = guard("--timeout", timeout, str(PORT), "--", *STARTED)
+        assert (seen.status, seen.out) == (GAVE_UP, "")
+        assert "gave up" in seen.err
+        assert "nothing was started" in seen.err
+
+    @pytest.mark.parametrize("how", [{"words": ("--anyway",)}, {"env": {"PORTWAIT_ANYWAY": "1"}}], ids=["flag", "twin"])
+    def test_anyway(self, how: dict[str, Any]) -> None:
+        """The command runs all the same, its status comes through, and the line says so."""
+        env = {**os.environ, **how.get("env", {})}
+        with outbound_established(PORT):
+            seen = guard("--timeout", "0.1", *how.get("words", ()), str(PORT), "--", "sh", "-c", "exit 7", env=env)
+        assert seen.status == 7
+        assert "starting all the same" in seen.err
+
+    def test_the_environment_gives_the_deadline(self) -> None:
+        with outbound_established(PORT):
+            assert guard(str(PORT), env={**os.environ, "PORTWAIT_TIMEOUT": "100ms"}).status == GAVE_UP
+
+    def test_without_a_command(self) -> None:
+        """As ExecStartPre=: it only waits, and holds nothing."""
+        assert guard(str(PORT)) == (0, "", "")
+        with outbound_established(PORT) as blocker, waiting(str(PORT)) as guarded:
+            assert sockets_of(guarded.pid) == []
+            reset(blocker.sock)
+            assert guarded.status() == 0
+
+
+class TestWhatItSays:
+    """It speaks when something changes, and not at every try."""
+
+    def test_nothing_while_nothing_changes(self) -> None:
+        """A held port, a wait of many looks, the end: three events, whatever the number of lines of each."""
+        with outbound_established(PORT):
+            seen = guard("--timeout", "1.5", "--log-format", "json", str(PORT))
+        assert [event["event"] for event in seen.events] == ["held", "waiting", "gave-up"]
+
+    def test_another_blocker(self) -> None:
+        """Whoever takes the place of the first one is named."""
+        with contextlib.ExitStack() as stack:
+            first, second = stack.enter_context(states.shared_local_port(PORT, 2))
+            guarded = stack.enter_context(waiting(str(PORT), "--", *STARTED, form="json"))
+            reset(first.sock)
+            changed = guarded.complains('"changed"')
+            reset(second.sock)
+            guarded.says("started")
+            guarded.status()
+        said = events("\n".join(guarded.err))
+        assert [event["event"] for event in said] == ["held", "waiting", "changed", "free"]
+        assert {one["remote"] for one in said[0]["blockers"]} == {first.remote, second.remote}
+        assert [one["remote"] for one in events(changed)[0]["blockers"]] == [second.remote]
+
+    def test_another_state(self) -> None:
+        """A connection that its server has ended is told again, for it is another case now."""
+        with outbound_established(PORT) as made, waiting(str(PORT), form="json") as guarded:
+            made.peer.shutdown(socket.SHUT_WR)
+            with socket.socket() as other:  # an event, for a change of state makes none
+                other.bind(("127.0.0.2", PORT))
+            changed = guarded.complains('"changed"')
+        assert events(changed)[0]["blockers"][0]["state"] == "CLOSE_WAIT"
+
+    def test_silent_when_free(self) -> None:
+        assert guard(str(PORT), "--", *STARTED) == (0, "started\n", "")
+
+    def test_verbose(self) -> None:
+        seen = guard("-v", str(PORT), "--", *STARTED)
+        assert seen.started
+        assert f"{PORT}/tcp is free" in seen.err
+        assert "hold on" in seen.err
+
+    def test_quiet(self) -> None:
+        """Only why the command was not started."""
+        with outbound_established(PORT):
+            seen = guard("-q", "--timeout", "0.1", str(PORT), "--", *STARTED)
+        assert seen.status == GAVE_UP
+        assert len(seen.err.splitlines()) == 1
+        assert "gave up" in seen.err
+
+    @pytest.mark.parametrize("held", [False, True], ids=["free", "held"])
+    def test_dry_run(self, held: bool) -> None:
+        """It says what it would do, at once, and starts nothing."""
+        with outbound_established(PORT) if held else contextlib.nullcontext():
+            seen = guard("--dry-run", str(PORT), "--", "sh", "-c", "echo $HOME; exit 9")
+        assert (seen.status, seen.out) == (GAVE_UP if held else 0, "")
+        assert "would become sh -c" in seen.err
+        assert ("would wait" in seen.err) == held
+
+    def test_json(self) -> None:
+        """A line is an object; each has a time, a level, an event and a text."""
+        with outbound_established(PORT):
+            seen = guard("--timeout", "0.7", "-v", "--log-format", "json", str(PORT), "--", *STARTED)
+        assert [event["level"] for event in seen.events] == ["warning", "info", "error"]
+        assert all({"timestamp", "level", "event", "text"} <= event.keys() for event in seen.events)
+
+    def test_logfmt(self) -> None:
+        """A line is key=value, quoted where it must be."""
+        with outbound_established(PORT):
+            seen = guard("--timeout", "0.7", "--log-format", "logfmt", str(PORT))
+        lines = [dict(word.split("=", 1) for word in shlex.split(line)) for line in seen.err.splitlines()]
+        assert [line["event"] for line in lines] == ["held", "waiting", "gave-up"]
+        assert [line["level"] for line in lines] == ["warning", "info", "error"]
+        assert lines[0]["verdict"] == "held"
+        assert "outbound connection" in lines[0]["text"]
+
+    @pytest.mark.parametrize("ours", [True, False], ids=["journal", "another-socket"])
+    def test_priorities(self, ours: bool) -> None:
+        """Where stderr is the socket that JOURNAL_STREAM names, each line has its priority."""
+        mine, its = socket.socketpair()
+        with mine, its, outbound_established(PORT):
+            status = os.fstat(its.fileno())
+            env = {**os.environ, "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino + (not ours)}"}
+            assert guard("--timeout", "0.1", str(PORT), env=env, stderr=its).status == GAVE_UP
+            its.close()
+            said = b"".join(iter(lambda: mine.recv(1 << 16), b"")).decode().splitlines()
+        assert all(bool(re.match(r"<[3-7]>", line)) == ours for line in said)
+        if ours:
+            assert said[0].startswith("<4>portwait: ")
+            assert said[-1].startswith("<3>portwait: gave up")
+
+
+class TestTerminal:
+    """On a terminal there is a live line; it never stays behind."""
+
+    def test_it_becomes_the_service(self) -> None:
+        with outbound_established(PORT) as blocker, on_terminal(str(PORT), "--", *STARTED) as (guarded, screen):
+            eventually(lambda: screen.live("waiting for 30010/tcp for 0s"), "the live line")
+            reset(blocker.sock)
+            eventually(lambda: "started" in screen.lines(), "the service")
+            assert guarded.status() == 0
+            assert all("giving up in" not in line for line in screen.lines())
+
+    def test_ctrl_c(self) -> None:
+        """The terminal's own SIGINT ends it, by that signal, without a traceback and on a line of its own."""
+        with outbound_established(PORT), on_terminal(str(PORT), "--", *STARTED) as (guarded, screen):
+            eventually(lambda: screen.live("waiting for"), "the live line")
+            screen.type(b"\x03")
+            assert guarded.status() == -signal.SIGINT
+            assert screen.lines()[-2:] == ["portwait: stopped by SIGINT; nothing was started", ""]
+            assert "Traceback" not in screen.text
+
+    @pytest.mark.parametrize("words", [("--log-format", "json"), ("-q",)], ids=["json", "quiet"])
+    def test_not_with_these(self, words: tuple[str, ...]) -> None:
+        with outbound_established(PORT), on_terminal(*words, "--timeout", "0.2", str(PORT)) as (guarded, screen):
+            assert guarded.status() == GAVE_UP
+            assert "gave up" in screen.lines()[-2]
+            assert "\x1b[K" not in screen.text
+
+    def test_not_in_a_pipe(self) -> None:
+        with outbound_established(PORT):
+            assert "\x1b" not in guard("--timeout", "0.2", str(PORT)).err
+
+
+class TestStandardStreams:
+    """Nothing that stderr does, or does not do, keeps a service down."""
+
+    def test_nobody_reads(self) -> None:
+        """The pipe is full when portwait starts, and nobody ever takes a byte out of it."""
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        with contextlib.suppress(BlockingIOError):
+            while os.write(writing, bytes(4096)):
+                pass
+        os.set_blocking(writing, True)
+        with contextlib.ExitStack() as stack:
+            stack.callback(os.close, reading)
+            with outbound_established(PORT):
+                guarded = stack.enter_context(running(portwait("-v", str(PORT), "--", *STARTED), stderr=writing))
+                os.close(writing)
+                eventually(lambda: sockets_of(guarded.pid), "the hold")
+            guarded.says("started")
+            assert guarded.status() == 0
+
+    @pytest.mark.parametrize("closed", ["2>&-", "<&- 2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+    def test_closed(self, closed: str, tmp_path: Path) -> None:
+        """Without them it waits, gives up and starts as with them."""
+        argv = ["sh", "-c", f'exec "$@" {closed}', "sh", *portwait("--timeout", "0.2", str(PORT), "--")]
+        proof = tmp_path / "proof"
+        with outbound_established(PORT):
+            assert run([*argv, "touch", str(proof)]).status == GAVE_UP
+        assert not proof.exists()
+        assert run([*argv, "touch", str(proof)]).status == 0
+        assert proof.exists()
+
+    def test_a_reader_that_has_gone(self) -> None:
+        """SIGPIPE does not end the wait."""
+        reading, writing = os.pipe()
+        os.close(reading)
+        with outbound_established(PORT), contextlib.ExitStack() as stack:
+            stack.callback(os.close, writing)
+            assert guard("--timeout", "0.2", str(PORT), stderr=writing).status == GAVE_UP
+
+
+class TestPassedIn:
+    """A socket for the target that systemd has passed in: the port is the service's already."""
+
+    SCRIPT = 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&$0'
+    SHOW = ("sh", "-c", "echo $LISTEN_FDS $LISTEN_PID $$; readlink /proc/self/fd/3")
+
+    def test_it_goes_on_at_once(self) -> None:
+        """Its own listener is not in its way; everything is passed through."""
+        with states.listening(PORT) as made:
+            number = made.sock.fileno()
+            argv = ["bash", "-c", self.SCRIPT, str(number), *portwait("--timeout", "0", str(PORT), "--", *self.SHOW)]
+            with running(argv, pass_fds=[number]) as service:
+                assert service.status() == 0, service.describe()
+                assert service.out == [f"1 {service.pid} {service.pid}", f"socket:[{os.fstat(number).st_ino}]"]
+                assert service.err == []
+
+    def test_another_port_is_waited_for(self) -> None:
+        with states.listening(PORT + 1) as made, outbound_established(PORT):
+            number = made.sock.fileno()
+            argv = ["bash", "-c", self.SCRIPT, str(number), *portwait("--timeout", "0", str(PORT), "--", *self.SHOW)]
+            assert run(argv, pass_fds=[number]).status == GAVE_UP
+
+
+# What the tests are made of
+
+
+class Events(DestroyEvents):
+    """The events, read instead of drained."""
+
+    def next(self) -> tuple[KernelSocket, ...]:
+        assert select.select([self], [], [], DEADLINE)[0], "no event"
+        return wire.answer(self._socket.recv(1 << 16), "tcp").sockets
+
+
+@contextlib.contextmanager
+def subscribed(port: int) -> Iterator[Events]:
+    listening = Events([(port, port)])
+    try:
+        yield listening
+    finally:
+        listening.close()
+
+
+def until(listening: Events, cookie: int) -> Iterator[KernelSocket]:
+    """Read events until that of one socket has come."""
+    while True:
+        for one in listening.next():
+            yield one
+            if one.cookie == cookie:
+                return
+
+
+def cookie_of(sock: socket.socket) -> int:
+    so_cookie = 57  # asm-generic/socket.h
+    return int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, so_cookie, 8), sys.byteorder)
+
+
+@contextlib.contextmanager
+def waiting(*words: str, poll: bool = True, form: str = "auto") -> Iterator[Program]:
+    """Start portwait, and go on when it waits; without `poll` only events and timers wake it."""
+    start = portwait() if poll else [sys.executable, "-c", SLEEPLESS]
+    with running([*start, "--log-format", form, *words]) as program:
+        program.complains("waiting for")
+        yield program
+
+
+class Screen:
+    """What a terminal was sent, and what it shows in the end."""
+
+    def __init__(self, master: int) -> None:
+        self._master = master
+        self.text = ""
+
+    def read(self) -> None:
+        """Take in what has come."""
+        while select.select([self._master], [], [], 0)[0]:
+            try:
+                self.text += os.read(self._master, 1 << 16).decode()
+            except OSError:  # EIO: nobody has the other end open
+                return
+
+    def lines(self) -> list[str]:
+        """Follow carriage returns and `erase to the end of the line`; colours are left out."""
+        self.read()
+        text = re.sub(r"\x1b\[[0-9;]*m", "", self.text)
+        return [re.split(r"\r\x1b\[K", line.removesuffix("\r"))[-1] for line in text.split("\n")]
+
+    def live(self, words: str) -> bool:
+        """Whether the line that the cursor is on says so."""
+        return words in self.lines()[-1]
+
+    def type(self, keys: bytes) -> None:
+        os.write(self._master, keys)
+
+
+@contextlib.contextmanager
+def on_terminal(*words: str) -> Iterator[tuple[Program, Screen]]:
+    """Start portwait in a session of its own on a terminal of 24 lines and 200 columns."""
+    master, slave = os.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 200, 0, 0))
+    screen = Screen(master)
+    env = {**os.environ, "TERM": "xterm"}
+    argv = ["setsid", "--ctty", *portwait(*words)]
+    try:
+        with running(argv, env=env, stdin=slave, stdout=slave, stderr=slave) as program:
+            os.close(slave)
+            yield program, screen
+    finally:
+        os.close(master)
