@@ -112,7 +112,7 @@ def plan(found: Sequence[File], asked: tuple[Range, ...]) -> Plan:
     others = [file for file in found if file.path != PLACE]
     lines = sysctld.settings(others, KEY)
     theirs = ports.merge(one for line in lines for one in line.ports or ())
-    broken = tuple(line for line in lines if line.ports is None)
+    broken = tuple(line for line in lines if line.ports is None and line.value is not None)
     if not asked:
         return Plan(None, asked, theirs, broken)
     for file in others:
@@ -129,8 +129,8 @@ def plan(found: Sequence[File], asked: tuple[Range, ...]) -> Plan:
     after = sorted([*others, File(PLACE, text)], key=_order)
     if (line := _overriding(after, union)) is not None:
         raise PersistError(
-            f"{safe(str(line))} sets {KEY} and is read after {PLACE}: move that line to a file of {sysctld.FOLDERS[0]} "
-            "whose name sorts before it, or add the ports there"
+            f"{safe(str(line))} is about {KEY} and is read after {PLACE}: move that line to a file "
+            f"of {sysctld.FOLDERS[0]} whose name sorts before it, or add the ports there"
         )
     return Plan(text, asked, theirs, broken)
 
@@ -181,7 +181,7 @@ def _digests(others: Sequence[File]) -> dict[str, str]:
     """Name each file that sets the key, with a digest of what it says."""
     said: dict[str, list[str]] = {}
     for line in sysctld.settings(others, KEY):
-        said.setdefault(safe(line.path), []).append(line.value)
+        said.setdefault(safe(line.path), []).append("-" if line.value is None else line.value)
     return {
         name: hashlib.sha256("\n".join(values).encode(errors="surrogateescape")).hexdigest()[:16]
         for name, values in said.items()

@@ -63,7 +63,7 @@ def _notes(verb: Verb, changed: Change, persisted: Persisted | None) -> tuple[st
         notes.append(f"other files of sysctl.d reserve {shown(again)} again at boot")
     if persisted is not None:
         notes += [
-            f"{safe(str(line))} has a value that the kernel refuses, so nothing of it was taken over"
+            f"{safe(str(line))} has a value that cannot be read, so nothing of it was taken over"
             for line in persisted.plan.broken
         ]
         if persisted.plan.text is not None:

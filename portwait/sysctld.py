@@ -7,7 +7,8 @@ One key is one value: nothing is merged, whoever comes last wins whole. Two prog
 - procps' `sysctl --system` does the same, then reads /etc/sysctl.conf, and writes every value in turn, so the last
   one that the kernel takes stays.
 
-With both, a key that is spelled out beats every glob, and `-key` alone keeps globs away from it.
+With both, a key that is spelled out beats every glob; globs are all written, in order. A line `-key` alone keeps
+globs away from the key, and makes systemd-sysctl forget what was said of it before.
 """
 
 from __future__ import annotations
@@ -37,16 +38,21 @@ class File(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """A line that sets the key; `glob` is whether it names it by a pattern. Its value may be anything."""
+    """A line that sets the key; `glob` is whether it names it by a pattern. Its value may be anything.
+
+    The value of a line `-key` is None.
+    """
 
     path: str
     line: int
-    value: str
+    value: str | None
     glob: bool
 
     @property
     def ports(self) -> tuple[Range, ...] | None:
-        """The ports of the value; None where the kernel would refuse it."""
+        """The ports of the value; None where the kernel would refuse it, or there is none."""
+        if self.value is None:
+            return None
         numbers = self.value.removesuffix(",").replace("-", ",").split(",")
         if any(number.startswith("0") and number != "0" for number in numbers):
             return None  # to the kernel a number in base 8
@@ -84,35 +90,26 @@ def _text(path: str) -> str | None:
 
 
 def settings(files: Iterable[File], key: str) -> tuple[Setting, ...]:
-    """Pick the lines that set the key, in order."""
+    """Pick the lines that set the key, or that are `-key`, in order."""
     found: list[Setting] = []
     for path, text in files:
         for number, line in enumerate(text.split("\n"), 1):
             name, sign, value = line.strip().partition("=")
-            if (
-                sign
-                and not name.startswith(("#", ";"))
-                and (spelled := _names(name.removeprefix("-"), key)) is not None
-            ):
-                found.append(Setting(path, number, value.strip(), glob=not spelled))
+            if name.startswith(("#", ";")) or not (sign or name.startswith("-")):
+                continue
+            spelled = _names(name.removeprefix("-"), key)
+            if spelled or (spelled is False and sign):
+                found.append(Setting(path, number, value.strip() if sign else None, glob=not spelled))
     return tuple(found)
 
 
 def last(files: Sequence[File], key: str, reader: str) -> Setting | None:
     """Which line has the last word with this reader; None where none has one."""
-    read_by = [file for file in files if reader != READERS[0] or file.path != CONF]
-    lines = settings(read_by, key)
+    lines = settings((file for file in files if reader != READERS[0] or file.path != CONF), key)
     spelled = [line for line in lines if not line.glob]
-    counting = spelled or ([] if _shielded(read_by, key) else list(lines))
-    if reader == READERS[0]:
-        return counting[-1] if counting else None
-    return next((line for line in reversed(counting) if line.ports is not None), None)
-
-
-def _shielded(files: Iterable[File], key: str) -> bool:
-    """Whether a line `-key` keeps globs away from the key."""
-    lines = (line.strip() for _, text in files for line in text.split("\n"))
-    return any(line.startswith("-") and "=" not in line and _names(line[1:], key) for line in lines)
+    if spelled and reader == READERS[0]:
+        return spelled[-1]
+    return next((line for line in reversed(spelled or lines) if line.ports is not None), None)
 
 
 def _names(name: str, key: str) -> bool | None:

@@ -168,6 +168,11 @@ class TestRefuses:
         root.write(LATER, f'{KEY}="8080"\n')
         refused(lambda: root.reserve("30010"), root, f"{LATER}:1")
 
+    def test_a_dash_behind_ours_overrides_too(self, root: Root) -> None:
+        """Rule: systemd-sysctl would forget our line."""
+        root.write(LATER, f"-{KEY}\n")
+        refused(lambda: root.reserve("30010"), root, f"{LATER}:1")
+
     @pytest.mark.parametrize("value", ["8080,30010", "30000-31000", "1-65535"])
     def test_a_later_file_that_says_as_much_is_no_harm(self, root: Root, value: str) -> None:
         """Rule: what counts is what is reserved in the end."""

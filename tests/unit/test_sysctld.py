@@ -65,6 +65,8 @@ A, B = "/etc/sysctl.d/a.conf", "/usr/lib/sysctl.d/b.conf"
         ([(A, "net.ipv4.ip_local_re*=1"), (B, f"-{KEY}")], None, None),
         ([(A, "net.ipv4.ip_local_re*=1"), (CONF, f"{KEY}=2")], "1", "2"),
         ([(A, "net.ipv4.ip_local_re*=1"), (CONF, f"-{KEY}")], "1", None),
+        ([(A, f"{KEY}=1"), (B, f"-{KEY}")], None, "1"),
+        ([(A, f"-{KEY}"), (B, f"{KEY}=1")], "1", "1"),
         ([], None, None),
     ],
     ids=[
@@ -77,6 +79,8 @@ A, B = "/etc/sysctl.d/a.conf", "/usr/lib/sysctl.d/b.conf"
         "shielded from patterns",
         "sysctl.conf beats a pattern",
         "shielded for procps alone",
+        "a dash makes systemd forget",
+        "a dash before is no harm",
         "nothing",
     ],
 )
