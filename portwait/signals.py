@@ -47,8 +47,15 @@ class Stopping:
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         for other in self._before:
-            _signal.signal(other, _signal.SIG_IGN)  # one is enough: what follows is the way out
+            _signal.signal(other, _not_again)
         raise Stopped(number)
+
+
+def _not_again(_number: int, _frame: FrameType | None) -> None:
+    """Let a second signal pass: one is enough, what follows is the way out.
+
+    Not SIG_IGN: for a signal that has already come the interpreter would report "ignored due to race condition".
+    """
 
 
 def end_by(number: int) -> NoReturn:
