@@ -307,20 +307,18 @@ class TestWhatItSays:
 
     def test_json(self) -> None:
         """A line is an object; each has a time, a level, an event and a text."""
-        with outbound_established(PORT):
-            seen = guard("--timeout", "0.7", "-v", "--log-format", "json", str(PORT), "--", *STARTED)
-        assert [event["level"] for event in seen.events] == ["warning", "info", "error"]
-        assert all({"timestamp", "level", "event", "text"} <= event.keys() for event in seen.events)
+        said = events(spoken("json"))
+        assert [event["event"] for event in said] == ["held", "waiting", "free"]
+        assert [event["level"] for event in said] == ["warning", "info", "info"]
+        assert all({"timestamp", "level", "event", "text"} <= event.keys() for event in said)
 
     def test_logfmt(self) -> None:
         """A line is key=value, quoted where it must be."""
-        with outbound_established(PORT):
-            seen = guard("--timeout", "0.7", "--log-format", "logfmt", str(PORT))
-        lines = [dict(word.split("=", 1) for word in shlex.split(line)) for line in seen.err.splitlines()]
-        assert [line["event"] for line in lines] == ["held", "waiting", "gave-up"]
-        assert [line["level"] for line in lines] == ["warning", "info", "error"]
-        assert lines[0]["verdict"] == "held"
-        assert "outbound connection" in lines[0]["text"]
+        said = [dict(word.split("=", 1) for word in shlex.split(line)) for line in spoken("logfmt").splitlines()]
+        assert [line["event"] for line in said] == ["held", "waiting", "free"]
+        assert [line["level"] for line in said] == ["warning", "info", "info"]
+        assert said[0]["verdict"] == "held"
+        assert "outbound connection" in said[0]["text"]
 
     @pytest.mark.parametrize("ours", [True, False], ids=["journal", "another-socket"])
     def test_priorities(self, ours: bool) -> None:
@@ -474,6 +472,14 @@ def waiting(*words: str, poll: bool = True, form: str = "auto") -> Iterator[Prog
     with running([*start, "--log-format", form, *words]) as program:
         program.complains("waiting for")
         yield program
+
+
+def spoken(form: str) -> str:
+    """Let a guard wait until its blocker goes; all that it said in this form."""
+    with outbound_established(PORT) as blocker, waiting(str(PORT), "--", *STARTED, form=form) as guarded:
+        reset(blocker.sock)
+        assert guarded.status() == 0
+    return "\n".join(guarded.err)
 
 
 class Screen:
