@@ -197,10 +197,7 @@ class _Known:
         self._peers = peers
         self._named: dict[int, Owner | None] = {}
         self._services: dict[tuple[int, str], str | None] = {}
-        self._owners = processes.owners([which for which in sockets if which.inode])
-        found = self._owners.by_inode
-        rest = [peer for peer in peers.values() if peer.inode and peer.inode not in found]
-        self._peer_owners = processes.owners(rest, cheaply=True).by_inode if rest else {}
+        self._owners = processes.owners(sockets, [*peers.values()])
         self._places = processes.places([which.cgroup for which in sockets if not self._of(which)])
 
     def _of(self, which: KernelSocket) -> tuple[Owner, ...]:
@@ -240,7 +237,7 @@ class _Known:
         return blocker._replace(evictable=eviction.by_default(blocker))
 
     def _first(self, peer: KernelSocket) -> Owner | None:
-        owners = self._owners.by_inode.get(peer.inode) or self._peer_owners.get(peer.inode) or self._of(peer)
+        owners = self._of(peer)
         return owners[0] if owners else None
 
     def _service(self, which: KernelSocket) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,8 +24,9 @@ class Machine(NamedTuple):
     """Whether the net.* settings can be written here, by root at least."""
     container: str | None = None
     """`kubernetes`, `podman`, `docker` or `container` where this process is in one."""
-    host_network: bool = True
-    """Whether the network is the machine's own, also in a container (--network host, hostNetwork: true)."""
+    host_network: bool = False
+    """Whether this is a container with the host's network (--network host, hostNetwork: true); looked up only where it
+    counts, where the settings cannot be written here."""
     systemd: bool = True
     unit: str | None = None
     """The system unit that this process is a part of: the service's own, where the guard runs in it."""
@@ -36,19 +36,18 @@ def machine() -> Machine:
     """Look around."""
     if sys.platform != "linux":
         return Machine(sys.platform, root=_is_root(), may_evict=False, may_set=False, systemd=False)
-    from portwait._linux import cgroups, netns
+    from portwait._linux import cgroups
 
     place = cgroups.place(_read("/proc/self/cgroup"))
-    cookie = None
-    with contextlib.suppress(OSError):
-        cookie = netns.cookie()
+    may_set = not _is_read_only("/proc/sys/net")  # systemd-nspawn mounts this one apart, writable
+    container = _container(os.environ, _read("/run/systemd/container"))
     unit = place.unit if place.unit and place.unit.endswith(".service") and not place.user_unit else None
     return Machine(
         root=_is_root(),
         may_evict=_has_capability(_read("/proc/self/status"), _CAP_NET_ADMIN),
-        may_set=not _is_read_only("/proc/sys/net"),  # systemd-nspawn mounts this one apart, writable
-        container=_container(os.environ, _read("/run/systemd/container")),
-        host_network=cookie is None or cookie == netns.INITIAL,
+        may_set=may_set,
+        container=container,
+        host_network=container is not None and not may_set and _has_host_network(),
         systemd=os.path.isdir("/run/systemd/system"),
         unit=None if unit is not None and unit.startswith("user@") else unit,
     )
@@ -56,6 +55,12 @@ def machine() -> Machine:
 
 def _is_root() -> bool:
     return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def _has_host_network() -> bool:
+    from portwait._linux import netns
+
+    return netns.cookie() in (None, netns.INITIAL)
 
 
 def _has_capability(status: str, number: int) -> bool:

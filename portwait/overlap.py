@@ -6,7 +6,7 @@ asks for every socket on the port. What the tables do not show, SO_REUSEADDR abo
 
 from __future__ import annotations
 
-import socket
+import _socket
 from typing import TYPE_CHECKING
 
 from portwait.targets import ANY, plain
@@ -48,6 +48,6 @@ def _ipv6(address: str, v6only: bool, other: KernelSocket) -> bool:
 def _as_ipv4(other: KernelSocket) -> str | None:
     """The address as IPv4, `::` for the IPv6 wildcard, None for any other IPv6 address."""
     address = plain(other.local_address)
-    if other.family == socket.AF_INET or address != other.local_address:
+    if other.family == _socket.AF_INET or address != other.local_address:
         return address
     return _ANY6 if other.local_address == _ANY6 else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from portwait import ports, report
@@ -75,5 +74,7 @@ def _ports(numbers: Iterable[int]) -> str:
 
 def as_json(explained: Sequence[Explained], lost: str | None) -> str:
     """Write the one object that DESIGN promises."""
+    import json
+
     listed = [report.as_dict(*one) for one in explained]
     return json.dumps({"schema": 1, "targets": listed, "lost": lost}, indent=2) + "\n"

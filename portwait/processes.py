@@ -53,8 +53,8 @@ def describe(pid: int) -> Owner | None:
     )
 
 
-def owners(sockets: Sequence[KernelSocket], *, cheaply: bool = False) -> Owners:
-    """Find the processes that have these sockets open.
+def owners(sockets: Sequence[KernelSocket], peers: Sequence[KernelSocket] = ()) -> Owners:
+    """Find the processes that have these sockets open, and, where that takes little, those at their other ends.
 
     Each was read between two looks at its descriptor, so what is said of it is of the process that had the socket.
     """
@@ -62,18 +62,18 @@ def owners(sockets: Sequence[KernelSocket], *, cheaply: bool = False) -> Owners:
         return Owners({}, None)
     from portwait._linux import search
 
-    found = search.holders(sockets, cheaply=cheaply)
+    found = search.holders(sockets)
+    rest = [peer for peer in peers if peer.inode not in found.holders]
+    beyond = search.holders(rest, cheaply=True).holders if rest else {}
     known: dict[int, Owner | None] = {}
-    for some in found.holders.values():
+    named: dict[int, tuple[Owner, ...]] = {}
+    for inode, some in {**found.holders, **beyond}.items():
         for holder in some:
             if holder.pid not in known:
                 known[holder.pid] = describe(holder.pid)
-    named: dict[int, tuple[Owner, ...]] = {}
-    changed = False
-    for inode, some in found.holders.items():
         still = [known[holder.pid] for holder in some if holder.still(inode)]
         named[inode] = tuple(sorted((one for one in still if one is not None), key=lambda one: one.pid))
-        changed = changed or not named[inode]
+    changed = any(not named.get(inode) for inode in found.holders)
     return Owners(named, found.unseen or ("its owner closed it, or ended, while we looked" if changed else None))
 
 

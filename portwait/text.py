@@ -1,13 +1,13 @@
 """Other people's text made safe to show: control characters escaped, secrets masked, words quoted for the shell.
 
 Names and command lines of processes are whatever their owners like: escape sequences, line breaks, bidirectional
-marks, bytes that are no text at all, megabytes.
+marks, piles of accents, bytes that are no text at all, megabytes. Everything here takes time in proportion to what it
+shows, whatever it is given.
 """
 
 from __future__ import annotations
 
 import re
-import shlex
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -16,26 +16,57 @@ if TYPE_CHECKING:
 
 MASK = "***"
 _LONGEST_WORD, _MOST_WORDS = 400, 60
+_LOOKED_AT = 1000  # of a word's characters; a secret behind them is cut off anyway
+_MOST_MARKS = 3  # one above the other: more make a tower across the neighbouring lines
 
-_SECRET = (
-    r"(?:pass(?:word|wd|phrase|code)?|pwd|secret|token|credential|auth"  # noqa: S105  # what secrets are called, not one of them
-    r"|api[-_.]?key|access[-_.]?key|private[-_.]?key|wrapper\.key)"
+_SECRETS: tuple[str, ...] = ("pass", "pwd", "secret", "token", "credential", "auth", "cookie", "signature")
+_SECRETS += ("apikey", "accesskey", "privatekey", "secretkey", "encryptionkey", "wrapperkey")
+_ABOUT_FILES = ("file", "path", "dir", "prompt", "stdin")  # `--password-file X`: where it is, not what it is
+
+# Patterns stay strings: `re` compiles and keeps one when it is first used, and most command lines use none.
+_NAMED = r"""(?<![\w.\-])([\w.\-]++)(["']?\s*[=:]\s*["']?)([^\s"'&]++)"""
+_AFTER_SPACE = r"""(?<![\w.\-])(-{1,2}[\w.\-]++)(\s+)(?!-)([^\s"'&]++)"""
+_USERINFO = r"(://[^\s/:@]*+):[^\s@]*+@"
+_SCHEME = r"""(?i)\b(bearer|basic|digest|negotiate)(\s+)[^\s"']++"""
+_SHAPES = (
+    r"\b(?:gh[oprsu]_\w{16,}+|github_pat_\w{16,}+|glpat-[\w\-]{16,}+|xox[abeprs]-[\w\-]{10,}+|sk-[\w\-]{20,}+"
+    r"|A[KS]IA[0-9A-Z]{16}|eyJ[\w\-]{8,}+\.[\w\-]++(?:\.[\w\-]*+)?)"
 )
-_ASSIGNED = re.compile(rf"(?i)^((?:-{{1,2}}|-D|/)?[\w.\-]*{_SECRET}[\w.\-]*[=:])(.+)$", re.DOTALL)
-_FLAG = re.compile(rf"(?i)^-{{1,2}}[\w.\-]*{_SECRET}[\w.\-]*$")
-_URL = re.compile(r"(?i)([a-z][a-z0-9+.\-]*://[^\s/:@]*):[^\s@]*@")
-_QUERY = re.compile(rf"(?i)([?&;,\s][\w.\-]*{_SECRET}[\w.\-]*=)[^&;,\s]+")
-_HEADER = re.compile(r"(?i)\b(authorization:\s*(?:bearer|basic|token)?|bearer)\s+\S+")
+"""Tokens that show by their beginnings what they are: of GitHub, GitLab, Slack, OpenAI, AWS, and signed JSON."""
+
+_SHORT = {
+    "sshpass": ("-p",),
+    "redis-cli": ("-a",),
+    "redis-benchmark": ("-a",),
+    "curl": ("-u",),
+    "mongo": ("-p",),
+    "mongosh": ("-p",),
+    "ldapsearch": ("-w",),
+    "ldapmodify": ("-w",),
+}
+"""Programs whose short option is followed by a secret."""
+_GLUED = {"mysql": "-p", "mysqldump": "-p", "mysqladmin": "-p", "mariadb": "-p", "mariadb-dump": "-p", "sshpass": "-p"}
+"""Programs where it is a part of the same word."""
 
 
 def safe(text: str, longest: int = _LONGEST_WORD) -> str:
     """Escape what would move a cursor, break a line, turn the direction of text or is no text; cut what is endless."""
     cut = text if len(text) <= longest else text[: longest - 1] + "…"
-    return "".join(character if _harmless(character) else _escaped(character) for character in cut)
+    if cut.isascii() and cut.isprintable():
+        return cut
+    shown, marks = [], 0
+    for character in cut:
+        marks = marks + 1 if _is_mark(character) else 0
+        shown.append(character if _harmless(character) and marks <= _MOST_MARKS else _escaped(character))
+    return "".join(shown)
 
 
 def _harmless(character: str) -> bool:
-    return character in " …" or unicodedata.category(character)[0] not in "CZ"
+    return character == " " or unicodedata.category(character)[0] not in "CZ"
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character) in ("Mn", "Me")
 
 
 def _escaped(character: str) -> str:
@@ -45,27 +76,67 @@ def _escaped(character: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def columns(text: str) -> int:
+    """Count the columns that text takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if _is_mark(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text
+    )
+
+
 def masked(command: Sequence[str]) -> tuple[str, ...]:
-    """Replace the values of options that look like secrets; `--password X`, `--password=X`, `-Dwrapper.key=X`, URLs."""
+    """Replace what looks like a secret: values of options by their names, passwords in URLs, tokens by their form.
+
+    Rather too much than too little: a path that is hidden costs little.
+    """
+    program = command[0].rpartition("/")[2] if command else ""
+    followed, glued = _SHORT.get(program, ()), _GLUED.get(program)
     shown: list[str] = []
-    hide_next = False
-    for word in command:
-        if hide_next and not word.startswith("-"):
+    hide = False
+    for whole in command:
+        word = whole[:_LOOKED_AT]
+        if hide and not word.startswith("--"):
             shown.append(MASK)
-            hide_next = False
+            hide = False
             continue
-        hide_next = _FLAG.match(word) is not None
-        shown.append(_mask(word))
+        hide = word in followed or _announces(word)
+        if glued and word.startswith(glued) and len(word) > len(glued) and not word.startswith("--"):
+            shown.append(glued + MASK)
+        else:
+            shown.append(_mask(word) + ("…" if len(whole) > len(word) else ""))
     return tuple(shown)
 
 
+def _announces(word: str) -> bool:
+    """Whether the next word is a secret: `--password X`, `Authorization: X`, `Bearer X`."""
+    if word.lower() == "bearer":
+        return True
+    name = word.rstrip("=:")
+    return (word.startswith("-") or name != word) and "=" not in name and " " not in name and _is_secret(name)
+
+
+def _is_secret(name: str) -> bool:
+    plain = name.lower().replace("-", "").replace("_", "").replace(".", "")
+    return any(secret in plain for secret in _SECRETS) and not plain.endswith(_ABOUT_FILES)
+
+
 def _mask(word: str) -> str:
-    match = _ASSIGNED.match(word)
-    if match and "://" not in match[1]:
-        return match[1] + MASK
-    word = _URL.sub(rf"\1:{MASK}@", word)
-    word = _QUERY.sub(rf"\1{MASK}", word)
-    return _HEADER.sub(rf"\1 {MASK}", word)
+    name, sign, value = word.partition("=") if "=" in word else word.partition(":")
+    if value and " " not in name and "/" not in name and _is_secret(name):
+        return f"{name}{sign}{MASK}"  # the whole word is the value, whatever is in it
+    if "://" in word:
+        word = re.sub(_USERINFO, rf"\1:{MASK}@", word)
+    if " " in word:
+        word = re.sub(_SCHEME, rf"\1\2{MASK}", word)
+        word = re.sub(_AFTER_SPACE, _mask_named, word)
+    if "=" in word or ":" in word:
+        word = re.sub(_NAMED, _mask_named, word)
+    return re.sub(_SHAPES, MASK, word) if len(word) >= 16 else word
+
+
+def _mask_named(match: re.Match[str]) -> str:
+    return f"{match[1]}{match[2]}{MASK}" if _is_secret(match[1]) else match[0]
 
 
 def command_line(command: Sequence[str], longest: int = 0) -> str:
@@ -81,39 +152,25 @@ def command_line(command: Sequence[str], longest: int = 0) -> str:
     return line[:head] + "…" + line[head + 1 - longest :]
 
 
+_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@%+=:,./-_")
+
+
 def shell(words: Sequence[str]) -> str:
     """Quote words for the shell, so that a line of ours can be pasted; what cannot be typed is written as $'...'."""
     return " ".join(_quoted(word) for word in words)
 
 
 def _quoted(word: str) -> str:
+    if word and _PLAIN.issuperset(word):
+        return word
     if all(_harmless(character) for character in word):
-        return shlex.quote(word)
-    body = "".join(
-        "\\'"
-        if character == "'"
-        else "\\\\"
-        if character == "\\"
-        else character
-        if _harmless(character)
-        else _byte_escapes(character)
-        for character in word
-    )
-    return f"$'{body}'"
+        return "'" + word.replace("'", "'\"'\"'") + "'"
+    return "$'" + "".join(_in_c(character) for character in word) + "'"
 
 
-def _byte_escapes(character: str) -> str:
+def _in_c(character: str) -> str:
+    if character in "'\\":
+        return f"\\{character}"
+    if _harmless(character):
+        return character
     return "".join(f"\\x{byte:02x}" for byte in character.encode(errors="surrogateescape"))
-
-
-def columns(text: str) -> int:
-    """Count the columns that text takes on a terminal."""
-    if text.isascii():
-        return len(text)
-    return sum(_columns(character) for character in text)
-
-
-def _columns(character: str) -> int:
-    if unicodedata.category(character) in ("Mn", "Me"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

@@ -17,6 +17,7 @@ _ENGINES = {
 }
 _NAMED = {"lxc.payload.": "lxc", "machine-": "nspawn", "systemd-nspawn@": "nspawn"}
 _HEXADECIMAL = frozenset("0123456789abcdef")
+_VALID = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:-_.\\@")
 
 
 def place(text: str) -> Place:
@@ -44,18 +45,40 @@ def paths_of(text: str) -> tuple[str, ...]:
 
 def place_of(path: str) -> Place:
     """Read one path."""
-    parts = [part for part in path.split("/") if part]
-    unit = next((part for suffix in (".service", ".scope") for part in reversed(parts) if part.endswith(suffix)), None)
-    managers = [at for at, part in enumerate(parts) if part.startswith("user@") and part.endswith(".service")]
-    return Place(
-        unit=None if unit is None else unescaped(unit),
-        user_unit=bool(managers) and unit not in (None, parts[managers[0]]),
-        container=_container(parts),
-        pod=_pod(parts),
-    )
+    parts = [part for part in path.split("/") if part not in ("", "..")]
+    unit, user_unit = _unit(parts)
+    return Place(unit, user_unit, container=_container(parts), pod=_pod(parts))
 
 
-def unescaped(unit: str) -> str:
+def _unit(parts: list[str]) -> tuple[str | None, bool]:
+    """Name the unit, and say whether it is one of a user's own manager.
+
+    Whose name stands directly below the slices is a unit, and nothing below that is: who was given a part of the tree
+    to manage can name groups in it as he likes (cg_path_get_unit and cg_path_get_user_unit, systemd).
+    """
+    rest = _below_slices(parts)
+    if not rest:
+        return None, False
+    if rest[0].startswith("user@"):
+        own = _below_slices(rest[1:])
+        if own and _is_unit(own[0]):
+            return _unescaped(own[0]), True
+    return (_unescaped(rest[0]), False) if _is_unit(rest[0]) else (None, False)
+
+
+def _below_slices(parts: list[str]) -> list[str]:
+    for at, part in enumerate(parts):
+        if not part.endswith(".slice"):
+            return parts[at:]
+    return []
+
+
+def _is_unit(name: str) -> bool:
+    """Whether it is a unit's valid name; `systemctl stop '*'` would be another thing (unit_name_is_valid, systemd)."""
+    return name.endswith((".service", ".scope", ".socket", ".mount", ".swap")) and _VALID.issuperset(name)
+
+
+def _unescaped(unit: str) -> str:
     r"""Undo cgroupfs' own escaping, a leading `_`; `\x2d` stays, being part of the unit's name (systemd.unit(5))."""
     return unit.removeprefix("_")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import _socket
 import array
+import contextlib
 import errno
 import os
-import socket
 import struct
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 _EVERY_STATE = (1 << kernel.TCP_BOUND_INACTIVE + 1) - 2
 _LISTENING = 1 << kernel.TCP_LISTEN
-_PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
+_PROTOCOLS = {"tcp": _socket.IPPROTO_TCP, "udp": _socket.IPPROTO_UDP}
 GONE = (errno.ENOENT, errno.ESTALE)
 """No socket with these ends, or another one: its cookie is not the one that was asked for."""
 _DEADLINE = 10.0  # seconds; the kernel answers at once, this is against a broken one
@@ -39,8 +40,8 @@ class SockDiag:
     def __init__(self) -> None:
         """Open it."""
         try:
-            self._socket = socket.socket(
-                socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, kernel.NETLINK_SOCK_DIAG
+            self._socket = _socket.socket(
+                _socket.AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, kernel.NETLINK_SOCK_DIAG
             )
         except OSError as error:
             raise TablesError(_reason(error)) from error
@@ -61,7 +62,7 @@ class SockDiag:
         if protocol == "tcp":
             found = self._dump(wire.tcp_dump_request(states, ranges), protocol)
         else:
-            for family in (socket.AF_INET, socket.AF_INET6):
+            for family in (_socket.AF_INET, _socket.AF_INET6):
                 found += self._dump(wire.dump_request(family, _PROTOCOLS[protocol], states, ranges), protocol)
         if len(ranges) <= wire.MOST_RANGES:
             return found
@@ -79,7 +80,7 @@ class SockDiag:
     def other_end(self, which: KernelSocket) -> KernelSocket | None:
         """Find the socket at the other end of a connection, where that is in this network namespace."""
         here, there = plain(which.local_address), plain(which.remote_address)
-        family = socket.AF_INET6 if ":" in here else socket.AF_INET
+        family = _socket.AF_INET6 if ":" in here else _socket.AF_INET
         found = self.lookup(which.protocol, family, (there, which.remote_port), (here, which.local_port))
         if found is None or found.local_port != which.remote_port:
             return None
@@ -101,13 +102,13 @@ class SockDiag:
 
         Capabilities do not say it: what counts is the user namespace that the network namespace belongs to.
         """
-        with socket.socket() as own:
+        with contextlib.closing(_socket.socket()) as own:
             try:
                 own.bind(("127.0.0.1", 0))
                 own.listen(1)  # one that is only bound cannot be looked up
             except OSError:  # no loopback, no port left: the real thing will say
                 return 0
-            found = self.lookup("tcp", socket.AF_INET, own.getsockname(), ("0.0.0.0", 0))  # a listener's other end
+            found = self.lookup("tcp", _socket.AF_INET, own.getsockname(), ("0.0.0.0", 0))  # a listener's other end
             return 0 if found is None else self.destroy(found)
 
     def _one(self, request: bytes, protocol: str) -> KernelSocket | None:
@@ -158,9 +159,9 @@ class DestroyEvents:
             kernel.SKNLGRP_INET6_UDP_DESTROY,
         )
         try:
-            self._socket = socket.socket(
-                socket.AF_NETLINK,
-                socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK,
+            self._socket = _socket.socket(
+                _socket.AF_NETLINK,
+                _socket.SOCK_RAW | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK,
                 kernel.NETLINK_SOCK_DIAG,
             )
             try:
@@ -198,11 +199,11 @@ class DestroyEvents:
         self._socket.close()
 
 
-def _attach_filter(sock: socket.socket, program: bytes) -> None:
+def _attach_filter(sock: _socket.socket, program: bytes) -> None:
     """Attach a classic BPF program; struct sock_fprog holds its length and its address (socket(7))."""
     instructions = array.array("B", program)
     address, size = instructions.buffer_info()
-    sock.setsockopt(socket.SOL_SOCKET, kernel.SO_ATTACH_FILTER, struct.pack("@HP", size // 8, address))
+    sock.setsockopt(_socket.SOL_SOCKET, kernel.SO_ATTACH_FILTER, struct.pack("@HP", size // 8, address))
 
 
 def _reason(error: OSError) -> str:

@@ -6,7 +6,7 @@ WireError, never anything else.
 
 from __future__ import annotations
 
-import socket
+import _socket
 import struct
 import sys
 from typing import TYPE_CHECKING, NamedTuple
@@ -77,7 +77,7 @@ def tcp_dump_request(states: int, ranges: Sequence[Range], *, info: bool = True)
 
     The older request type, kept by the kernel for ss of old; its family is ignored.
     """
-    body = _LEGACY_REQUEST.pack(socket.AF_UNSPEC, 0, 0, _extensions(info), states, 0)
+    body = _LEGACY_REQUEST.pack(_socket.AF_UNSPEC, 0, 0, _extensions(info), states, 0)
     return _message(kernel.TCPDIAG_GETSOCK, kernel.NLM_F_DUMP, body + _bytecode(ranges))
 
 
@@ -102,14 +102,14 @@ def _to_look_up(identity: bytes, protocol: int) -> bytes:
     UDP's takes them the wrong way round, "for historical reasons" (udp_dump_one in net/ipv4/udp_diag.c); TCP's, every
     dump and both destroys do not.
     """
-    if protocol != socket.IPPROTO_UDP:
+    if protocol != _socket.IPPROTO_UDP:
         return identity
     local_port, remote_port, local, remote = _ID.unpack_from(identity)
     return _ID.pack(remote_port, local_port, remote, local) + identity[_ID.size :]
 
 
 def _packed(family: int, address: str) -> bytes:
-    return socket.inet_pton(family, address).ljust(16, b"\0")
+    return _socket.inet_pton(family, address).ljust(16, b"\0")
 
 
 def _extensions(info: bool) -> int:
@@ -216,10 +216,10 @@ def _attributes(body: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _address(family: int, packed: bytes) -> str:
-    if family == socket.AF_INET:
-        return socket.inet_ntop(socket.AF_INET, packed[:4])
-    if family == socket.AF_INET6:
-        return socket.inet_ntop(socket.AF_INET6, packed)
+    if family == _socket.AF_INET:
+        return _socket.inet_ntop(_socket.AF_INET, packed[:4])
+    if family == _socket.AF_INET6:
+        return _socket.inet_ntop(_socket.AF_INET6, packed)
     raise WireError(f"address family {family}")
 
 

@@ -66,15 +66,20 @@ def control(machine: Machine, owner: Owner, verb: str) -> str | None:
     if unit is None or not machine.systemd:
         return None
     if owner.user_unit:
-        return shell(("systemctl", "--user", "-M", f"{owner.user}@", verb, unit))
-    return as_root(machine, "systemctl", verb, unit)
+        return shell(("systemctl", "--user", "-M", f"{owner.user}@", verb, *_operand(unit)))
+    return as_root(machine, "systemctl", verb, *_operand(unit))
+
+
+def _operand(name: str) -> tuple[str, ...]:
+    """Keep a name that begins with a hyphen from being read as an option."""
+    return ("--", name) if name.startswith("-") else (name,)
 
 
 def stop(machine: Machine, owner: Owner) -> str:
     """Quote the command that stops an owner: its container, its service, else the process."""
     engine, _, name = (owner.container or "").partition(":")
     if engine in _STOP:
-        return as_root(machine, *_STOP[engine], name)
+        return as_root(machine, *_STOP[engine], *_operand(name))
     return control(machine, owner, "stop") or as_root(machine, "kill", str(owner.pid))
 
 
@@ -82,5 +87,5 @@ def restart(machine: Machine, owner: Owner) -> str | None:
     """Quote the command that restarts an owner; None where nothing is known that would start it again."""
     engine, _, name = (owner.container or "").partition(":")
     if engine in ("docker", "podman"):
-        return as_root(machine, engine, "restart", name)
+        return as_root(machine, engine, "restart", *_operand(name))
     return control(machine, owner, "restart")
