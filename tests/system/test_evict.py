@@ -20,6 +20,7 @@ import pytest
 from portwait import eviction, parse
 from portwait._linux.sockdiag import SockDiag
 from portwait.diagnosis import Blocker, diagnose
+from portwait.options import EVICTABLE
 from tests.support import states
 from tests.support.guarding import GAVE_UP, STARTED, Outcome, guard
 from tests.support.netns import forced_source_port, sysctl
@@ -36,6 +37,8 @@ pytestmark = pytest.mark.usefixtures("net")
 kernel = pytest.mark.kernel
 
 PORT = 30010
+(TARGET,) = parse([str(PORT)])
+EVERYTHING = eviction.Selection(frozenset(EVICTABLE))
 REMOTE = 7000
 NOBODY = 65534
 CLIENT = (sys.executable, "-IS", str(Path(__file__).parent / "helpers" / "client.py"), str(REMOTE))
@@ -107,15 +110,65 @@ def identity_by_ss() -> tuple[int, int]:
     return int(inode), int(cookie, 16)
 
 
+@kernel
+class TestDestroy:
+    """What eviction rests on: the kernel gives the port back at once, whatever state the connection is in."""
+
+    @pytest.mark.parametrize("address", [LOOPBACK, "::1", MAPPED], ids=["ipv4", "ipv6", "mapped"])
+    @pytest.mark.parametrize("maker", [*CLIENTS, *LEFTOVERS])
+    def test_every_state(self, maker: Maker, address: str) -> None:
+        """By default, and each as a blocker that harms nobody else."""
+        with maker(PORT, address=address), SockDiag() as door:
+            seen = the_blocker()
+            assert seen.evictable
+            assert eviction.evict(door, seen) == "evicted"
+            assert states_on(PORT) == []
+            assert service_bind(PORT, "::") == service_bind(PORT, "::", reuseaddr=True) == "ok"
+
+    def test_udp(self) -> None:
+        with states.udp_connected(PORT), SockDiag() as door:
+            seen = the_blocker("udp")
+            assert not seen.evictable
+            assert eviction.evict(door, seen) == "evicted"
+            assert service_bind(PORT, udp=True) == "ok"
+
+    def test_who_took_the_same_ends_after_the_look(self) -> None:
+        """Another connection, with another cookie, is not the one that was seen."""
+        with listening(REMOTE, address=LOOPBACK) as there:
+            with connected(there.sock):
+                seen = the_blocker()
+            with connected(there.sock) as second, SockDiag() as door:
+                assert (the_blocker().local, the_blocker().remote) == (seen.local, seen.remote)
+                assert the_blocker().socket.cookie != seen.socket.cookie
+                assert eviction.evict(door, seen) == "gone"
+                assert door.destroy(seen.socket) in (errno.ENOENT, errno.ESTALE)
+                second.send(b"still there")
+                assert states_on(PORT) == ["ESTABLISHED"]
+
+    @pytest.mark.parametrize("maker", [states.outbound_time_wait, outbound_established])
+    def test_a_rehearsal(self, maker: Maker) -> None:
+        """It finds out whether destroying is permitted, and destroys nothing."""
+        with maker(PORT), SockDiag() as door:
+            before = states_on(PORT)
+            assert eviction.rehearse(door, the_blocker()) is None
+            assert states_on(PORT) == before
+
+    def test_bound_by_number(self) -> None:
+        """The connection goes and the port stays, to be seen in the tables or not (before 6.8)."""
+        with outbound_established(PORT, by="number"), SockDiag() as door:
+            assert eviction.evict(door, the_blocker()) == "evicted"
+            assert service_bind(PORT) == "EADDRINUSE"
+            left = [eviction.refusal(one, EVERYTHING) for one in diagnose([TARGET]).blockers[TARGET]]
+            assert [refused and refused.code for refused in left] in (["kept"], [])
+
+
 class TestVerb:
     """`portwait evict` makes the port free, and says so."""
 
-    @kernel
-    @pytest.mark.parametrize("address", [LOOPBACK, "::1", MAPPED], ids=["ipv4", "ipv6", "mapped"])
     @pytest.mark.parametrize("maker", [*CLIENTS, *LEFTOVERS])
-    def test_free_at_once(self, maker: Maker, address: str) -> None:
+    def test_free_at_once(self, maker: Maker) -> None:
         """Whatever state an outbound connection is in: afterwards nothing is on the port, and a plain bind succeeds."""
-        with maker(PORT, address=address):
+        with maker(PORT):
             assert service_bind(PORT, "::") == "EADDRINUSE"
             done = evict(str(PORT))
             assert (done.status, done.out) == (0, f"{PORT}/tcp is free: 1 evicted\n"), done.err
@@ -123,14 +176,12 @@ class TestVerb:
             assert states_on(PORT) == []
             assert service_bind(PORT, "::") == service_bind(PORT, "::", reuseaddr=True) == "ok"
 
-    @kernel
     def test_all_that_share_the_port(self) -> None:
         with states.shared_local_port(PORT, 5):
             (target,) = targets(str(PORT))
             assert (len(target["blockers"]), len(target["evicted"]), target["refused"]) == (5, 5, [])
             assert service_bind(PORT) == "ok"
 
-    @kernel
     def test_the_client_sees_an_aborted_connection(self) -> None:
         """It keeps its descriptor, and can connect again; its process is not touched."""
         with server(), client() as program:
@@ -140,7 +191,6 @@ class TestVerb:
             program.says("terminations 0")
             assert [line for line in program.out if line.startswith("ready")][1:] != [f"ready {PORT}"]
 
-    @kernel
     def test_the_other_end_is_told(self) -> None:
         """With a reset, so that a server does not keep half a connection."""
         with outbound_established(PORT) as made:
@@ -148,7 +198,6 @@ class TestVerb:
             with pytest.raises(ConnectionResetError):
                 made.peer.recv(1)
 
-    @kernel
     def test_udp_when_it_is_named(self) -> None:
         with states.udp_connected(PORT) as made:
             assert refused(f"{PORT}/udp") == ["udp"]
@@ -303,21 +352,6 @@ class TestSurvivors:
             with pytest.raises(ConnectionAbortedError):
                 made.sock.recv(1)
 
-    @kernel
-    def test_who_took_the_same_ends_after_the_look(self) -> None:
-        """Another connection, with another cookie, is not the one that was seen."""
-        with listening(REMOTE, address=LOOPBACK) as there:
-            with connected(there.sock):
-                seen = the_blocker()
-            with connected(there.sock) as second, SockDiag() as door:
-                assert (the_blocker().local, the_blocker().remote) == (seen.local, seen.remote)
-                assert the_blocker().socket.cookie != seen.socket.cookie
-                assert eviction.evict(door, seen) == "gone"
-                assert door.destroy(seen.socket) in (errno.ENOENT, errno.ESTALE)
-                second.send(b"still there")
-                assert states_on(PORT) == ["ESTABLISHED"]
-
-    @kernel
     def test_bound_only(self) -> None:
         """The kernel destroys no such socket; who has it is said."""
         with states.bound_only(PORT):
@@ -326,14 +360,12 @@ class TestSurvivors:
             assert "cannot evict" in done.out or "the socket tables do not show" in done.out
             assert service_bind(PORT) == "EADDRINUSE"
 
-    @kernel
     def test_udp_servers(self) -> None:
         """Destroying one would not give its port back, so it is not disturbed, named or not."""
         with states.udp_bound(PORT) as made:
             assert refused("--evict=udp", f"{PORT}/udp") == ["bound-only"]
             made.sock.connect((LOOPBACK, REMOTE))  # it would have failed with ECONNABORTED
 
-    @kernel
     def test_a_port_bound_by_number_stays(self) -> None:
         """The connection goes, the port does not, and the process that keeps it is named."""
         with outbound_established(PORT, by="number") as made:
@@ -452,8 +484,9 @@ class TestGuard:
             assert program.process.poll() is None
 
     @pytest.mark.parametrize("address", [LOOPBACK, "::1", MAPPED], ids=["ipv4", "ipv6", "mapped"])
-    @pytest.mark.parametrize("maker", [*CLIENTS, *LEFTOVERS])
-    def test_every_state(self, maker: Maker, address: str) -> None:
+    @pytest.mark.parametrize("maker", [outbound_established, states.outbound_time_wait])
+    def test_every_family(self, maker: Maker, address: str) -> None:
+        """Whichever hold stands beside the blocker."""
         with maker(PORT, address=address):
             assert guard("--evict", str(PORT), "--", *STARTED).started
 
@@ -549,9 +582,9 @@ def connected(there: socket.socket) -> Iterator[socket.socket]:
             states.reset(answered)
 
 
-def the_blocker() -> Blocker:
+def the_blocker(protocol: str = "tcp") -> Blocker:
     """Look for what is in the way; there is one."""
-    ((blocker,),) = diagnose(parse([str(PORT)])).blockers.values()
+    ((blocker,),) = diagnose(parse([f"{PORT}/{protocol}"])).blockers.values()
     return blocker
 
 
