@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.packages import needs
 from tests.support.programs import running
+from tests.support.systemd import host  # noqa: F401  # a fixture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
