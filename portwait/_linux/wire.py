@@ -48,18 +48,15 @@ def port_program(ranges: Sequence[Range]) -> bytes:
     """Compile ports into the bytecode that keeps a dump to sockets with these local ports.
 
     One range is S_GE, then S_LE, then a jump to the end; a failed comparison goes to the next range, and after the
-    last to four bytes behind the end, which rejects (inet_diag_bc_run in net/ipv4/inet_diag.c).
+    last, which needs no jump, to four bytes behind the end: that rejects (inet_diag_bc_run in net/ipv4/inet_diag.c).
     """
     size = 20
-    total = size * len(ranges) - 4  # the last one needs no jump
     program = bytearray()
-    for first, last in ranges:
-        at = len(program)
-        next_range = size if at + size < total else total + 4 - at
-        program += _OPERATION.pack(kernel.INET_DIAG_BC_S_GE, 8, next_range) + _OPERATION.pack(0, 0, first)
-        program += _OPERATION.pack(kernel.INET_DIAG_BC_S_LE, 8, next_range - 8) + _OPERATION.pack(0, 0, last)
-        if at + size < total:
-            program += _OPERATION.pack(kernel.INET_DIAG_BC_JMP, 4, total - at - 16)
+    for index, (first, last) in enumerate(ranges):
+        program += _OPERATION.pack(kernel.INET_DIAG_BC_S_GE, 8, size) + _OPERATION.pack(0, 0, first)
+        program += _OPERATION.pack(kernel.INET_DIAG_BC_S_LE, 8, size - 8) + _OPERATION.pack(0, 0, last)
+        if more := len(ranges) - index - 1:
+            program += _OPERATION.pack(kernel.INET_DIAG_BC_JMP, 4, size * more)
     return bytes(program)
 
 
