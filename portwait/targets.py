@@ -161,9 +161,7 @@ def _ports(word: str, text: str, protocol: Protocol) -> tuple[int, int]:
     except (OSError, ValueError):  # ValueError: an embedded NUL, or a character that no locale encodes
         if dash and (_is_number(first) or _is_number(last)):  # only now: there is a service x11-1
             raise _bad(word, "a range has two ends, as in 30000-30010") from None
-        if text.isprintable() and text:
-            raise _bad(word, f"no {protocol} service is called {shown(text)}; expected {_FORMS}") from None
-        raise _bad(word, f"expected {_FORMS}") from None
+        raise _bad(word, f"no {protocol} service is called {shown(text)}; expected {_FORMS}") from None
     return port, port
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ import pytest
 from portwait import arguments, durations
 from portwait._version import __version__
 from portwait.errors import UsageError
-from portwait.options import Options
+from portwait.options import EVICTED, Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -194,6 +196,17 @@ def test_an_optional_value_takes_no_target(option: str) -> None:
         ["--\N{RIGHT-TO-LEFT OVERRIDE}"],
         ["--\udcff"],
         ["--" + "x" * 10_000],
+        ["--evict="],
+        ["--evict=hold"],
+        ["--evict=outbound,"],
+        ["--evict=outbound,\x1b"],
+        ["--terminate="],
+        ["--terminate=NONSENSE"],
+        ["--terminate=0"],
+        ["--terminate=\x1b"],
+        ["--evict-user=app"],  # narrows what nobody has asked for
+        ["--evict-unit=app.service", "30010"],
+        ["--evict", "--evict-user=app,,www-data"],
     ],
     ids=lambda words: ascii(" ".join(words))[:30],
 )
@@ -240,11 +253,56 @@ def test_every_option_is_in_the_help(action: argparse.Action) -> None:
     assert all(name in HELP.read_text() for name in action.option_strings)
 
 
-@pytest.mark.parametrize("width", ["40", "80", "200", "nonsense", ""])
-def test_the_help_follows_the_width(width: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """COLUMNS, or the terminal, or 80; whatever it says, there is help."""
-    monkeypatch.setenv("COLUMNS", width)
-    assert "--timeout" in arguments.parser().format_help()
+@pytest.mark.parametrize(
+    ("columns", "terminal", "longest"),
+    [("40", 200, 40), ("80", 200, 80), ("", 60, 60), ("", None, 80), ("nonsense", None, 80), ("nonsense", 60, 80)],
+)
+def test_the_options_follow_the_width(
+    columns: str, terminal: int | None, longest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """COLUMNS says it, else the terminal, else it is 80; what is laid out by hand is made for 80."""
+
+    def size(*_: int) -> os.terminal_size:
+        if terminal is None:
+            raise OSError
+        return os.terminal_size((terminal, 24))
+
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr(os, "get_terminal_size", size)
+    options = arguments.parser().format_help().partition("\noptions:\n")[2].partition("\n\n")[0].splitlines()
+    assert longest - 20 < max(len(line) for line in options) <= longest
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [
+        (["--terminate"], "terminate", signal.SIGTERM),
+        (["--terminate=INT"], "terminate", signal.SIGINT),
+        (["--terminate=SIGHUP"], "terminate", signal.SIGHUP),
+        (["--terminate=sigusr1"], "terminate", signal.SIGUSR1),
+        (["--terminate=9"], "terminate", signal.SIGKILL),
+        (["--evict"], "evict", frozenset(EVICTED)),
+        (["--evict=closing"], "evict", frozenset({"closing"})),
+        (["--evict=udp,outbound"], "evict", frozenset({"udp", "outbound"})),
+        (["--evict=udp"], "evict", frozenset({*EVICTED, "udp"})),
+        (["--evict=unseen,udp"], "evict", frozenset({*EVICTED, "udp", "unseen"})),
+        (["--evict", "--evict-user=app, www-data"], "evict_user", ("app", "www-data")),
+        (["--terminate", "--evict-unit=app@*"], "evict_unit", ("app@*",)),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_may_be_done_is_named(words: list[str], name: str, value: object) -> None:
+    """Kinds and signals by their names; udp and unseen alone come on top of what a plain --evict may."""
+    assert getattr(arguments.read(words, {}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("yes", frozenset(EVICTED)), ("no", frozenset()), ("closing,udp", frozenset({"closing", "udp"}))],
+)
+def test_a_variable_that_evicts(text: str, value: frozenset[str]) -> None:
+    """As yes, no or the kinds."""
+    assert arguments.read([], {"PORTWAIT_EVICT": text}).evict == value
 
 
 def test_the_version(main: Callable[..., int], capfd: pytest.CaptureFixture[str]) -> None:

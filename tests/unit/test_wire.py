@@ -331,6 +331,7 @@ def test_a_request_for_exactly_one_socket(destroy: bool) -> None:
     header, request = Header.from_buffer_copy(data), Request.from_buffer_copy(data, 16)
     assert (header.length, header.type, header.flags) == (len(data), 21 if destroy else 20, 0x5)
     assert (request.family, request.protocol) == (socket.AF_INET, socket.IPPROTO_TCP)
+    assert (request.extensions, request.states) == (0b110010, 0xFFFFFFFF)
     assert bytes(request.id) == bytes(OUTBOUND)
 
 
