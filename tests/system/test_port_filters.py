@@ -1,0 +1,70 @@
+"""The programs that filter by port, run by the kernel that they are written for."""
+
+from __future__ import annotations
+
+import select
+import socket
+
+import pytest
+
+from portwait._linux.sockdiag import DestroyEvents, SockDiag
+from tests.support.programs import DEADLINE
+
+pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("net")]
+
+PORT = 30010
+NEIGHBOURS = (PORT - 1, PORT, PORT + 1, PORT + 2)
+
+
+def ranges(count: int) -> list[tuple[int, int]]:
+    """Name so many separate ports, PORT among them, none of its neighbours."""
+    others = [(port, port) for port in range(2, 65536, 4)]
+    return sorted([(PORT, PORT), *others[: count - 1]])
+
+
+@pytest.mark.parametrize("count", [1, 2, 100, 1000, 1001, 5000])
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_dump_has_exactly_the_ports_asked_for(protocol: str, count: int) -> None:
+    """Also where they are more than one request has room for."""
+    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+    servers = [socket.socket(socket.AF_INET, kind) for _ in NEIGHBOURS]
+    try:
+        for server, port in zip(servers, NEIGHBOURS, strict=True):
+            server.bind(("127.0.0.1", port))
+            if protocol == "tcp":
+                server.listen()
+        with SockDiag() as tables:
+            assert [one.local_port for one in tables.sockets(protocol, ranges(count))] == [PORT]
+            assert sorted(one.local_port for one in tables.sockets(protocol, [])) == list(NEIGHBOURS)
+    finally:
+        for server in servers:
+            server.close()
+
+
+@pytest.mark.parametrize("count", [1, 2, 100])
+def test_events_are_of_the_ports_asked_for(count: int) -> None:
+    """The close of a neighbour wakes nobody, that of the port itself does."""
+    neighbour, server = (socket.create_server(("127.0.0.1", port)) for port in (PORT + 1, PORT))
+    events = DestroyEvents(ranges(count))
+    try:
+        neighbour.close()
+        assert select.select([events], [], [], 0.05)[0] == []
+        server.close()
+        assert select.select([events], [], [], DEADLINE)[0] == [events]
+        events.drain()
+        assert select.select([events], [], [], 0)[0] == []
+    finally:
+        server.close()
+        events.close()
+
+
+def test_more_ports_than_a_filter_can_tell_apart() -> None:
+    """No event is lost; that others wake it too is the price."""
+    server = socket.create_server(("127.0.0.1", PORT))
+    events = DestroyEvents(ranges(5000))
+    try:
+        server.close()
+        assert select.select([events], [], [], DEADLINE)[0] == [events]
+    finally:
+        server.close()
+        events.close()
