@@ -60,7 +60,7 @@ def _table(audit: Audit) -> list[str]:
     rows = [_row(group) for group in _groups(audit.findings)]
     if not rows:
         return ["Nobody listens, and no port was named."]
-    head = ("PORT", "WHO", "HANDED OUT", f"IN A RESTART OF {durations.show(audit.gap)}")
+    head = ("PORT", "WHO", "GIVEN AWAY", f"IN A RESTART OF {durations.show(audit.gap)}")
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(3)]
     return [
         "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3])).rstrip()
@@ -89,15 +89,15 @@ def _groups(findings: Sequence[Finding]) -> list[list[Finding]]:
 def _row(group: Sequence[Finding]) -> tuple[str, str, str, str]:
     first = group[0]
     span = ports.show([(first.port, group[-1].port)])
-    who = ", ".join(safe(name, 24) for name in first.processes[:2]) or ("?" if first.listening else "nobody")
-    return f"{span}/{first.protocol}", who, _handed_out(first), _chance(group)
+    who = safe(", ".join(first.processes), 16) or ("?" if first.listening else "nobody")
+    return f"{span}/{first.protocol}", who, _given_away(first), _chance(group)
 
 
-def _handed_out(finding: Finding) -> str:
+def _given_away(finding: Finding) -> str:
     if finding.taken:
-        return "yes: in use by a connection"
+        return "yes: taken"
     if not finding.in_range:
-        return "no: outside the range"
+        return "no: outside"
     return "no: reserved" if finding.reserved else "yes"
 
 
@@ -106,10 +106,10 @@ def _chance(group: Sequence[Finding]) -> str:
     if not worst.at_risk or worst.taken:
         return "-"
     if not worst.per_client:
-        return "0 %: clients prefer the other parity"
+        return "0 %, of the other parity"
     most = "at most " if len(group) > 1 else ""
-    each = f"1 in {1 / worst.per_client:,.0f} clients gets it"
-    return each if worst.probability is None else f"{most}{_percent(worst.probability)} ({each})"
+    each = f"1 client in {1 / worst.per_client:,.0f}"
+    return each if worst.probability is None else f"{most}{_percent(worst.probability)}, {each}"
 
 
 def _percent(part: float) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 COLUMN = 1024
 """Ports to a column; 64 columns fit on any screen."""
 
-LEGEND = "= range  r reserved    : in use  L listener  ! at risk    (a column: 1,024 ports)"
+LEGEND = "= range  r reserved  : in use  L listener  ! at risk  (a column: 1,024 ports)"
 SCALE = "0       8192    16384   24576   32768   40960   49152   57344  65535"
 
 

@@ -1,0 +1,282 @@
+"""What audit says of a private network namespace, and whether the kernel does as it says."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import math
+import random
+import socket
+import stat
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support import states, storm
+from tests.support.mounts import Host, private_host
+from tests.support.netns import sysctl as setting
+from tests.support.programs import portwait
+from tests.support.states import LOOPBACK, WILDCARD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.usefixtures("net")
+
+RANGE, RESERVED = "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports"
+SCHEMA = json.loads((Path(__file__).parent.parent / "schemas" / "audit.json").read_text())
+QUICKLY = ("--window", "0")
+SIGMAS = 5
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    """Give portwait files of its own, so that this machine's do not count."""
+    with private_host() as made:
+        yield made
+
+
+def audited(host: Host, *words: str, at_risk: bool | None = None) -> dict[str, Any]:
+    """Audit, check the status against the answer and the answer against the schema."""
+    done = host.run(*portwait("audit", "--json", *words), check=False)
+    document: dict[str, Any] = json.loads(done.stdout)
+    jsonschema.validate(document, SCHEMA)
+    assert done.returncode == (1 if document["at_risk"] else 0)
+    assert at_risk is None or bool(document["at_risk"]) == at_risk
+    return document
+
+
+def of_port(document: dict[str, Any], port: int) -> dict[str, Any]:
+    """Pick out what is said of one TCP port."""
+    [found] = [one for one in document["ports"] if (one["port"], one["protocol"]) == (port, "tcp")]
+    return dict(found)
+
+
+def addresses(seed: int) -> Iterator[str]:
+    """Yield addresses of 127.0.0.0/8 at random, the same ones in each run."""
+    chance = random.Random(seed)  # noqa: S311  # no secret
+    while True:
+        yield f"127.{chance.randrange(1, 255)}.{chance.randrange(256)}.{chance.randrange(1, 255)}"
+
+
+class TestFindings:
+    @pytest.mark.parametrize(
+        ("span", "reserved", "at_risk"),
+        [
+            ("32768 60999", "", True),
+            ("32768 60999", "40000", False),
+            ("32768 39999", "", False),
+            ("40000 40000", "", True),
+        ],
+        ids=["exposed", "reserved", "outside", "alone"],
+    )
+    def test_a_listener_is_at_risk_where_the_kernel_may_hand_its_port_out(
+        self, host: Host, span: str, reserved: str, at_risk: bool
+    ) -> None:
+        """Rule: in the range and not reserved; the status says it."""
+        setting(RANGE, span)
+        setting(RESERVED, reserved or "\n")
+        with states.listening(40000):
+            found = of_port(audited(host, *QUICKLY, at_risk=at_risk), 40000)
+        assert (found["listening"], found["named"], found["at_risk"]) == (True, False, at_risk)
+        assert found["processes"]
+
+    def test_a_named_port_without_a_listener(self, host: Host) -> None:
+        """Rule: planned ports are judged as those in use are."""
+        setting(RANGE, "32768 60999")
+        document = audited(host, *QUICKLY, "30010,40000", at_risk=True)
+        assert document["at_risk"] == ["40000/tcp"]
+        assert of_port(document, 30010)["in_range"] is False
+
+    def test_only_leaves_out_the_others(self, host: Host) -> None:
+        """Rule: so that CI can ask for one port on a host of many."""
+        setting(RANGE, "32768 60999")
+        with states.listening(40000):
+            assert audited(host, *QUICKLY, "--only", "30010", at_risk=False)["at_risk"] == []
+
+    def test_a_port_that_a_connection_has(self, host: Host) -> None:
+        """Rule: taken is taken, also where it is reserved by now, and no probe is needed to see it."""
+        with states.outbound_established(30010):
+            setting(RANGE, "32768 60999")
+            setting(RESERVED, "30010")
+            document = audited(host, *QUICKLY, "--only", "30010", at_risk=True)
+        assert of_port(document, 30010)["taken"] is True
+        assert document["advice"][0]["commands"] == ["portwait explain 30010", "portwait evict 30010"]
+
+    def test_an_accepted_connection_takes_nothing(self, host: Host) -> None:
+        """Rule: a server's own connections are on its own port."""
+        setting(RANGE, "32768 60999")
+        with states.accepted(30010):
+            assert of_port(audited(host, *QUICKLY, at_risk=False), 30010)["taken"] is False
+
+    def test_udp_on_a_named_port(self, host: Host) -> None:
+        """Rule: a UDP socket counts where it was asked for, and only there."""
+        setting(RANGE, "32768 60999")
+        with states.udp_bound(40000), states.udp_bound(50000):
+            document = audited(host, *QUICKLY, "40000")
+        assert document["at_risk"] == ["40000/tcp", "40000/udp"]
+
+    def test_nothing_is_probed(self, host: Host) -> None:
+        """Rule: audit reads tables only: a probe could make somebody's start fail."""
+        hook = "lambda event, _: event in ('socket.bind', 'socket.connect') and sys.exit(99)"
+        script = f"import sys; sys.addaudithook({hook}); from portwait.cli import main; sys.exit(main())"
+        setting(RANGE, "32768 60999")
+        with states.listening(40000):
+            done = host.run(sys.executable, "-c", script, "audit", *QUICKLY, "40002", check=False)
+        assert done.returncode == 1
+        assert "40000/tcp" in done.stdout
+
+    def test_connections_are_counted(self, host: Host) -> None:
+        """Rule: the rate is what this network namespace opens a second, by the kernel's own count."""
+        setting(RANGE, "32768 60999")
+        before = audited(host, "--window", "100ms", "--only", "40000")["connections"]
+        assert (before["how"], before["per_second"]) == ("measured", 0)
+        assert audited(host, "--rate", "12.5", "--only", "40000")["connections"]["per_second"] == 12.5
+
+    def test_drift_is_reported(self, host: Host) -> None:
+        """Rule: a file of ours that repeats what others no longer say is named, with the cure."""
+        host.write("/etc/sysctl.d/a.conf", "net.ipv4.ip_local_reserved_ports = 8080\n")
+        host.run(*portwait("reserve", "--persist", "30010"))
+        assert audited(host, *QUICKLY)["persisted"]["drift"] == []
+        host.write("/etc/sysctl.d/a.conf", "net.ipv4.ip_local_reserved_ports = 9090\n")
+        [lacks, repeats] = audited(host, *QUICKLY)["persisted"]["drift"]
+        assert "lacks 9090" in lacks
+        assert "repeats 8080" in repeats
+
+
+class TestOutput:
+    def test_a_file_is_written_whole(self, host: Host, tmp_path: Path) -> None:
+        """Rule: nothing on stdout, the old file replaced in one step, readable by the exporter."""
+        setting(RANGE, "32768 60999")
+        target = tmp_path / "portwait.prom"
+        target.write_text("old")
+        before = target.stat().st_ino
+        words = ("audit", *QUICKLY, "--format", "prometheus", "--output", str(target), "40000")
+        done = host.run(*portwait(*words), check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+        assert (target.stat().st_ino != before, stat.S_IMODE(target.stat().st_mode)) == (True, 0o644)
+        assert [path.name for path in tmp_path.iterdir()] == ["portwait.prom"]
+        families = {family.name: family for family in text_string_to_metric_families(target.read_text())}
+        assert families["portwait_ports_at_risk"].samples[0].value == 1
+
+    @pytest.mark.parametrize("kind", ["link", "full", "missing"])
+    def test_a_file_that_cannot_be_written_is_as_it_was(self, host: Host, tmp_path: Path, kind: str) -> None:
+        """Rule: an error, 125, and no half of anything."""
+        folder = "/run/metrics"
+        host.run("mkdir", folder)
+        if kind == "link":
+            host.path(f"{folder}/out.prom").symlink_to(tmp_path / "elsewhere")
+        elif kind == "full":
+            host.run("mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", folder)
+            host.run("sh", "-c", f"head -c 1M /dev/zero > {folder}/big", check=False)
+        else:
+            folder = "/run/nowhere"
+        done = host.run(*portwait("audit", *QUICKLY, "--output", f"{folder}/out.prom"), check=False)
+        assert (done.returncode, done.stdout) == (125, "")
+        assert done.stderr.startswith(f"portwait: cannot write {folder}/out.prom: ")
+        assert not (tmp_path / "elsewhere").exists()
+
+
+class TestTheKernelAgrees:
+    """What the model says a port's chance is, against how often the kernel picks it, within five sigma."""
+
+    SPAN, PORT = (40000, 40063), 40012
+    OCCUPIED = (40010, 40030, 40040)
+
+    @contextlib.contextmanager
+    def crowded(self) -> Iterator[None]:
+        """Put useless ports before the port and elsewhere: reserved, listening, bound."""
+        with contextlib.ExitStack() as stack:
+            for port in (40010, 40040):
+                stack.enter_context(states.listening(port, address=WILDCARD))
+            stack.enter_context(states.bound_only(40030, address=WILDCARD))
+            setting(RANGE, f"{self.SPAN[0]} {self.SPAN[1]}")
+            setting(RESERVED, "40006,40008,40050-40053")
+            yield
+
+    def test_one_client(self, host: Host) -> None:
+        """Rule: each port's share of 30,000 connects to anywhere."""
+        with self.crowded():
+            document = audited(host, *QUICKLY, "--only", f"{self.SPAN[0]}-{self.SPAN[1]}")
+            counted = storm.counted(itertools.islice(addresses(1), 30_000))
+        assert not {port: counted[port] for port in self.OCCUPIED if counted[port]}
+        said = {port: of_port(document, port)["per_client"] for port in range(self.SPAN[0], self.SPAN[1] + 1)}
+        assert unlikely({port: part for port, part in said.items() if port not in self.OCCUPIED}, counted) == {}
+        assert counted[self.PORT] > 3 * counted[40002]  # three useless ports stand before it
+
+    def test_clients_of_the_same_servers(self, host: Host) -> None:
+        """Rule: a port that leads to a destination is of no use to its clients, and the next one gets its share."""
+        there = list(itertools.islice(addresses(4), 300))
+        with contextlib.ExitStack() as stack:
+            server = stack.enter_context(socket.create_server((WILDCARD, storm.PORT), backlog=512))
+            setting(RANGE, "40020 40020")
+            for address in there:
+                stack.enter_context(socket.create_connection((address, storm.PORT)))
+                stack.enter_context(server.accept()[0])
+            server.close()
+            setting(RANGE, "40000 40063")
+            document = audited(host, *QUICKLY, "--only", "40000-40063")
+            counted = storm.counted(address for _ in range(5) for address in there)
+        assert counted[40020] == 0
+        said = {port: of_port(document, port)["per_client"] for port in range(40000, 40064)}
+        assert said.pop(40020) == pytest.approx(1 / 32 / 301)  # only the new one may share it
+        assert unlikely(said, counted) == {}
+
+    def test_one_restart(self, host: Host) -> None:
+        """Rule: how often a restart finds its port taken, over 2,000 restarts with a random number of clients each."""
+        rate, gap, restarts = 20.0, 0.5, 2_000
+        chance = random.Random(2)  # noqa: S311  # no secret
+        with self.crowded():
+            with states.listening(self.PORT, address=WILDCARD):
+                document = audited(host, "--rate", str(rate), "--gap", f"{gap}s")
+            said = of_port(document, self.PORT)["probability"]
+            clients = [_poisson(chance, rate * gap) for _ in range(restarts)]
+            picked = storm.source_ports(itertools.islice(addresses(3), sum(clients)))
+            taken = sum(self.PORT in list(itertools.islice(picked, number)) for number in clients)
+            picked.close()
+        assert 0.2 < said < 0.9
+        assert abs(taken - restarts * said) < SIGMAS * math.sqrt(restarts * said * (1 - said))
+
+    def test_clients_that_bind_first(self, host: Host) -> None:
+        """Rule: bind(address, 0) picks from the other parity, and what is connected from there tells how many do so."""
+        with self.crowded(), contextlib.ExitStack() as stack:
+            for _ in range(6):
+                client = stack.enter_context(socket.socket())
+                client.bind((LOOPBACK, 0))
+                client.connect((LOOPBACK, 40010))
+            document = audited(host, *QUICKLY, "--only", "40001-40063")
+            counted: Counter[int] = Counter()
+            for _ in range(20_000):
+                with socket.socket() as client:
+                    client.bind((LOOPBACK, 0))
+                    counted[client.getsockname()[1]] += 1
+        assert document["connections"]["by_bind"] == 1
+        odd = {port: of_port(document, port) for port in range(40001, 40064, 2)}
+        assert not [port for port, found in odd.items() if found["taken"] and counted[port]]
+        assert unlikely({port: one["per_client"] for port, one in odd.items() if not one["taken"]}, counted) == {}
+
+
+def unlikely(said: dict[int, float], counted: Counter[int]) -> dict[int, tuple[float, float]]:
+    """Pick out the ports that were picked more or less often than five sigma allow: what was said, what was."""
+    total = counted.total()
+    return {
+        port: (part, counted[port] / total)
+        for port, part in said.items()
+        if abs(counted[port] - total * part) > SIGMAS * math.sqrt(total * part * (1 - part))
+    }
+
+
+def _poisson(chance: random.Random, mean: float) -> int:
+    """Draw a number of clients (Knuth's way, for a small mean)."""
+    limit, product = math.exp(-mean), chance.random()
+    number = 0
+    while product > limit:
+        number += 1
+        product *= chance.random()
+    return number

@@ -1,0 +1,306 @@
+"""What an audit says, as text, JSON, metrics and advice: pure functions of values that are put together here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from portwait import advice, audit_report, metrics, picture, ports
+from portwait._linux import snmp
+from portwait.auditing import Audit, Finding, Rate
+from portwait.exposure import Exposure
+from portwait.persistence import Drift, Ours
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SCHEMA = json.loads((Path(__file__).parent.parent / "schemas" / "audit.json").read_text())
+
+
+def finding(port: int, **what: Any) -> Finding:
+    """Build one; at risk unless it is said otherwise."""
+    fields: dict[str, Any] = {
+        "protocol": "tcp",
+        "named": False,
+        "listening": True,
+        "processes": ("java",),
+        "in_range": True,
+        "reserved": False,
+        "preferred": port % 2 == 0,
+        "taken": False,
+        "per_client": 1 / 14116,
+        "probability": 0.0348,
+    }
+    return Finding(port, **{**fields, **what})
+
+
+def audit(*findings: Finding, span: tuple[int, int] = (32768, 60999), reserved: str = "", **what: Any) -> Audit:
+    """Build one of a quiet host."""
+    fields: dict[str, Any] = {
+        "gap": 10.0,
+        "rate": Rate(50.0, "measured", 1.0),
+        "in_use": (),
+        "usable": (14116, 14116),
+        "by_bind": 0.0,
+        "lost": None,
+    }
+    seen = Exposure(span, ports.from_kernel(reserved), 1024)
+    return Audit(seen, findings=findings, **{**fields, **what})
+
+
+SAFE = finding(22, processes=("sshd",), in_range=False, per_client=0.0, probability=0.0)
+HOSTILE = finding(40000, processes=('a"b\\c\nd\x1b[31m', "{x=1}"))
+EVERYTHING = audit(
+    SAFE,
+    HOSTILE,
+    finding(40001, listening=False, processes=(), named=True, per_client=0.0, probability=0.0),
+    finding(40002, listening=False, processes=(), named=True, taken=True),
+    finding(40004, protocol="udp", probability=None),
+    reserved="8080,45000",
+    by_bind=0.25,
+    in_use=((40002, 40002), (50000, 50010)),
+    lost="no netlink: timers cannot be seen",
+    ours=Ours(((45000, 45000),), ((8080, 8080), (45000, 45000)), {}),
+    drift=Drift(("/etc/sysctl.d/a.conf",), ((9090, 9090),), (), None),
+    lost_at_boot=((7070, 7070),),
+)
+
+
+def codes(found: Audit) -> list[str]:
+    return [cure.code for cure in advice.advise(found)]
+
+
+class TestAdvice:
+    def test_nothing_at_risk_needs_nothing(self) -> None:
+        """Rule: no advice that nobody needs."""
+        assert advice.advise(audit(SAFE)) == ()
+
+    def test_the_incident(self) -> None:
+        """Rule: case 1: a range of 1024-65000 and planned services in its middle; each cure with its price."""
+        found = audit(
+            *(finding(port, listening=False, named=True) for port in range(30000, 31001)),
+            span=(1024, 65000),
+            in_use=((40000, 40199),),
+        )
+        cures = {cure.code: cure for cure in advice.advise(found)}
+        assert list(cures) == ["reserve", "narrow-range", "keep-apart"]
+        assert cures["reserve"].commands == ("portwait reserve --persist 30000-31000",)
+        assert "leaves 62,976 ports" in cures["reserve"].price
+        assert "which use 200 now" in cures["reserve"].price
+        assert "31001-65000" in cures["narrow-range"].summary
+        assert "services to 10000-11001, ip_local_port_range to 20000-65000" in cures["keep-apart"].summary
+        assert "leaves 45,001 ports" in cures["keep-apart"].price
+
+    def test_one_service_of_the_incident(self) -> None:
+        """Rule: the very lines that the people of case 1 came to."""
+        found = advice.advise(audit(finding(30010), span=(1024, 65000)))
+        apart = next(cure for cure in found if cure.code == "keep-apart")
+        assert "services to 10000-10100, ip_local_port_range to 20000-65000" in apart.summary
+        assert apart.commands[0] == "sysctl -w net.ipv4.ip_local_port_range='20000 65000'"
+
+    @pytest.mark.parametrize(
+        ("port", "words"),
+        [
+            (40000, "to 32767, which is outside the range, or to 40001, which connect() takes only"),
+            (40001, "to 32767, which is outside the range."),
+        ],
+        ids=["preferred", "other"],
+    )
+    def test_a_better_port(self, port: int, words: str) -> None:
+        """Rule: outside the range, or of the other parity, where that is better; with what it costs."""
+        cure = next(one for one in advice.advise(audit(finding(port))) if one.code == "better-port")
+        assert words in cure.summary
+        assert ("no guarantee" in cure.price) == (port == 40000)
+        assert cure.commands == ()
+
+    def test_a_better_port_is_nobodys(self) -> None:
+        """Rule: neither a listener's, nor reserved, nor in use."""
+        found = audit(
+            finding(40000), finding(32767, in_range=False), finding(32766, in_range=False), in_use=((40001, 40001),)
+        )
+        cure = next(one for one in advice.advise(found) if one.code == "better-port")
+        assert cure.summary == "Move the service to 32765, which is outside the range."
+
+    @pytest.mark.parametrize(
+        ("ports_", "span", "used", "expected"),
+        [
+            ((40000,), (32768, 60999), 100, True),
+            ((46000,), (32768, 60999), 100, True),
+            ((40000, 50000), (32768, 60999), 100, True),
+            ((40000, 46000, 52000), (32768, 60999), 100, False),
+            ((40000,), (32768, 60999), 6000, False),
+            ((40000,), (40000, 40000), 0, False),
+        ],
+        ids=["one", "middle", "two", "too-many", "too-busy", "nothing-left"],
+    )
+    def test_a_narrower_range_keeps_enough(
+        self, ports_: tuple[int, ...], span: tuple[int, int], used: int, expected: bool
+    ) -> None:
+        """Rule: ten thousand ports, and four times what is in use."""
+        found = audit(*map(finding, ports_), span=span, in_use=((41000, 41000 + used - 1),) if used else ())
+        assert ("narrow-range" in codes(found)) == expected
+
+    def test_what_is_taken_comes_first(self) -> None:
+        """Rule: no lasting cure moves a connection that has the port; a reserved port needs no reserving."""
+        found = audit(finding(40000, taken=True, listening=False, reserved=True))
+        assert codes(found) == ["taken"]
+        assert advice.advise(found)[0].commands == ("portwait explain 40000", "portwait evict 40000")
+
+
+class TestPicture:
+    def test_columns(self) -> None:
+        """Rule: 64 columns of 1,024 ports each, the worst sign of a column wins."""
+        setting, use = picture.lines(EVERYTHING)
+        assert (len(setting), len(use)) == (64, 64)
+        assert setting == "." * 7 + "r" + "." * 24 + "=" * 11 + "r" + "=" * 16 + "." * 4
+        assert use == "L" + "." * 38 + "!" + "." * 8 + ":" + "." * 15
+
+    def test_the_scale_stands_over_its_columns(self) -> None:
+        """Rule: a number begins at the column of its port."""
+        for port in range(8192, 65536, 8192):
+            if port < 57345:
+                assert picture.SCALE.index(str(port)) == port // picture.COLUMN
+
+
+class TestText:
+    def test_a_whole_report(self) -> None:
+        """Rule: the report as it is read."""
+        found = audit(SAFE, finding(40000), finding(40010, listening=False, named=True, processes=()))
+        assert audit_report.text(found) == (Path(__file__).parent / "golden_audit.txt").read_text()
+
+    def test_fits_on_eighty_columns(self) -> None:
+        """Rule: all but commands to paste."""
+        lines = [line for line in audit_report.text(EVERYTHING).splitlines() if not line.startswith("  $ ")]
+        assert max(map(len, lines)) <= 80
+
+    def test_hostile_names_are_harmless(self) -> None:
+        """Rule: no process moves the cursor of who reads."""
+        text = audit_report.text(EVERYTHING)
+        assert "\x1b" not in text
+        assert 'a"b\\c\\x0ad\\x1b' in text
+
+    def test_planned_ports_are_one_line(self) -> None:
+        """Rule: neighbours of which the same is to be said are said once."""
+        found = audit(*(finding(port, listening=False, named=True, processes=()) for port in range(40000, 40101)))
+        assert "40000-40100/tcp  nobody  yes         at most 3.5 %, 1 client in 14,116" in audit_report.text(found)
+
+    @pytest.mark.parametrize(
+        ("part", "words"),
+        [(0.0, "0 %"), (1.0, "100 %"), (1e-7, "under 0.001 %"), (0.034802, "3.5 %"), (0.9999, "over 99 %")],
+    )
+    def test_percents(self, part: float, words: str) -> None:
+        """Rule: only what is certain is said as certain."""
+        assert audit_report._percent(part) == words
+
+
+class TestJson:
+    @pytest.mark.parametrize("found", [EVERYTHING, audit(), audit(finding(40000), rate=Rate(None, "not known"))])
+    def test_follows_the_schema(self, found: Audit) -> None:
+        """Rule: the keys are a promise, whatever is or is not known."""
+        jsonschema.validate(json.loads(json.dumps(audit_report.as_dict(found))), SCHEMA)
+
+    def test_the_schema_refuses_what_is_missing(self) -> None:
+        """Rule: a schema that takes anything would prove nothing."""
+        document = audit_report.as_dict(EVERYTHING)
+        for key in list(document):
+            with pytest.raises(jsonschema.ValidationError):
+                jsonschema.validate({name: value for name, value in document.items() if name != key}, SCHEMA)
+
+
+def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """Read metrics as Prometheus's own client reads them."""
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+class TestMetrics:
+    def test_a_real_parser_reads_every_value(self) -> None:
+        """Rule: names, labels and values are what they should be, hostile ones escaped and given back."""
+        read = samples(metrics.text(EVERYTHING))
+        labels = (("port", "40000"), ("process", 'a"b\\c\\x0ad\\x1b[31m,{x=1}'), ("protocol", "tcp"))
+        assert read["portwait_port_at_risk", labels] == 1
+        assert read["portwait_port_probability", labels] == 0.0348
+        assert read["portwait_ephemeral_range_first", ()] == 32768
+        assert read["portwait_ephemeral_range_last", ()] == 60999
+        assert read["portwait_reserved_ports", ()] == 2
+        assert read["portwait_ports_at_risk", ()] == 4
+        assert read["portwait_used_ports", ()] == 12
+        assert read["portwait_usable_ports", (("parity", "other"),)] == 14116
+        assert read["portwait_persisted_drift", ()] == 1
+        assert read["portwait_reserved_until_boot_ports", ()] == 1
+        assert ("portwait_port_probability", (("port", "40004"), ("process", "java"), ("protocol", "udp"))) not in read
+
+    def test_every_metric_has_help_and_a_type_and_comes_once(self) -> None:
+        """Rule: what promtool asks of a text."""
+        families = list(text_string_to_metric_families(metrics.text(EVERYTHING)))
+        names = [family.name for family in families]
+        assert len(names) == len(set(names))
+        assert all(family.documentation and family.type == "gauge" and family.samples for family in families)
+        text = metrics.text(EVERYTHING)
+        assert text.endswith("\n")
+        assert all(line.startswith(("# HELP portwait_", "# TYPE portwait_", "portwait_")) for line in text.splitlines())
+
+    @pytest.mark.parametrize("name", ["\\", '"', "\\n", "\n", "\\\\n", "é", "}", ",", "\t", "\udcff", ""], ids=ascii)
+    def test_a_label_comes_back_as_it_is_shown(self, name: str) -> None:
+        """Rule: whatever a process is called, it stays within its quotes."""
+        text = metrics.text(audit(finding(40000, processes=(name,))))
+        [process] = [dict(labels)["process"] for (sample, labels) in samples(text) if sample == "portwait_port_at_risk"]
+        from portwait.text import safe
+
+        assert process == safe(name, 40)
+
+    def test_what_is_not_known_has_no_sample(self) -> None:
+        """Rule: a number that nobody knows is none, not 0."""
+        read = samples(metrics.text(audit(finding(40000, probability=None), rate=Rate(None, "not known"))))
+        names = {name for name, _ in read}
+        assert not names & {"portwait_port_probability", "portwait_connects_per_second", "portwait_persisted_drift"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Ip: a\nIp: 1\nTcp: RtoMin ActiveOpens X\nTcp: 200 17 3\nUdp: a\nUdp: 1\n", 17),
+        ("Tcp: RtoMin\nTcp: 200\n", None),
+        ("Tcp: ActiveOpens\nTcp:\n", None),
+        ("Tcp: ActiveOpens\nTcp: -1\n", None),
+        ("Tcp: ActiveOpens\n", None),
+        ("", None),
+    ],
+    ids=["real", "unnamed", "short", "negative", "half", "empty"],
+)
+def test_the_kernels_count(text: str, expected: int | None) -> None:
+    """By its name, wherever it stands."""
+    assert snmp.parse(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--only"], "--only wants PORTS"),
+        (["--gap", "inf"], "endless"),
+        (["--rate", "-1"], "connections a second"),
+        (["--rate", "nan"], "connections a second"),
+        (["--rate", "many"], "connections a second"),
+        (["--format", "xml"], "'xml'"),
+        (["0"], "'0'"),
+        (["30010/udp"], "'30010/udp'"),
+    ],
+    ids=" ".join,
+)
+def test_bad_words(
+    main: Callable[..., int], capfd: pytest.CaptureFixture[str], words: list[str], expected: str
+) -> None:
+    """One line that says what was expected, and 125."""
+    assert main("audit", *words) == 125
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert expected in err
+    assert err.count("\n") == 1
