@@ -1,0 +1,312 @@
+"""The last resort signals the owner of what is in the way, once; never who must survive, and never in vain."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from portwait import processes
+from portwait._linux import procfs
+from portwait.eviction import Refusal
+from portwait.termination import terminate
+from tests.support import states
+from tests.support.guarding import GAVE_UP, STARTED, guard
+from tests.support.netns import forced_source_port
+from tests.support.programs import DEADLINE, Program, portwait, running
+from tests.support.states import LOOPBACK, listening, outbound_established, states_on
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+pytestmark = pytest.mark.usefixtures("net")
+
+PORT = 30010
+REMOTE = 7000
+NOBODY = 65534
+HELPERS = Path(__file__).parent / "helpers"
+CLIENT = (sys.executable, "-IS", str(HELPERS / "client.py"), str(REMOTE))
+LISTENS = "import socket; s = socket.create_server(('', 30010)); print('ready', flush=True); s.accept()"
+AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+NO_KILL = ("setpriv", "--bounding-set=-kill", "--inh-caps=-kill")
+
+
+@contextlib.contextmanager
+def client(*words: str, before: Sequence[str] = ()) -> Iterator[Program]:
+    """Start a client to which the kernel gives PORT, and no other can, with a server for it."""
+    with listening(REMOTE, address=LOOPBACK), contextlib.ExitStack() as stack:
+        with forced_source_port(PORT):
+            argv = [*before, *CLIENT, *words]
+            program = stack.enter_context(running(argv, stdin=subprocess.PIPE))
+            assert program.says("ready") == f"ready {PORT}"
+        yield program
+
+
+def refused(*words: str, before: Sequence[str] = ()) -> list[str]:
+    """Let the guard look once; the codes of what it would not signal, after it signalled nothing and gave up."""
+    done = guard("--terminate", "--timeout=0", "--log-format=json", *words, str(PORT), before=before)
+    assert done.status == GAVE_UP, done.err
+    assert not [event for event in done.events if event["event"] == "signalled"]
+    refusals = [event for event in done.events if event["event"] == "not-signalled"]
+    assert all(event["why"] and event["cure"] for event in refusals)
+    return [event["code"] for event in refusals]
+
+
+class TestSignals:
+    @pytest.mark.parametrize(
+        ("option", "number"),
+        [
+            ("--terminate", signal.SIGTERM),
+            ("--terminate=INT", signal.SIGINT),
+            ("--terminate=sighup", signal.SIGHUP),
+            (f"--terminate={int(signal.SIGUSR1)}", signal.SIGUSR1),
+            ("--terminate=KILL", signal.SIGKILL),
+        ],
+        ids=lambda value: value if isinstance(value, str) else "",
+    )
+    def test_the_owner_gets_it_and_the_service_starts(self, option: str, number: int) -> None:
+        """It ends by that signal, and the guard goes on as soon as the port is free."""
+        with client() as program:
+            done = guard(option, "--log-format=json", str(PORT), "--", *STARTED)
+            assert done.started
+            assert program.status() == -number
+            said = done.event("signalled")
+            assert said["signal"] == signal.Signals(number).name
+            assert [owner["pid"] for owner in said["owners"]] == [program.pid]
+            assert said["processes"] == f"{program.pid}@{said['owners'][0]['started']}"
+
+    def test_once_and_no_further(self) -> None:
+        """Who does not obey is sent one signal, is waited for until the deadline, and lives."""
+        with client("stubborn") as program:
+            done = guard("--terminate", "--timeout=3", "--log-format=json", str(PORT), "--", *STARTED)
+            assert (done.status, done.started) == (GAVE_UP, False)
+            done.event("signalled")
+            program.tell("count")
+            assert program.says("terminations") == "terminations 1"
+            assert states_on(PORT) == ["ESTABLISHED"]
+
+    def test_says_whom_and_waits(self) -> None:
+        with client("stubborn") as program, running(portwait("--terminate", str(PORT), "--", *STARTED)) as waiting:
+            line = waiting.complains("sent SIGTERM")
+            assert f"(pid {program.pid}, " in line
+            assert f"{LOOPBACK}:{PORT} -> {LOOPBACK}:{REMOTE} ESTABLISHED" in line
+            waiting.complains("waiting for")
+            program.tell("close")
+            waiting.says("started")
+
+    def test_all_who_share_the_socket(self) -> None:
+        """After a fork both have it open, and the port is free when both have let go."""
+        script = f"""
+import os, signal, socket
+client = socket.create_connection(("127.0.0.1", {REMOTE}))
+client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))  # no TIME_WAIT
+child = os.fork()
+if child:
+    print("ready", child, flush=True)
+signal.pause()
+"""
+        with listening(REMOTE, address=LOOPBACK), contextlib.ExitStack() as stack:
+            with forced_source_port(PORT):
+                parent = stack.enter_context(running([sys.executable, "-c", script]))
+                child = int(parent.says("ready").split()[1])
+            with os.fdopen(os.pidfd_open(child)) as ended:
+                done = guard("--terminate", "--log-format=json", str(PORT), "--", *STARTED)
+                assert done.started
+                told = [event["processes"] for event in done.events if event["event"] == "signalled"]
+                assert sorted(int(process.partition("@")[0]) for process in told) == sorted((parent.pid, child))
+                assert parent.status() == -signal.SIGTERM
+                assert select.select([ended], [], [], DEADLINE)[0], "the child did not end"
+
+    def test_after_evict_only_who_is_left(self) -> None:
+        """Nobody is signalled whose connection could be destroyed."""
+        with client() as program:
+            done = guard("--evict", "--terminate", "--log-format=json", str(PORT), "--", *STARTED)
+            assert done.started
+            assert [event["event"] for event in done.events] == ["held", "evicted"]
+            program.says("ECONNABORTED")
+            assert program.process.poll() is None
+
+    def test_where_evict_is_not_permitted(self) -> None:
+        """What could not be evicted is cleared by the last resort."""
+        no_admin = ("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin")
+        with client() as program:
+            words = ("--evict", "--terminate", "--log-format=json", str(PORT), "--", *STARTED)
+            done = guard(*words, before=no_admin)
+            assert done.started
+            assert [event["event"] for event in done.events][:3] == ["held", "not-evicted", "signalled"]
+            assert program.status() == -signal.SIGTERM
+
+    def test_where_the_port_stays_bound(self) -> None:
+        """A client that bound it by number is evicted in vain; then it is asked to go."""
+        script = f"""
+import socket, sys
+client = socket.socket()
+client.bind(("127.0.0.1", {PORT}))
+client.connect(("127.0.0.1", {REMOTE}))
+print("ready", flush=True)
+sys.stdin.read()
+"""
+        argv = [sys.executable, "-IS", "-c", script]
+        with listening(REMOTE, address=LOOPBACK), running(argv, stdin=subprocess.PIPE) as program:
+            program.says("ready")
+            done = guard("--evict", "--terminate", "--log-format=json", str(PORT), "--", *STARTED)
+            assert done.started
+            events = [event["event"] for event in done.events if event["event"] != "waiting"]
+            assert events[:5] == ["held", "evicted", "changed", "not-evicted", "signalled"]
+            assert program.status() == -signal.SIGTERM
+
+    def test_dry_run(self) -> None:
+        """The same words; nobody is signalled."""
+        with client() as program:
+            rehearsed = guard("--terminate", "--dry-run", str(PORT), "--", *STARTED)
+            program.tell("count")
+            program.says("terminations 0")
+            done = guard("--terminate", str(PORT), "--", *STARTED)
+            (said,) = [line for line in done.err.splitlines() if "sent SIGTERM to" in line]
+            assert said.replace("sent", "dry run: would send") in rehearsed.err.splitlines()
+
+    def test_only_when_asked(self) -> None:
+        """It has no environment twin."""
+        with client() as program:
+            done = guard("--timeout=0", str(PORT), env={**os.environ, "PORTWAIT_TERMINATE": "TERM"})
+            assert done.status == GAVE_UP
+            program.tell("count")
+            program.says("terminations 0")
+
+    @pytest.mark.parametrize("value", ["", "NONSENSE", "0", "65", "-1"])
+    def test_called_wrongly(self, value: str) -> None:
+        assert guard(f"--terminate={value}", str(PORT)).status == 125
+
+
+class TestRefusals:
+    """Who must survive does, and each refusal has its own words and cure."""
+
+    def test_an_ancestor(self) -> None:
+        """The test itself, which starts the guard."""
+        with outbound_established(PORT) as made:
+            assert refused() == ["ancestor"]
+            made.sock.send(b"still there")
+
+    def test_itself(self) -> None:
+        """A guard that was started with the socket open."""
+        script = 'read -r go; exec "$@"'  # when nobody else has it any more
+        argv = ["sh", "-c", script, "sh", *portwait("--terminate", "--timeout=0", "--log-format=json", str(PORT))]
+        with outbound_established(PORT) as made:
+            with running(argv, stdin=subprocess.PIPE, pass_fds=[made.sock.fileno()]) as us:
+                made.sock.close()
+                us.tell("go")
+                assert us.status() == GAVE_UP
+            assert '"code": "self"' in "\n".join(us.err)
+
+    def test_pid_1(self) -> None:
+        """Of a container, say: it has the connection, and starts the guard."""
+        script = f"""
+import socket, subprocess, sys
+with socket.create_server(("127.0.0.1", {REMOTE})) as server:
+    client = socket.create_connection(server.getsockname())
+    other = subprocess.Popen(sys.argv[1:], start_new_session=True)
+    print("status", other.wait(), flush=True)
+"""
+        inside = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable, "-c", script)
+        argv = [*inside, *portwait("--terminate", "--timeout=0", "--log-format=json", str(PORT))]
+        with forced_source_port(PORT), running(argv) as init:
+            init.says(f"status {GAVE_UP}")
+            init.complains('"code": "init"')
+
+    def test_a_listeners_owner(self) -> None:
+        with running([sys.executable, "-IS", "-c", LISTENS]) as server:
+            server.says("ready")
+            assert refused() == ["listener"]
+            assert refused("--evict=time-wait") == ["listener"]
+            assert server.process.poll() is None
+            done = guard("--terminate", "--evict=listener,time-wait", "--dry-run", str(PORT))
+            assert "would evict" in done.err
+            assert "would send SIGTERM" in done.err, "named by kind it may be"
+
+    def test_who_was_not_selected(self) -> None:
+        """--evict-user and --evict-unit narrow the last resort too."""
+        with client(before=AS_NOBODY) as program:
+            assert refused("--evict-user=root") == ["not-selected"]
+            assert refused("--evict", "--evict-unit=cron.service") == ["not-selected"]
+            assert program.process.poll() is None
+            assert guard("--terminate", "--evict-user=nobody", str(PORT), "--", *STARTED).started
+
+    def test_who_is_not_seen(self) -> None:
+        with client() as program:
+            assert refused(before=AS_NOBODY) == ["unseen"]
+            assert program.process.poll() is None
+
+    def test_what_is_not_permitted(self) -> None:
+        """A user's process is not root's to signal without CAP_KILL."""
+        with client(before=AS_NOBODY) as program:
+            assert refused(before=NO_KILL) == ["not-permitted"]
+            assert program.process.poll() is None
+
+    def test_udp(self) -> None:
+        with states.udp_connected(PORT):
+            done = guard("--terminate", "--timeout=0", "--log-format=json", f"{PORT}/udp")
+            assert done.event("not-signalled")["code"] == "udp"
+
+    def test_not_in_vain(self) -> None:
+        """As long as one blocker stays, nobody else's process is ended for nothing."""
+        with client() as program, listening(PORT, address="127.0.0.2"):
+            assert refused() == ["ancestor"]
+            assert program.process.poll() is None
+
+    def test_another_guards_hold(self) -> None:
+        waits = "import sys; print('started', flush=True); sys.stdin.readline()"
+        argv = [*portwait(str(PORT), "--", sys.executable, "-ISc", waits)]
+        with running(argv, stdin=subprocess.PIPE) as service:
+            service.says("started")
+            assert refused("--no-reuseaddr") == ["hold"]
+            assert service.process.poll() is None
+
+    def test_who_took_the_pid_after_the_look(self) -> None:
+        """The same PID with the same socket, but another start: it is left alone."""
+        inside = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable)
+        with running([*inside, str(HELPERS / "pid_reuse.py")]) as init:
+            assert init.status() == 0, init.err
+        assert init.out == ["first gone", "second alive", "second signalled", "second SIGTERM"]
+
+    def test_who_has_closed_the_socket_since_the_look(self) -> None:
+        with client() as program:
+            seen, inode = processes.describe(program.pid), _inode()
+            assert seen is not None
+            program.tell("close")
+            program.says("done")
+            assert terminate(seen, inode, signal.SIGTERM) == "gone"
+            assert program.process.poll() is None
+
+    def test_who_has_ended_since_the_look(self) -> None:
+        with client() as program:
+            seen = processes.describe(program.pid)
+            assert seen is not None
+            inode = _inode()
+            program.stop()
+            assert terminate(seen, inode, signal.SIGTERM) == "gone"
+
+    def test_a_kernel_thread(self) -> None:
+        """None has descriptors, so none is ever found as an owner; nor would it be signalled if it were."""
+        threads = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+        pid = next((pid for pid in threads if (stat := procfs.stat_of(pid)) is not None and stat.kernel), None)
+        if pid is None:
+            pytest.skip("no kernel thread is visible in this PID namespace")
+        seen = processes.describe(pid)
+        assert seen is not None
+        refusal = terminate(seen, 1, signal.SIGTERM)
+        assert isinstance(refusal, Refusal)
+        assert refusal.code == "kernel"
+
+
+def _inode() -> int:
+    """Ask the second source for the inode of the one socket on PORT."""
+    (inode,) = re.findall(r"ino:(\d+)", subprocess.check_output(["ss", "-Htne", f"sport = :{PORT}"], text=True))
+    return int(inode)
