@@ -213,7 +213,7 @@ def test_the_start_is_not_timed_out_while_it_waits(host: Machine, name: str) -> 
 
 
 @pytest.mark.parametrize("name", ["guard-exec.conf", "guard-fdstore.conf"])
-@pytest.mark.parametrize("kind", ["simple", "exec", "notify"])
+@pytest.mark.parametrize("kind", ["simple", "exec", "notify", "forking"])
 def test_stopping_the_wait_is_instant_and_no_failure(
     host: Machine, name: str, kind: str, record_property: Callable[[str, object], None]
 ) -> None:
@@ -266,7 +266,7 @@ def test_the_journal_has_one_line_for_each_change(host: Machine) -> None:
 
 def test_giving_up_fails_with_its_own_status(host: Machine) -> None:
     """124; `systemctl status` still says why, the journal as an error."""
-    with guarded(host, "guard-exec.conf", "simple", "Environment=PORTWAIT_TIMEOUT=100ms"):
+    with guarded(host, "guard-exec.conf", "simple", "Environment=PORTWAIT_TIMEOUT=3s"):
         since = host.cursor()
         with host.blocked(PORT, "listener"):
             host.systemctl("start", "app", check=False)
