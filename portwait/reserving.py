@@ -94,7 +94,7 @@ def _on_boot() -> list[str]:
         notes.append("this is not the network namespace of the host, for which files of sysctl.d are read at boot")
     if os.path.isdir(_SYSTEMD):
         notes.append(
-            "the file goes stale when others change theirs (portwait audit tells); the unit portwait-reserve.service "
+            "the file goes stale when others change theirs (portwait audit tells); the unit portwait-reserve@.service "
             "of contrib/systemd merges anew at every boot"
         )
     return notes

@@ -26,7 +26,7 @@ of it portwait has added.
 --persist writes one file, {persistence.PLACE}, with these ports and what all other files of
 sysctl.d and /etc/sysctl.conf say, for at boot the last file wins whole. It is refused where another file would
 win over it. `portwait audit` tells when the others have changed since. Where systemd is PID 1, the unit
-portwait-reserve.service of contrib/systemd is the better way: it merges anew at every boot.
+portwait-reserve@.service of contrib/systemd is the better way: it merges anew at every boot.
 
 In a container /proc/sys is read-only; the error has the lines for docker run, compose and Kubernetes.
 
