@@ -123,7 +123,7 @@ def notes(audit: Audit) -> list[str]:
     """What is worth knowing beside the ports."""
     found = [] if audit.drift is None else drift_notes(audit.drift)
     if audit.lost_at_boot:
-        found.append(f"no file of sysctl.d reserves {shown(audit.lost_at_boot)} at boot")
+        found.append(f"neither a file of sysctl.d nor a unit of ours reserves {shown(audit.lost_at_boot)} at boot")
     if audit.lost:
         found.append(f"cannot see everything: {audit.lost}")
     return found

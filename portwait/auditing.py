@@ -85,7 +85,7 @@ class Audit(NamedTuple):
     ours: Ours | None = None
     drift: Drift | None = None
     lost_at_boot: tuple[Range, ...] = ()
-    """Ports that are reserved now, and that no file of sysctl.d reserves."""
+    """Ports that are reserved now, and that neither a file of sysctl.d nor a unit of ours reserves at boot."""
 
     @property
     def span(self) -> Range:
@@ -115,7 +115,6 @@ def audit(
         tcp, udp = opened.sockets("tcp", ()), opened.sockets("udp", named) if named else ()
     look = _Look(seen, tcp, udp)
     found = sysctld.read()
-    last = sysctld.last(found, reservation.KEY, sysctld.READERS[0])
     return Audit(
         seen,
         gap,
@@ -127,7 +126,7 @@ def audit(
         lost,
         persistence.ours(found),
         persistence.drift(found),
-        () if reservation.is_host() is False else ports.subtract(seen.reserved, (last and last.ports) or ()),
+        () if persistence.counts_here() is False else ports.subtract(seen.reserved, persistence.at_boot(found)),
     )
 
 

@@ -10,14 +10,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import glob
 import hashlib
 import os
 import textwrap
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait import files, ports, sysctld
+from portwait import files, ports, reservation, sysctld
 from portwait.errors import PortwaitError, UsageError
+from portwait.machine import machine
 from portwait.reservation import KEY
 from portwait.sysctld import READERS, File, Setting
 from portwait.text import safe
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 PLACE = "/etc/sysctl.d/zzz-portwait.conf"
 """Above every other folder, and behind every name that anybody is likely to use."""
+
+_UNITS = "/etc/systemd/system/*.wants/portwait-reserve@*.service"
+"""The enabled ones: each reserves the ports that its name says."""
 
 LONGEST = 4094
 """Bytes of a value: procps' sysctl hands the kernel 4,095 with the line's end, and the rest is lost."""
@@ -152,6 +157,22 @@ def drift(found: Sequence[File]) -> Drift | None:
         ports.subtract(mine.written, union),
         None if line is None else safe(str(line)),
     )
+
+
+def at_boot(found: Sequence[File], root: str = "") -> tuple[Range, ...]:
+    """Say which ports are reserved after a boot: by the file that wins, and by the units of contrib/systemd."""
+    line = sysctld.last(found, KEY, READERS[0])
+    units = [path.rpartition("@")[2].removesuffix(".service") for path in glob.glob(root + _UNITS)]
+    by_units: list[Range] = []
+    for instance in units:
+        with contextlib.suppress(UsageError):
+            by_units += ports.parse(instance)
+    return ports.merge([*((line and line.ports) or ()), *by_units])
+
+
+def counts_here() -> bool | None:
+    """Whether the files that we see are read at boot for the network namespace that we are in; None: not known."""
+    return False if machine().container is not None else reservation.is_host()
 
 
 def _overriding(found: Sequence[File], union: tuple[Range, ...]) -> Setting | None:

@@ -90,8 +90,8 @@ def _on_use(reserved: tuple[Range, ...]) -> list[str]:
 
 def _on_boot() -> list[str]:
     notes = []
-    if reservation.is_host() is False:
-        notes.append("this is not the network namespace of the host, for which files of sysctl.d are read at boot")
+    if persistence.counts_here() is False:
+        notes.append("files of sysctl.d are read at boot for the host and its own network namespace, not for this one")
     if os.path.isdir(_SYSTEMD):
         notes.append(
             "the file goes stale when others change theirs (portwait audit tells); the unit portwait-reserve@.service "

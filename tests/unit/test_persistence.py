@@ -293,6 +293,16 @@ class TestDrift:
         assert root.drift() == persistence.Drift((), (), (), None)
 
 
+def test_what_is_reserved_after_a_boot(root: Root) -> None:
+    """Rule: what the file that wins says, and what enabled units of ours are called after; nothing else."""
+    wants = Path(root.name) / "etc/systemd/system/sysinit.target.wants"
+    wants.mkdir(parents=True)
+    for name in ("portwait-reserve@30000-30100", "portwait-reserve@8080", "portwait-reserve@x", "portwait-hold@9090"):
+        (wants / f"{name}.service").symlink_to("/usr/lib/systemd/system/any@.service")
+    root.write(VENDOR, f"{KEY}=7070\n")
+    assert ports.show(persistence.at_boot(sysctld.read(root.name), root.name)) == "7070,8080,30000-30100"
+
+
 def test_a_hostile_file_name_stays_within_its_comment(root: Root) -> None:
     """Rule: no line of our file is anybody else's."""
     name = "/etc/sysctl.d/10\nkernel.core_pattern=|x\n.conf"
