@@ -9,11 +9,10 @@ from typing import Any
 
 import kubernetes_validate  # type: ignore[import-untyped]  # it says nothing of types
 import pytest
-import yaml
 
 from portwait import durations
-from tests.support.containers import DOCKER
-from tests.support.manifests import MANIFESTS, load, pod_of
+from tests.support.images import DOCKER
+from tests.support.manifests import MANIFESTS, load, pod_of, services
 
 OLDEST = "1.27"
 """Where ip_local_reserved_ports became a safe sysctl."""
@@ -74,13 +73,14 @@ def timeout(command: list[str]) -> float:
 
 @EACH
 def test_what_need_not_be_root_is_not(name: str) -> None:
-    """Every container has a read-only root, no capabilities and no way to more, but what writes /proc/sys."""
+    """A read-only root, no way to more, no capability but to name processes; writing /proc/sys alone takes them all."""
     pod = pod_of(load(name))["spec"]
     for container in (*pod.get("initContainers", []), *pod["containers"]):
         security: dict[str, Any] = container["securityContext"]
         assert security["readOnlyRootFilesystem"]
         if container["name"] != "reserve":
-            assert security["capabilities"] == {"drop": ["ALL"]}
+            assert security["capabilities"]["drop"] == ["ALL"]
+            assert ("add" in security["capabilities"]) == (container["name"] == "audit")
             assert not security["allowPrivilegeEscalation"]
 
 
@@ -97,5 +97,5 @@ def test_each_file_says_when_to_choose_it(file: str) -> None:
 
 def test_compose_reserves_what_it_guards() -> None:
     """The sysctl names the service's own port, quoted: a number would be another type to some engines."""
-    orders = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]["orders"]
+    orders = services()["orders"]
     assert orders["sysctls"]["net.ipv4.ip_local_reserved_ports"] == orders["environment"]["PORTWAIT_TARGETS"] == "8080"
