@@ -24,7 +24,7 @@ KEYS = (_BACKEND, *_PORTS, *_JVM_PORTS)
 """The properties that decide which ports it takes, if any."""
 
 _JVM_MARKS = ("-Dwrapper.port=", "-Dwrapper.key=", "-Dwrapper.backend=", "-Dwrapper.pid=")
-_MOVES = (40000, 45000, 35000, 20000, 10000)  # where it can go; the first is what Huawei Cloud recommends
+_MOVES = (40000, 50000, 20000, 10000)  # where it can go; the first is what Huawei Cloud recommends
 
 _PRODUCTS = {
     "cloudresetpwdagent": "CloudResetPwdAgent",

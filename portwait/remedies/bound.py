@@ -15,8 +15,8 @@ def bound_only(facts: Facts) -> Remedy | None:
     known = phrases.owners(some)
     return Remedy(
         "bound-only",
-        f"{phrases.called(known)} has bound the port and neither listens nor connects: nothing can evict that. Let "
-        f"{phrases.called(known)} close it, or stop it.",
+        f"{phrases.called(known, 'Its owner')} has bound the port and neither listens nor connects: nothing can evict "
+        f"that. Let {phrases.called(known)} close it, or stop it.",
         tuple(dict.fromkeys(phrases.stop(facts.machine, one) for one in known)),
     )
 

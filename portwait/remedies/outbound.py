@@ -26,12 +26,17 @@ def _picked(facts: Facts) -> list[Blocker]:
     return [one for one in facts.blockers if one.kind.name in kinds and not facts.by_number(one)]
 
 
+def _can_be_picked(facts: Facts) -> bool:
+    """Whether the kernel has given the port away, or may do so at any time."""
+    return bool(_picked(facts)) or (facts.verdict.state == "free" and facts.exposure.hands_out(facts.target.port))
+
+
 @rule
 def reserve(facts: Facts) -> Remedy | None:
     """Reserve the port."""
-    if not _picked(facts) or not facts.machine.may_set:
+    if not _can_be_picked(facts) or not facts.machine.may_set:
         return None
-    stays = "" if all(one.kind.name == "time-wait" for one in facts.blockers) else f" {_STAYS}"
+    stays = f" {_STAYS}" if any(one.kind.name != "time-wait" for one in facts.blockers) else ""
     port = str(facts.target.port)
     command = phrases.as_root(facts.machine, "portwait", "reserve", "--persist", port)
     return Remedy(
@@ -46,7 +51,7 @@ _STAYS = "A connection that exists stays until it is closed or evicted."
 def reserve_from_outside(facts: Facts) -> Remedy | None:
     """In a container whose /proc/sys is read-only, say how it is started with the port reserved."""
     machine = facts.machine
-    if not _picked(facts) or machine.may_set:
+    if not _can_be_picked(facts) or machine.may_set:
         return None
     port = facts.target.port
     if machine.host_network:

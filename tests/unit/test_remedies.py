@@ -1,0 +1,592 @@
+"""Each remedy has a table of what it is for and a table of what it is not for; its commands are asked to the letter."""
+
+from __future__ import annotations
+
+import shlex
+import socket
+import subprocess
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from portwait import tanuki
+from portwait.diagnosis import Blocker
+from portwait.exposure import Exposure
+from portwait.kinds import Kind
+from portwait.machine import Machine
+from portwait.owners import Owner
+from portwait.remedies import Facts, Remedy, advise
+from portwait.remedies.registry import RULES
+from portwait.sockets import KernelSocket
+from portwait.targets import parse
+from portwait.verdict import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ROOT = Machine()
+USER = Machine(root=False, may_evict=False)
+BARE = Machine(systemd=False)
+IN_UNIT = Machine(unit="web.service")
+PODMAN = Machine(container="podman", may_set=False, systemd=False)
+KUBERNETES = Machine(container="kubernetes", may_set=False, systemd=False)
+HOST_NETWORK = PODMAN._replace(host_network=True)
+WINDOWS = Machine("win32", root=False, may_evict=False, may_set=False, systemd=False)
+
+ORDERS = Owner(100, "java", ("java", "-jar", "orders.jar"), "app", 1.0, unit="orders.service", parent=1, birth=7)
+SHELL = Owner(200, "curl", ("curl",), "ann", 2.0, unit="session-1.scope", parent=150, birth=8)
+USERS_OWN = Owner(210, "java", ("java",), "ann", 2.0, unit="orders.service", user_unit=True, birth=8)
+NGINX = Owner(300, "nginx", ("nginx: master process",), "root", 3.0, unit="nginx.service", parent=1)
+WORKER = Owner(301, "nginx", ("nginx: worker process",), "www-data", 3.0, unit="nginx.service", parent=300)
+SYSTEMD = Owner(1, "systemd", ("/sbin/init",), "root", 0.0, unit="init.scope")
+PROXY = Owner(400, "docker-proxy", ("/usr/bin/docker-proxy",), "root", 4.0, forwards="172.17.0.2:80")
+IN_DOCKER = Owner(500, "node", ("node",), "1000", 5.0, container="docker:0123456789ab")
+IN_PODMAN = IN_DOCKER._replace(container="podman:0123456789ab")
+HOSTILE = ORDERS._replace(name="a\x1b[2Jb", unit="-rf.service")
+JVM = Owner(601, "java", ("java", "-Dwrapper.key=s3cret"), "root", 6.0, unit="agent.service", parent=600)
+
+PRODUCT = tanuki.Wrapper((600, 601), "/opt/product/conf/wrapper.conf", {})
+RESET = tanuki.Wrapper((600, 601), "/CloudResetPwdUpdateAgent/conf/wrapper.conf", {"wrapper.port.min": "32000"})
+MISSPELT = RESET._replace(conf="/CloudrResetPwdAgent/conf/wrapper.conf", settings={}, unread="Permission denied")
+PIPED = PRODUCT._replace(settings={"wrapper.backend.type": "pipe"})
+ON_WINDOWS = RESET._replace(conf=r"C:\CloudResetPwdUpdateAgent\conf\wrapper.conf")
+HOSTILE_PATH = PRODUCT._replace(conf="/o'pt/a b/\x1b[2J/wrapper.conf", container="docker:0123456789ab")
+
+
+def blocker(
+    kind: str,
+    state: str = "ESTABLISHED",
+    *owners: Owner,
+    protocol: str = "tcp",
+    port: int = 30010,
+    remote: int = 7000,
+    inode: int = 5,
+    service: str | None = None,
+    evictable: bool = False,
+    expires: float | None = None,
+    unseen: str | None = None,
+) -> Blocker:
+    """Build one as a diagnosis would."""
+    which = KernelSocket(
+        family=socket.AF_INET,
+        protocol=protocol,
+        state=state,
+        expires=None if expires is None else int(expires * 1000),
+        local_address="127.0.0.1",
+        local_port=port,
+        remote_address="127.0.0.1",
+        remote_port=remote,
+        interface=0,
+        cookie=9,
+        uid=0,
+        inode=inode,
+    )
+    name: Any = kind
+    return Blocker(Kind(name, "state"), which, "root", owners, service, expires, None, evictable, unseen)
+
+
+OUTBOUND = blocker("outbound", "ESTABLISHED", ORDERS, evictable=True)
+NAMELESS = blocker("outbound", "ESTABLISHED", unseen="owner not visible: run as root")
+LEAK = blocker("outbound", "CLOSE_WAIT", ORDERS, evictable=True)
+ITSELF = blocker("self-connect", "ESTABLISHED", ORDERS, remote=30010, evictable=True)
+TIME_WAIT = blocker("time-wait", "TIME_WAIT", inode=0, evictable=True, expires=42)
+LATE_TIME_WAIT = blocker("time-wait", "TIME_WAIT", inode=0, evictable=True, expires=110)
+ORPHAN = blocker("closing", "FIN_WAIT1", inode=0, evictable=True)
+LEFTOVER = blocker("accepted", "ESTABLISHED", NGINX, WORKER)
+LISTENER = blocker("listener", "LISTEN", NGINX, WORKER, remote=0)
+UDP_CLIENT = blocker("outbound", "ESTABLISHED", ORDERS, protocol="udp")
+UDP_SERVER = blocker("bound", "CLOSE", NGINX, protocol="udp", remote=0)
+BOUND = blocker("bound", "CLOSE", SHELL, remote=0)
+HOLD = blocker("hold", "CLOSE", ORDERS, remote=0)
+NFS = blocker("outbound", port=845, remote=2049, service="nfs", unseen="no process has it open")
+WRAPPED = blocker("outbound", "ESTABLISHED", JVM, port=31000, remote=32000, evictable=True)
+
+
+def by(*owners: Owner) -> Blocker:
+    """Build a listener of these."""
+    return LISTENER._replace(owners=owners)
+
+
+def facts(
+    *blockers: Blocker,
+    target: str = "30010",
+    state: Any = "held",
+    span: tuple[int, int] | None = (1024, 65000),
+    reserved: Iterable[tuple[int, int]] = (),
+    start: int | None = 1024,
+    machine: Machine = ROOT,
+    wrappers: tuple[tanuki.Wrapper, ...] = (),
+) -> Facts:
+    (wanted,) = parse([target])
+    return Facts(wanted, Verdict(state), blockers, Exposure(span, tuple(reserved), start), machine, wrappers)
+
+
+def wrapped(wrapper: tanuki.Wrapper, **how: Any) -> Facts:
+    return facts(WRAPPED, target="31000", wrappers=(wrapper,), **how)
+
+
+class Table(NamedTuple):
+    """What a remedy is for, with its commands, and what it is not for."""
+
+    hits: dict[str, tuple[Facts, tuple[str, ...]]]
+    misses: dict[str, Facts]
+
+
+def appended(path: str, *lines: str) -> str:
+    return f"printf '{chr(92)}n%s{f'{chr(92)}n%s' * (len(lines) - 1)}{chr(92)}n' {shlex.join(lines)} >> {path}"
+
+
+PERSIST = "portwait reserve --persist 30010"
+NARROWED = (
+    "sysctl -w 'net.ipv4.ip_local_port_range=32768 60999'",
+    appended("/etc/sysctl.d/90-port-range.conf", "net.ipv4.ip_local_port_range = 32768 60999"),
+)
+PIPE = "wrapper.backend.type=PIPE"
+PORTS = (
+    "wrapper.port.min=40000",
+    "wrapper.port.max=41000",
+    "wrapper.jvm.port.min=41001",
+    "wrapper.jvm.port.max=42000",
+)
+OTHER_PORTS = tuple(line.replace("=4", "=5") for line in PORTS)
+UPDATE_CONF = "/CloudResetPwdUpdateAgent/conf/wrapper.conf"
+UPDATE_SCRIPT = "/CloudResetPwdUpdateAgent/bin/cloudResetPwdUpdateAgent.script restart"
+
+FREE = facts(state="free")
+TABLES: dict[str, Table] = {
+    "tanuki-wrapper": Table(
+        {
+            "some product": (
+                wrapped(PRODUCT),
+                (appended("/opt/product/conf/wrapper.conf", PIPE), "systemctl restart agent.service"),
+            ),
+            "update agent": (wrapped(RESET), (appended(UPDATE_CONF, PIPE), UPDATE_SCRIPT)),
+            "agent, not root": (
+                wrapped(MISSPELT, machine=USER),
+                (
+                    rf"printf '\n%s\n' {PIPE} | sudo tee -a /CloudrResetPwdAgent/conf/wrapper.conf",
+                    "sudo /CloudrResetPwdAgent/bin/cloudResetPwdAgent.script restart",
+                ),
+            ),
+            "Windows": (
+                wrapped(ON_WINDOWS, machine=WINDOWS),
+                (
+                    rf"Add-Content -LiteralPath 'C:\CloudResetPwdUpdateAgent\conf\wrapper.conf' -Value '{PIPE}'",
+                    "Restart-Service -DisplayName 'cloud reset password update agent'",
+                ),
+            ),
+            "says PIPE, not restarted": (wrapped(PIPED), ("systemctl restart agent.service",)),
+            "hostile path": (
+                wrapped(HOSTILE_PATH, machine=BARE),
+                (appended(r"$'/o\'pt/a b/\x1b[2J/wrapper.conf'", PIPE),),
+            ),
+        },
+        {"no wrapper": facts(OUTBOUND)},
+    ),
+    "tanuki-wrapper-ports": Table(
+        {
+            "update agent": (wrapped(RESET), (appended(UPDATE_CONF, *PORTS), UPDATE_SCRIPT)),
+            "its port is one of those": (
+                facts(WRAPPED, target="41500", wrappers=(RESET,)),
+                (appended(UPDATE_CONF, *OTHER_PORTS), UPDATE_SCRIPT),
+            ),
+            "Windows": (
+                wrapped(ON_WINDOWS, machine=WINDOWS),
+                (
+                    r"Add-Content -LiteralPath 'C:\CloudResetPwdUpdateAgent\conf\wrapper.conf' -Value "
+                    + ", ".join(f"'{line}'" for line in PORTS),
+                    "Restart-Service -DisplayName 'cloud reset password update agent'",
+                ),
+            ),
+        },
+        {"no wrapper": facts(OUTBOUND), "says PIPE": wrapped(PIPED)},
+    ),
+    "kernel-rpc": Table(
+        {
+            "NFS": (facts(NFS, target="845"), ("sysctl -w sunrpc.min_resvport=846", "noresvport")),
+            "at the top of its range": (
+                facts(NFS._replace(socket=NFS.socket._replace(local_port=1023)), target="1023"),
+                ("noresvport",),
+            ),
+        },
+        {
+            "a process": facts(NFS._replace(owners=(ORDERS,)), target="845"),
+            "a high port": facts(NAMELESS),
+            "another service": facts(NFS._replace(remote_service=None, socket=NFS.socket._replace(remote_port=7000))),
+        },
+    ),
+    "docker-proxy": Table(
+        {
+            "TCP": (facts(by(PROXY)), ("docker ps --filter publish=30010/tcp",)),
+            "not root": (facts(by(PROXY), machine=USER), ("sudo docker ps --filter publish=30010/tcp",)),
+        },
+        {"nginx": facts(LISTENER), "a client": facts(OUTBOUND)},
+    ),
+    "socket-unit": Table(
+        {"systemd": (facts(by(SYSTEMD)), ("systemctl list-sockets --all --full | grep -w 30010",))},
+        {"nginx": facts(LISTENER), "another first process": facts(by(SYSTEMD._replace(name="tini")))},
+    ),
+    "stop-listener": Table(
+        {
+            "unit": (facts(LISTENER), ("systemctl stop nginx.service",)),
+            "not root": (facts(LISTENER, machine=USER), ("sudo systemctl stop nginx.service",)),
+            "no systemd": (facts(LISTENER, machine=BARE), ("kill 300",)),
+            "login session": (facts(by(SHELL)), ("kill 200",)),
+            "user's own unit": (facts(by(USERS_OWN)), ("systemctl --user -M ann@ stop orders.service",)),
+            "docker": (facts(by(IN_DOCKER)), ("docker stop 0123456789ab",)),
+            "podman": (facts(by(IN_PODMAN)), ("podman stop 0123456789ab",)),
+            "hostile unit": (facts(by(HOSTILE)), ("systemctl stop -- -rf.service",)),
+            "two strangers": (facts(by(NGINX, SHELL)), ("systemctl stop nginx.service", "kill 200")),
+            "UDP server": (facts(UDP_SERVER, target="30010/udp"), ("systemctl stop nginx.service",)),
+        },
+        {"systemd": facts(by(SYSTEMD)), "proxy": facts(by(PROXY)), "a client": facts(OUTBOUND), "unseen": facts(by())},
+    ),
+    "wait": Table(
+        {
+            "TIME_WAIT": (facts(TIME_WAIT), ("portwait 30010",)),
+            "a long one": (facts(TIME_WAIT, LATE_TIME_WAIT), ("portwait -t 2m5s 30010",)),
+            "one address": (facts(TIME_WAIT, target="[::1]:30010"), ("portwait '[::1]:30010'",)),
+        },
+        {"one that does not end": facts(TIME_WAIT, OUTBOUND), "a client": facts(OUTBOUND), "no timer": facts(ORPHAN)},
+    ),
+    "stop-leftover": Table(
+        {"children of a dead server": (facts(LEFTOVER), ("systemctl stop nginx.service",))},
+        {
+            "a live server": facts(LISTENER, LEFTOVER),
+            "a client": facts(OUTBOUND),
+            "unseen": facts(LEFTOVER._replace(owners=())),
+        },
+    ),
+    "close-wait": Table(
+        {
+            "in a unit": (facts(LEAK), ("systemctl restart orders.service",)),
+            "in a session": (facts(LEAK._replace(owners=(SHELL,))), ()),
+            "in a container": (facts(LEAK._replace(owners=(IN_DOCKER,))), ("docker restart 0123456789ab",)),
+        },
+        {"not closed": facts(OUTBOUND), "unseen": facts(LEAK._replace(owners=()))},
+    ),
+    "evict": Table(
+        {
+            "a client": (facts(OUTBOUND), ("portwait evict 30010",)),
+            "not root": (facts(OUTBOUND, machine=USER), ("sudo portwait evict 30010",)),
+            "TIME_WAIT": (facts(TIME_WAIT), ("portwait evict 30010",)),
+            "itself": (facts(ITSELF), ("portwait evict 30010",)),
+            "one address": (facts(OUTBOUND, target="[::1]:30010"), ("portwait evict '[::1]:30010'",)),
+        },
+        {
+            "not proved": facts(NAMELESS),
+            "a listener": facts(LISTENER),
+            "bound by number": facts(OUTBOUND, span=(32768, 60999)),
+            "the wrapper": wrapped(RESET),
+        },
+    ),
+    "bound-only": Table(
+        {
+            "in a session": (facts(BOUND), ("kill 200",)),
+            "in a unit": (facts(BOUND._replace(owners=(ORDERS,))), ("systemctl stop orders.service",)),
+            "unseen": (facts(BOUND._replace(owners=())), ()),
+        },
+        {"a hold": facts(HOLD), "UDP": facts(UDP_SERVER, target="30010/udp"), "a client": facts(OUTBOUND)},
+    ),
+    "other-guard": Table(
+        {"a hold": (facts(HOLD), ("systemctl stop orders.service",))}, {"only bound": facts(BOUND), "free": FREE}
+    ),
+    "reserve-port": Table(
+        {
+            "a client": (facts(OUTBOUND), (PERSIST,)),
+            "not root": (facts(OUTBOUND, machine=USER), (f"sudo {PERSIST}",)),
+            "UDP": (facts(UDP_CLIENT, target="30010/udp"), (PERSIST,)),
+            "TIME_WAIT": (facts(TIME_WAIT), (PERSIST,)),
+            "an orphan": (facts(ORPHAN), (PERSIST,)),
+            "itself": (facts(ITSELF), (PERSIST,)),
+            "free, and in reach": (FREE, (PERSIST,)),
+        },
+        {
+            "reserved": facts(OUTBOUND, reserved=[(30000, 30100)]),
+            "out of reach": facts(OUTBOUND, span=(32768, 60999)),
+            "free and out of reach": facts(state="free", span=(32768, 60999)),
+            "range unknown": facts(OUTBOUND, span=None),
+            "a listener": facts(LISTENER),
+            "the wrapper binds by number": wrapped(RESET),
+            "in a container": facts(OUTBOUND, machine=PODMAN),
+        },
+    ),
+    "node-sysctl": Table(
+        {"host network": (facts(OUTBOUND, machine=HOST_NETWORK), (f"sudo {PERSIST}",))},
+        {"own network": facts(OUTBOUND, machine=PODMAN), "no container": facts(OUTBOUND)},
+    ),
+    "container-sysctl": Table(
+        {
+            "podman": (
+                facts(OUTBOUND, machine=PODMAN, reserved=[(30011, 30012)]),
+                (
+                    "docker run, podman run:",
+                    "  --sysctl net.ipv4.ip_local_reserved_ports=30010-30012",
+                    "compose, in the service:",
+                    "  sysctls:",
+                    '    net.ipv4.ip_local_reserved_ports: "30010-30012"',
+                ),
+            ),
+            "Kubernetes": (
+                facts(OUTBOUND, machine=KUBERNETES),
+                (
+                    "Kubernetes, in the pod's spec (a safe sysctl since 1.27):",
+                    "  securityContext:",
+                    "    sysctls:",
+                    "      - name: net.ipv4.ip_local_reserved_ports",
+                    '        value: "30010"',
+                ),
+            ),
+        },
+        {
+            "host network": facts(OUTBOUND, machine=HOST_NETWORK),
+            "no container": facts(OUTBOUND),
+            "a listener": facts(LISTENER, machine=PODMAN),
+        },
+    ),
+    "narrow-range": Table(
+        {
+            "to the usual one": (facts(OUTBOUND), NARROWED),
+            "not root": (
+                facts(OUTBOUND, machine=USER),
+                (
+                    f"sudo {NARROWED[0]}",
+                    NARROWED[1].replace(">> ", "| sudo tee -a "),
+                ),
+            ),
+            "above the port": (
+                facts(OUTBOUND, span=(20000, 65000), target="40000"),
+                (
+                    "sysctl -w 'net.ipv4.ip_local_port_range=41000 65000'",
+                    appended("/etc/sysctl.d/90-port-range.conf", "net.ipv4.ip_local_port_range = 41000 65000"),
+                ),
+            ),
+            "below the port": (
+                facts(OUTBOUND, target="60000"),
+                (
+                    "sysctl -w 'net.ipv4.ip_local_port_range=1024 59999'",
+                    appended("/etc/sysctl.d/90-port-range.conf", "net.ipv4.ip_local_port_range = 1024 59999"),
+                ),
+            ),
+        },
+        {
+            "too few would be left": facts(OUTBOUND, span=(30000, 31000)),
+            "in a container": facts(OUTBOUND, machine=PODMAN),
+            "out of reach": facts(OUTBOUND, span=(32768, 60999)),
+            "a listener": facts(LISTENER),
+            "free": FREE,
+        },
+    ),
+    "other-parity": Table(
+        {"even in an even range": (facts(OUTBOUND), ()), "the last port": (facts(OUTBOUND, span=(1024, 30010)), ())},
+        {
+            "odd in an even range": facts(OUTBOUND, target="30011"),
+            "even in an odd range": facts(OUTBOUND, span=(1025, 65000)),
+            "a listener": facts(LISTENER),
+            "free": FREE,
+        },
+    ),
+    "order-units": Table(
+        {
+            "its unit": (facts(OUTBOUND), ("[Unit]", "Before=orders.service")),
+            "in the service's own unit": (
+                facts(OUTBOUND, machine=IN_UNIT),
+                (
+                    "mkdir -p /etc/systemd/system/web.service.d",
+                    appended("/etc/systemd/system/web.service.d/before.conf", "[Unit]", "Before=orders.service"),
+                    "systemctl daemon-reload",
+                ),
+            ),
+        },
+        {
+            "no unit": facts(OUTBOUND._replace(owners=(SHELL,))),
+            "a user's own unit": facts(OUTBOUND._replace(owners=(USERS_OWN,))),
+            "the service itself": facts(OUTBOUND, machine=Machine(unit="orders.service")),
+            "no systemd": facts(OUTBOUND, machine=BARE),
+            "a listener": facts(LISTENER),
+        },
+    ),
+    "self-connect": Table({"itself": (facts(ITSELF), ())}, {"another": facts(OUTBOUND)}),
+    "bind-capability": Table(
+        {
+            "a low port": (
+                facts(target="443", state="denied"),
+                ("[Service]", "AmbientCapabilities=CAP_NET_BIND_SERVICE"),
+            ),
+            "held, by the tables": (
+                facts(by(NGINX), target="443", state="denied"),
+                ("[Service]", "AmbientCapabilities=CAP_NET_BIND_SERVICE"),
+            ),
+        },
+        {
+            "a high port": facts(state="denied"),
+            "allowed here": facts(target="443", state="denied", start=80),
+            "held": facts(LISTENER, target="443"),
+        },
+    ),
+    "unprivileged-ports": Table(
+        {
+            "a low port": (
+                facts(target="443", state="denied"),
+                (
+                    "sysctl -w net.ipv4.ip_unprivileged_port_start=443",
+                    appended("/etc/sysctl.d/90-unprivileged-ports.conf", "net.ipv4.ip_unprivileged_port_start=443"),
+                ),
+            )
+        },
+        {"a high port": facts(state="denied"), "in a container": facts(target="443", state="denied", machine=PODMAN)},
+    ),
+    "bind-policy": Table(
+        {
+            "a high port": (facts(state="denied"), ("journalctl -k -g denied -n 20",)),
+            "in a unit": (
+                facts(state="denied", machine=IN_UNIT),
+                ("systemctl show -p SocketBindDeny web.service", "journalctl -k -g denied -n 20"),
+            ),
+        },
+        {"a low port": facts(target="443", state="denied"), "held": facts(LISTENER)},
+    ),
+    "list-addresses": Table(
+        {"not here": (facts(target="192.0.2.1:30010", state="unavailable"), ("ip -brief address",))},
+        {"no family": facts(state="unavailable"), "held": facts(OUTBOUND, target="192.0.2.1:30010")},
+    ),
+    "network-online": Table(
+        {
+            "not here": (
+                facts(target="192.0.2.1:30010", state="unavailable"),
+                ("[Unit]", "Wants=network-online.target", "After=network-online.target"),
+            )
+        },
+        {
+            "no systemd": facts(target="192.0.2.1:30010", state="unavailable", machine=BARE),
+            "no family": facts(state="unavailable"),
+        },
+    ),
+    "nonlocal-bind": Table(
+        {
+            "IPv4": (
+                facts(target="192.0.2.1:30010", state="unavailable"),
+                (
+                    "sysctl -w net.ipv4.ip_nonlocal_bind=1",
+                    appended("/etc/sysctl.d/90-nonlocal-bind.conf", "net.ipv4.ip_nonlocal_bind=1"),
+                ),
+            ),
+            "IPv6": (
+                facts(target="[2001:db8::1]:30010", state="unavailable"),
+                (
+                    "sysctl -w net.ipv6.ip_nonlocal_bind=1",
+                    appended("/etc/sysctl.d/90-nonlocal-bind.conf", "net.ipv6.ip_nonlocal_bind=1"),
+                ),
+            ),
+        },
+        {
+            "the interface is missing": facts(target="[fe80::1%eth9]:30010", state="unavailable"),
+            "in a container": facts(target="192.0.2.1:30010", state="unavailable", machine=PODMAN),
+            "no family": facts(state="unavailable"),
+        },
+    ),
+    "look-as-root": Table(
+        {"unseen": (facts(NAMELESS, machine=USER), ("sudo portwait explain 30010",))},
+        {"root": facts(NAMELESS), "seen": facts(OUTBOUND, machine=USER)},
+    ),
+}
+
+HITS = [
+    pytest.param(code, *hit, id=f"{code}: {name}") for code, table in TABLES.items() for name, hit in table.hits.items()
+]
+MISSES = [
+    pytest.param(code, miss, id=f"{code}: {name}")
+    for code, table in TABLES.items()
+    for name, miss in table.misses.items()
+]
+EVERY = [
+    pytest.param(given, id=f"{code}: {name}")
+    for code, table in TABLES.items()
+    for name, (given, _) in table.hits.items()
+]
+"""Facts of all kinds, for rules that hold for all remedies."""
+
+
+def remedies(given: Facts) -> dict[str, Remedy]:
+    return {one.code: one for one in advise(given)}
+
+
+@pytest.mark.parametrize(("code", "given", "commands"), HITS)
+def test_it_fits(code: str, given: Facts, commands: tuple[str, ...]) -> None:
+    """What was seen has this cure, with these very commands."""
+    assert remedies(given)[code].commands == commands
+
+
+@pytest.mark.parametrize(("code", "given"), MISSES)
+def test_it_does_not_fit(code: str, given: Facts) -> None:
+    """What was seen is not what this cure is for."""
+    assert code not in remedies(given)
+
+
+def test_every_rule_has_its_tables() -> None:
+    """A rule that enters itself needs a table of hits and one of misses here."""
+    given = [facts for table in TABLES.values() for facts, _ in table.hits.values()]
+    silent = {each.__name__ for each in RULES if not any(each(facts) for facts in given)}
+    assert silent == set()
+    codes = {found.code for each in RULES for facts in given if (found := each(facts)) is not None}
+    assert codes == set(TABLES)
+    assert all(table.hits and table.misses for table in TABLES.values())
+
+
+@pytest.mark.parametrize("given", EVERY)
+def test_advice_reads_as_such(given: Facts) -> None:
+    """Each code comes once, a summary is one line that ends like a sentence, and nothing in it moves a cursor."""
+    found = advise(given)
+    assert len({one.code for one in found}) == len(found)
+    for one in found:
+        assert one.summary[0].isupper() or one.summary.startswith(
+            ("java ", "curl ", "nginx ", "node ", "systemd ", "a\\x1b")
+        )
+        assert one.summary.endswith((".", ":"))
+        assert all(line.isprintable() for line in (one.summary, *one.commands))
+        assert "s3cret" not in one.summary
+
+
+@pytest.mark.parametrize("given", EVERY)
+def test_commands_can_be_pasted(given: Facts) -> None:
+    """A line of a remedy that calls a program is a whole command for the shell."""
+    programs = ("sudo ", "portwait ", "systemctl ", "kill ", "printf ", "sysctl ", "docker ps", "podman ", "mkdir ")
+    lines = [line for one in advise(given) for line in one.commands if line.startswith(programs)]
+    subprocess.run(["bash", "-n"], input="\n".join(lines), text=True, check=True)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [facts(OUTBOUND), facts(OUTBOUND, machine=PODMAN), facts(OUTBOUND, machine=HOST_NETWORK)],
+    ids=["host", "container", "host network"],
+)
+def test_a_cure_for_later_says_that_it_moves_no_connection(given: Facts) -> None:
+    """Reserving, and narrowing the range, leave what exists where it is."""
+    for code in ("reserve-port", "narrow-range", "node-sysctl", "container-sysctl"):
+        found = remedies(given).get(code)
+        assert found is None or "A connection that exists stays until it is closed or evicted." in found.summary
+
+
+def test_time_wait_is_not_cured_by_reuseaddr() -> None:
+    """The advice that people are given everywhere is named, and refused."""
+    assert "SO_REUSEADDR in the service does not help here" in remedies(facts(TIME_WAIT))["wait"].summary
+
+
+def test_the_order_is_that_of_what_to_do() -> None:
+    """What helps at once stands before what lasts."""
+    assert [one.code for one in advise(facts(OUTBOUND))] == [
+        "evict",
+        "reserve-port",
+        "narrow-range",
+        "other-parity",
+        "order-units",
+    ]
+
+
+def test_the_wrapper_says_what_its_file_says_now() -> None:
+    """And, where that cannot be known, why."""
+    assert "It says now: wrapper.port.min=32000." in remedies(wrapped(RESET))["tanuki-wrapper"].summary
+    assert "could not be read: Permission denied." in remedies(wrapped(MISSPELT))["tanuki-wrapper"].summary
+    assert "It says nothing of ports now." in remedies(wrapped(PRODUCT))["tanuki-wrapper"].summary
+    assert "in the container docker:0123456789ab" in remedies(wrapped(HOSTILE_PATH))["tanuki-wrapper"].summary
+    assert remedies(wrapped(RESET))["tanuki-wrapper"].summary.startswith("CloudResetPwdUpdateAgent runs under")
