@@ -123,6 +123,7 @@ class Machine:
             yield
         finally:
             self.systemctl("stop", name, check=False)
+            eventually(lambda: self.show(name, "LoadState")["LoadState"] == "not-found", "systemd's forgetting it")
 
     @contextlib.contextmanager
     def blocked(self, port: int, kind: Literal["outbound", "listener"]) -> Iterator[None]:

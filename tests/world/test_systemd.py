@@ -311,8 +311,9 @@ def test_what_no_restart_cures_is_not_tried_again(
 
 
 def test_the_descriptor_store_keeps_the_port_between_two_starts(host: Machine) -> None:
-    """While the unit waits for its restart nobody can be given the port; after a stop everybody can."""
+    """While the unit waits for its restart nobody can be given the port; after a stop everybody can. In silence."""
     with guarded(host, "guard-fdstore.conf", "simple", "Restart=always", "RestartSec=1h"):
+        since = host.cursor()
         host.systemctl("start", "app")
         eventually(lambda: answers(host), "the start")
         host.systemctl("kill", "--signal=KILL", "app")
@@ -326,6 +327,7 @@ def test_the_descriptor_store_keeps_the_port_between_two_starts(host: Machine) -
         assert "LISTEN_" not in environment
         host.systemctl("stop", "app")
         assert can_be_given(host, PORT)
+        assert host.journal("app.service", since) == []
 
 
 def test_a_store_that_is_not_there_is_said_in_the_journal(host: Machine) -> None:
