@@ -38,7 +38,7 @@ _UNITS = "/etc/systemd/system/*.wants/portwait-reserve@*.service"
 LONGEST = 4094
 """Bytes of a value: procps' sysctl hands the kernel 4,095 with the line's end, and the rest is lost."""
 
-PATIENCE = 10.0  # seconds
+PATIENCE = 30.0  # seconds
 _HEAD = "# Written by portwait: change it with `portwait reserve --persist` and `portwait release --persist`."
 _WHY = "# The file that comes last sets the key alone, so this one repeats what the files below said."
 _OURS, _FROM = "# ours: ", "# from: "

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Ports = tuple[Range, ...]
 
 KEY = "net.ipv4.ip_local_reserved_ports"
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds to wait for another portwait's turn; each takes a few milliseconds."""
 
 _LOCK = "reserved-ports"
