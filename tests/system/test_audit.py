@@ -14,11 +14,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support import states, storm
+from tests.support import schemas, states, storm
 from tests.support.mounts import Host, private_host
 from tests.support.netns import sysctl as setting
 from tests.support.programs import portwait
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("net")
 
 RANGE, RESERVED = "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports"
-SCHEMA = json.loads((Path(__file__).parent.parent / "schemas" / "audit.json").read_text())
 QUICKLY = ("--window", "0")
 SIGMAS = 5
 
@@ -46,7 +43,7 @@ def audited(host: Host, *words: str, at_risk: bool | None = None) -> dict[str, A
     """Audit, check the status against the answer and the answer against the schema."""
     done = host.run(*portwait("audit", "--json", *words), check=False)
     document: dict[str, Any] = json.loads(done.stdout)
-    jsonschema.validate(document, SCHEMA)
+    schemas.validate(document, "audit")
     assert done.returncode == (1 if document["at_risk"] else 0)
     assert at_risk is None or bool(document["at_risk"]) == at_risk
     return document
@@ -162,6 +159,8 @@ class TestOutput:
         assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
         assert (target.stat().st_ino != before, stat.S_IMODE(target.stat().st_mode)) == (True, 0o644)
         assert [path.name for path in tmp_path.iterdir()] == ["portwait.prom"]
+        from prometheus_client.parser import text_string_to_metric_families  # heavy, as the schemas are
+
         families = {family.name: family for family in text_string_to_metric_families(target.read_text())}
         assert families["portwait_ports_at_risk"].samples[0].value == 1
 

@@ -9,15 +9,13 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jsonschema
 import pytest
 
 from portwait import ports, reservation
 from portwait._linux import netns, sysctl
-from tests.support import storm
+from tests.support import schemas, storm
 from tests.support.mounts import Host, private_host
 from tests.support.netns import private_network
 from tests.support.netns import sysctl as setting
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("net")
 
 RANGE, RESERVED = "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports"
-SCHEMAS = Path(__file__).parent.parent / "schemas"
 MANY = tuple((port, port) for port in range(2000, 2000 + 2 * 9140, 2))
 """9,140 separate ports: 50 KB of list."""
 
@@ -61,12 +58,6 @@ def write_by_hand(items: str) -> None:
             rest = rest[500:]
     finally:
         os.close(descriptor)
-
-
-def schema(name: str) -> dict[str, object]:
-    """Read what the JSON promises."""
-    read: dict[str, object] = json.loads((SCHEMAS / f"{name}.json").read_text())
-    return read
 
 
 class TestReserve:
@@ -345,5 +336,5 @@ class TestJson:
             if before:
                 host.run(*portwait(*before))
             document = json.loads(host.run(*portwait(*words, "--json")).stdout)
-            jsonschema.validate(document, schema(name))
+            schemas.validate(document, name)
             assert document["verb"] == words[0]

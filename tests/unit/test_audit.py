@@ -15,11 +15,10 @@ from portwait._linux import snmp
 from portwait.auditing import Audit, Finding, Rate
 from portwait.exposure import Exposure
 from portwait.persistence import Drift, Ours
+from tests.support import schemas
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-SCHEMA = json.loads((Path(__file__).parent.parent / "schemas" / "audit.json").read_text())
 
 
 def finding(port: int, **what: Any) -> Finding:
@@ -202,14 +201,14 @@ class TestJson:
     @pytest.mark.parametrize("found", [EVERYTHING, audit(), audit(finding(40000), rate=Rate(None, "not known"))])
     def test_follows_the_schema(self, found: Audit) -> None:
         """Rule: the keys are a promise, whatever is or is not known."""
-        jsonschema.validate(json.loads(json.dumps(audit_report.as_dict(found))), SCHEMA)
+        schemas.validate(json.loads(json.dumps(audit_report.as_dict(found))), "audit")
 
     def test_the_schema_refuses_what_is_missing(self) -> None:
         """Rule: a schema that takes anything would prove nothing."""
         document = audit_report.as_dict(EVERYTHING)
         for key in list(document):
             with pytest.raises(jsonschema.ValidationError):
-                jsonschema.validate({name: value for name, value in document.items() if name != key}, SCHEMA)
+                schemas.validate({name: value for name, value in document.items() if name != key}, "audit")
 
 
 def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
