@@ -118,7 +118,7 @@ def _pod(parts: list[str]) -> str | None:
         if part.startswith("pod") and len(part) > 12 and any(above.startswith("kubepods") for above in parts):
             return part.removeprefix("pod")
         if part.startswith(("kubepods-", "kubelet-kubepods-")) and "-pod" in part:
-            return part.removesuffix(".slice").rpartition("-pod")[2].replace("_", "-")
+            return part.partition(":")[0].removesuffix(".slice").rpartition("-pod")[2].replace("_", "-")
     return None
 
 
