@@ -59,8 +59,8 @@ class Survey:
                     self.verdicts[target] = Verdict("unknown", by="tables")
                 else:
                     verdict, sock = attempt(target, reuseaddr=self.reuseaddr)
-                    if verdict.state != "unknown" or target not in self.obstructed:
-                        self.verdicts[target] = verdict  # else EMFILE, say, which takes no word of the kernel's back
+                    if not self._evades(target, verdict):
+                        self.verdicts[target] = verdict
                     if sock is not None and self.reuseaddr and target.protocol == "tcp":
                         probes.append(sock)
                     elif sock is not None:  # it would be in the way of the hold, and of the next target's probe
@@ -75,6 +75,11 @@ class Survey:
             for sock in probes:
                 sock.close()
         return not self.obstructed
+
+    def _evades(self, target: Target, verdict: Verdict) -> bool:
+        """Whether bind has said `held` or `unavailable` before, and now cannot say: EMFILE, say, takes no word back."""
+        unsure = verdict.state in ("denied", "unknown")
+        return unsure and target in self.obstructed and self.verdicts[target].by == "bind"
 
     @property
     def obstructed(self) -> tuple[Target, ...]:

@@ -151,8 +151,9 @@ class Vigil:
             if verdict.state == "free":
                 continue
             event = verdict.state if first else "changed"
-            # Advice when the wait begins, on one screen; afterwards only what has changed.
-            advice = advise(gather(target, verdict, found, seen)) if first and len(self._told) <= _MOST_ADVISED else ()
+            # Advice when a wait begins, on one screen; afterwards only what has changed.
+            advised = first and target in self._survey.obstructed and len(self._told) <= _MOST_ADVISED
+            advice = advise(gather(target, verdict, found, seen)) if advised else ()
             text = report.full(target, verdict, found, seen, remedies=advice, paper=self._paper, briefly=True)
             self._log.warning(event, text, **report.as_dict(target, verdict, found, seen, advice))
 

@@ -39,7 +39,7 @@ def run(options: Options, command: Sequence[str]) -> int:
         clear = survey.look() and not survey.undecided and not options.talks
     except Exception as fault:  # noqa: BLE001  # a fault of the guard's own keeps no service down
         _confess("look", fault)
-        clear = True
+        clear = not survey.obstructed
     if not clear and not _slowly(survey, options, began, command):
         return GAVE_UP
     if not command or options.dry_run:
@@ -70,7 +70,11 @@ def _plan(options: Options, command: Sequence[str]) -> tuple[Survey, Callable[[S
 
         passing = Passing(options, wanted, command)
         return passing.survey(mode), passing.settle
-    passed_in = activation.passed_in(wanted)
+    try:
+        passed_in = activation.passed_in(wanted)
+    except Exception as fault:  # noqa: BLE001  # a fault of the guard's own keeps no service down
+        _confess("look at the sockets that were passed in", fault)
+        passed_in = frozenset()
     survey = Survey(wanted, reuseaddr=options.reuseaddr, mode=mode, passed_in=passed_in)
     return survey, lambda survey: hold.keep_all(survey.holds)
 
@@ -114,7 +118,7 @@ def _wait(survey: Survey, options: Options, began: float, command: Sequence[str]
         return conclusion.conclude(survey, options, log, command, free=free, waited=vigil.waited)
     except Exception as fault:  # noqa: BLE001  # a bug, or a library that is missing: bind alone can do it
         _confess("report", fault)
-        return _wait_plainly(survey, deadline) or options.anyway
+        return _wait_plainly(survey, 0.0 if options.dry_run else deadline) or options.anyway
 
 
 def _clearing(options: Options, log: Log) -> Clearing | None:
@@ -126,13 +130,21 @@ def _clearing(options: Options, log: Log) -> Clearing | None:
 
 
 def _wait_plainly(survey: Survey, deadline: float) -> bool:
-    """Wait by bind alone, without a word: what is left when everything else has failed."""
-    while not survey.look():
+    """Wait by bind alone, with a last word only: what is left when everything else has failed."""
+    import contextlib
+
+    while True:
+        with contextlib.suppress(Exception):  # it was confessed; what the kernel has said so far stands
+            survey.look()
         left = deadline - time.monotonic()
-        if left <= 0:
-            return False
+        if not survey.obstructed or left <= 0:
+            break
         time.sleep(min(_PLAIN_POLL, left))
-    return True
+    if survey.obstructed:
+        from portwait import stderr
+
+        stderr.write(f"portwait: gave up: {', '.join(map(str, survey.obstructed))} is still not free\n")
+    return not survey.obstructed
 
 
 def _confess(verb: str, fault: Exception) -> None:
