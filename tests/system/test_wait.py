@@ -441,6 +441,11 @@ class Events(DestroyEvents):
         assert select.select([self], [], [], DEADLINE)[0], "no event"
         return wire.answer(self._socket.recv(1 << 16), "tcp").sockets
 
+    def read_all(self) -> None:
+        """Read until nothing comes; OSError ENOBUFS where more came than fits."""
+        while self.next():
+            pass
+
 
 @contextlib.contextmanager
 def subscribed(port: int) -> Iterator[Events]:

@@ -1,0 +1,381 @@
+"""With something missing or broken the guard degrades and says so.
+
+It never starts the service over a port that the kernel has just called held, and never keeps it down for a fault of
+its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import select
+import signal
+import socket
+import struct
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import states
+from tests.support.descriptors import sockets_of
+from tests.support.guarding import GAVE_UP, STARTED, Outcome, guard, run
+from tests.support.netns import sysctl
+from tests.support.packages import needs
+from tests.support.programs import DEADLINE, portwait, running
+from tests.support.states import LOOPBACK, listening, outbound_established, reset
+from tests.support.without import NO_IPV6, NO_NETLINK, without
+from tests.system.test_wait import subscribed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from typing import Any
+
+    Maker = Callable[..., AbstractContextManager[Any]]
+
+pytestmark = pytest.mark.usefixtures("net")
+kernel = pytest.mark.kernel
+
+PORT = 30010
+NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+HIDDEN_PROC = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh")
+HIDEPID = (
+    "unshare",
+    "--mount",
+    "sh",
+    "-c",
+    'mount -t proc -o hidepid=invisible proc /proc && exec "$@"',
+    "sh",
+    *NOBODY,
+)
+SURROUNDINGS = {
+    "no-netlink": tuple(without(NO_NETLINK)),
+    "no-netlink-nobody": (*without(NO_NETLINK), *NOBODY),
+    "no-netlink-no-ipv6": tuple(without(NO_NETLINK, NO_IPV6)),
+    "no-proc": HIDDEN_PROC,
+    "no-proc-no-netlink": (*HIDDEN_PROC, *without(NO_NETLINK)),
+    "hidepid": HIDEPID,
+    "nobody": NOBODY,
+    "no-environment": ("env", "-i"),
+}
+each_surroundings = pytest.mark.parametrize("before", SURROUNDINGS.values(), ids=SURROUNDINGS)
+
+
+class TestSurroundings:
+    """Machines, units and containers that withhold something."""
+
+    @each_surroundings
+    def test_a_free_port(self, before: tuple[str, ...]) -> None:
+        """The service starts, without a word, for bind alone decides."""
+        seen = guard(str(PORT), "--", *STARTED, before=before)
+        assert (seen.status, seen.out, seen.err) == (0, "started\n", "")
+
+    @each_surroundings
+    def test_a_held_port(self, before: tuple[str, ...]) -> None:
+        """It is held, whoever holds it; no culprit is made up, and what cannot be seen is said."""
+        with outbound_established(PORT):
+            seen = guard("--timeout", "0.2", "--log-format", "json", str(PORT), "--", *STARTED, before=before)
+        assert (seen.status, seen.out) == (GAVE_UP, "")
+        assert seen.event("held")["errno"] == "EADDRINUSE"
+        owners = [owner["pid"] for one in seen.event("held")["blockers"] for owner in one["owners"]]
+        if owners != [os.getpid()]:
+            assert owners == []
+            assert re.search(r"not visible|cannot see|cannot be (read|seen)|may not be looked into", seen.err), seen.err
+
+    @each_surroundings
+    def test_the_wait(self, before: tuple[str, ...]) -> None:
+        """It ends when the port becomes free, and its hold is there."""
+        with outbound_established(PORT) as blocker:
+            argv = [*before, *portwait(str(PORT), "--", "sh", "-c", "echo started; read line")]
+            with running(argv, stdin=-1) as guarded:
+                guarded.complains("waiting for")
+                reset(blocker.sock)
+                guarded.says("started")
+                expected = [] if NO_IPV6 in before else [("::", PORT)]
+                assert [(held.address, held.port) for held in sockets_of(guarded.pid)] == expected
+
+    def test_what_is_lost_without_netlink(self) -> None:
+        """One line says it once, and the owner is named through psutil."""
+        with outbound_established(PORT):
+            seen = guard("--timeout", "1.2", str(PORT), before=SURROUNDINGS["no-netlink"])
+        assert seen.status == GAVE_UP
+        (line,) = [line for line in seen.err.splitlines() if "RestrictAddressFamilies" in line]
+        assert "only bound" in line
+        assert f"pid {os.getpid()}" in seen.err
+
+    def test_a_bound_socket_without_netlink(self) -> None:
+        """What no other table shows is not made up."""
+        with states.bound_only(PORT):
+            seen = guard("--timeout", "0", str(PORT), before=SURROUNDINGS["no-netlink"])
+        assert seen.status == GAVE_UP
+        assert "held by something that the socket tables do not show" in seen.err
+
+    def test_another_users_socket(self) -> None:
+        """The owner's user is known, the owner is not; the line names the cure."""
+        with outbound_established(PORT):
+            seen = guard("--timeout", "0", "--log-format", "json", str(PORT), before=NOBODY)
+        (blocker,) = seen.event("held")["blockers"]
+        assert (blocker["kind"], blocker["user"], blocker["owners"]) == ("outbound", "root", [])
+        assert "root" in blocker["unseen"]
+
+    def test_ones_own_socket(self) -> None:
+        """An unprivileged user sees the owners that are his own."""
+        script = f"import socket; s = socket.create_server(('127.0.0.1', {PORT})); print('ready', flush=True); input()"
+        with running([*NOBODY, sys.executable, "-IS", "-c", script], stdin=-1) as server:
+            server.says("ready")
+            seen = guard("--timeout", "0", "--log-format", "json", str(PORT), before=NOBODY)
+        (blocker,) = seen.event("held")["blockers"]
+        assert [owner["pid"] for owner in blocker["owners"]] == [server.pid]
+        assert blocker["kind"] == "listener"
+
+
+class TestDenied:
+    """A port that only root may bind: the tables decide where the kernel says EACCES."""
+
+    def test_free(self) -> None:
+        """It goes on, for the service may have a right that the guard has not, and says so in one line."""
+        seen = guard("80", "--", *STARTED, before=NOBODY)
+        assert seen.started
+        assert "denied" in seen.err
+        assert len(seen.err.splitlines()) == 1
+
+    @pytest.mark.parametrize("there", [listening, outbound_established])
+    def test_held(self, there: Maker) -> None:
+        with there(PORT):
+            sysctl("net.ipv4.ip_local_port_range", "40000 50000")  # may not reach below the other
+            sysctl("net.ipv4.ip_unprivileged_port_start", str(PORT + 1))
+            seen = guard("--timeout", "0", "--log-format", "json", str(PORT), "--", *STARTED, before=NOBODY)
+        assert (seen.status, seen.out) == (GAVE_UP, "")
+        assert [seen.event("held")[key] for key in ("verdict", "errno", "by")] == ["held", "EACCES", "tables"]
+
+    def test_it_becomes_free(self) -> None:
+        """The tables are asked again."""
+        with contextlib.ExitStack() as stack:
+            with listening(80):
+                guarded = stack.enter_context(running([*NOBODY, *portwait("80", "--", *STARTED)]))
+                guarded.complains("waiting for")
+            guarded.says("started")
+
+    def test_nobody_can_say(self) -> None:
+        """Neither bind nor a table: it goes on, and says so."""
+        before = (*HIDDEN_PROC, *without(NO_NETLINK), *NOBODY)
+        with listening(80):
+            seen = guard("80", "--", *STARTED, before=before)
+        assert seen.started
+        assert "denied" in seen.err
+
+    def test_the_namespaces_own_limit(self) -> None:
+        """Where low ports are everybody's, bind decides."""
+        sysctl("net.ipv4.ip_unprivileged_port_start", "80")
+        assert guard("80", "--", *STARTED, before=NOBODY) == (0, "started\n", "")
+        with listening(80):
+            seen = guard("--timeout", "0", "--log-format", "json", "80", "--", *STARTED, before=NOBODY)
+        assert [seen.event("held")[key] for key in ("verdict", "errno", "by")] == ["held", "EADDRINUSE", "bind"]
+
+
+class TestTooWide:
+    """More than 64 ports are not bound for a probe; the tables decide."""
+
+    SPAN = "30000-30099"
+
+    def test_free(self) -> None:
+        assert guard(self.SPAN, "--", *STARTED).started
+
+    def test_held(self) -> None:
+        with outbound_established(PORT):
+            seen = guard("--timeout", "0", "--log-format", "json", self.SPAN, "--", *STARTED)
+        assert (seen.status, seen.out) == (GAVE_UP, "")
+        assert [seen.event("held")[key] for key in ("port", "by")] == [PORT, "tables"]
+
+    def test_it_becomes_free(self) -> None:
+        with contextlib.ExitStack() as stack:
+            with outbound_established(PORT):
+                guarded = stack.enter_context(running(portwait(self.SPAN, "--", *STARTED)))
+                guarded.complains("waiting for")
+            guarded.says("started")
+
+    def test_no_table(self) -> None:
+        """Where they cannot be read either, nothing keeps the service down."""
+        before = (*HIDDEN_PROC, *without(NO_NETLINK))
+        with outbound_established(PORT):
+            seen = guard(self.SPAN, "--", *STARTED, before=before)
+        assert seen.started
+        assert "cannot" in seen.err
+
+
+class TestFaultyCalls:
+    """System calls that fail, from some call on, by strace's hand."""
+
+    @pytest.mark.parametrize(
+        ("call", "fault"),
+        [
+            ("bind", "ENOBUFS"),
+            ("bind", "ENOMEM"),
+            ("socket", "EMFILE"),
+            ("socket", "ENFILE"),
+            ("socket", "ENOBUFS"),
+            ("setsockopt", "ENOPROTOOPT"),
+            ("dup2", "EMFILE"),
+            ("dup3", "EMFILE"),
+        ],
+    )
+    def test_a_free_port(self, call: str, fault: str) -> None:
+        """What the kernel refuses to say, or to hold, keeps no service down; what goes wrong is said."""
+        seen = faulty(call, fault, str(PORT), "--", *STARTED)
+        assert seen.started
+        if call in ("bind", "socket"):
+            assert fault in seen.err
+
+    @pytest.mark.parametrize(
+        ("call", "fault"),
+        [
+            ("bind:when=2+", "ENOBUFS"),
+            ("bind:when=3+", "EACCES"),
+            ("socket:when=2+", "EMFILE"),
+            ("socket:when=3+", "ENOBUFS"),
+            ("socket:when=4+", "ENFILE"),
+            ("setsockopt:when=3+", "ENOMEM"),
+            ("sendto:when=1+", "ENOBUFS"),
+            ("recvfrom:when=1+", "ENOBUFS"),
+            ("recvfrom:when=2+", "ENOMEM"),
+            ("poll:when=2+", "ENOMEM"),
+            ("readlink:when=40+", "EACCES"),
+            ("sysinfo:when=1+", "EPERM"),
+        ],
+    )
+    def test_a_held_port(self, call: str, fault: str) -> None:
+        """The kernel has said that it is held: no fault of a later call takes that back."""
+        with outbound_established(PORT):
+            seen = faulty(call, fault, "--timeout", "0.5", str(PORT), "--", *STARTED)
+        assert (seen.status, seen.out) == (GAVE_UP, "")
+        assert "Traceback" not in seen.err
+
+    @pytest.mark.parametrize("most", [4, 5, 6, 7, 8, 12, 16])
+    def test_few_descriptors(self, most: int) -> None:
+        """RLIMIT_NOFILE: a free port's service starts; over a held one nothing starts that could ask."""
+        before = ("prlimit", f"--nofile={most}")
+        assert guard(str(PORT), "--", *STARTED, before=before).started
+        with outbound_established(PORT):
+            seen = guard("--timeout", "0.2", str(PORT), "--", *STARTED, before=before)
+        assert (seen.status, seen.out) == (GAVE_UP, "")
+
+    @kernel
+    def test_more_events_than_fit(self) -> None:
+        """ENOBUFS on the subscription means: look again; afterwards it works as before."""
+        with subscribed(PORT) as listening_for, socket.create_server((LOOPBACK, 7000)) as server:
+            overflow(server)
+            with pytest.raises(OSError, match=os.strerror(errno.ENOBUFS)):
+                listening_for.read_all()
+            listening_for.drain()
+            with outbound_established(PORT) as made:
+                reset(made.sock)
+            assert select.select([listening_for], [], [], DEADLINE)[0], "no event"
+
+    def test_more_events_than_fit_while_it_waits(self) -> None:
+        with (
+            outbound_established(PORT) as blocker,
+            running(portwait(str(PORT), "--", *STARTED)) as guarded,
+            socket.create_server((LOOPBACK, 7100)) as server,
+        ):
+            guarded.complains("waiting for")
+            guarded.signal(signal.SIGSTOP)
+            overflow(server)
+            guarded.signal(signal.SIGCONT)
+            assert guarded.process.poll() is None
+            reset(blocker.sock)
+            guarded.says("started")
+
+
+class TestBugs:
+    """A part of the guard that raises what nobody thought of, and libraries that are not there."""
+
+    PARTS = (
+        *("hold.bind", "hold.keep_all", "activation.passed_in", "notify.Progress"),
+        *("inspection.diagnose", "report.full", "report.as_dict", "log.Log", "vigil.Vigil", "vigil.exposure"),
+        *("conclusion.conclude", "waiting.until", "vigil._subscribe", "durations.show"),
+    )
+
+    @pytest.mark.parametrize("part", [*PARTS, "survey.attempt"])
+    def test_a_free_port(self, part: str) -> None:
+        assert broken(part, str(PORT), "--", *STARTED).started
+        assert broken(part, "-v", str(PORT), "--", *STARTED).started
+
+    @pytest.mark.parametrize("part", PARTS)
+    def test_a_held_port(self, part: str) -> None:
+        with outbound_established(PORT):
+            seen = broken(part, "--timeout", "0.5", str(PORT), "--", *STARTED)
+        assert (seen.status, seen.out) == (GAVE_UP, "")
+        assert "Traceback" not in seen.err
+        assert "gave up" in seen.err
+
+    @pytest.mark.parametrize("part", ["inspection.diagnose", "waiting.until", "report.full"])
+    def test_the_wait_goes_on(self, part: str) -> None:
+        """By bind alone."""
+        with contextlib.ExitStack() as stack:
+            with outbound_established(PORT):
+                guarded = stack.enter_context(running(breaking(part, str(PORT), "--", *STARTED)))
+                guarded.complains("a bug")
+            guarded.says("started")
+
+    @pytest.mark.parametrize("missing", [["psutil"], ["tenacity"], ["structlog"], ["psutil", "tenacity", "structlog"]])
+    @pytest.mark.parametrize(
+        ("words", "needed"),
+        [((), {"tenacity"}), (("--log-format", "json"), {"tenacity", "structlog"})],
+        ids=["console", "json"],
+    )
+    def test_libraries_that_are_missing(self, missing: list[str], words: tuple[str, ...], needed: set[str]) -> None:
+        """It waits by bind alone where it must, and says so in one line."""
+        without_them = f"import sys; sys.modules.update(dict.fromkeys({missing!r}))"
+        assert run(program(without_them, *words, str(PORT), "--", *STARTED)).started
+        with outbound_established(PORT):
+            seen = run(program(without_them, *words, "--timeout", "0.4", str(PORT), "--", *STARTED))
+            assert (seen.status, seen.out) == (GAVE_UP, "")
+            assert "Traceback" not in seen.err
+        with contextlib.ExitStack() as stack:
+            with outbound_established(PORT):
+                argv = program(without_them, *words, str(PORT), "--", *STARTED)
+                guarded = stack.enter_context(running(argv))
+                guarded.complains("going on without" if set(missing) & needed else "waiting for")
+            guarded.says("started")
+
+
+# What the tests are made of
+
+
+def faulty(call: str, fault: str, *words: str) -> Outcome:
+    """Run portwait with a system call that fails, always or from the N-th time on: `bind:when=2+`."""
+    needs("strace", "strace")
+    name = call.partition(":")[0]
+    how = call if ":" in call else f"{call}:when=1+"
+    inject = how.replace(":", f":error={fault}:", 1)
+    options = ("-f", "-qq", "-o", os.devnull, "-e", f"trace={name}", "-e", f"inject={inject}")
+    return guard(*words, before=("strace", *options, "--seccomp-bpf"))
+
+
+def program(first: str, *words: str) -> list[str]:
+    """Answer how to run the guard in an interpreter that has done something else first."""
+    then = "from portwait.__main__ import start; sys.argv[0] = 'portwait'; sys.exit(start())"
+    return [sys.executable, "-c", f"{first}\n{then}", *words]
+
+
+def breaking(part: str, *words: str) -> list[str]:
+    """Answer how to run the guard with a function of its own that raises."""
+    module, _, name = part.partition(".")
+    bug = "import sys\ndef fail(*_, **__): raise RuntimeError('a bug')"
+    return program(f"{bug}\nimport portwait.{module} as broken\nbroken.{name} = fail", *words)
+
+
+def broken(part: str, *words: str) -> Outcome:
+    return run(breaking(part, *words))
+
+
+def overflow(server: socket.socket) -> None:
+    """Close connections on PORT, of an address that is in nobody's way, until a subscriber has lost an event."""
+    while not any(int(line.split()[8]) for line in Path("/proc/thread-self/net/netlink").read_text().splitlines()[1:]):
+        with socket.create_connection(server.getsockname(), source_address=("127.0.0.2", PORT)) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            server.accept()[0].close()
