@@ -225,10 +225,10 @@ def _overlay(folder: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def _booted(root: Path) -> Iterator[Machine]:
     (root / "etc/machine-id").write_text("")
-    argv = ["systemd-nspawn", f"--directory={root}", "--machine=portwait-tests", "--boot", "--private-network"]
+    argv = ["systemd-nspawn", f"--directory={root}", f"--machine=portwait-{os.getpid()}", "--boot", "--private-network"]
     argv += ["--register=no", "--keep-unit", "--console=pipe", "systemd.unit=basic.target"]
     environment = {**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
-    with running(argv, environment) as container:
+    with _own_cgroups() as enter, running([*enter, *argv], environment) as container:
         made = Machine(root, _leader(container))
         eventually(lambda: made.systemctl("is-system-running", check=False) in ("running", "degraded"), "the boot")
         try:
@@ -236,6 +236,31 @@ def _booted(root: Path) -> Iterator[Machine]:
         finally:
             made.run("systemctl", "poweroff", check=False)
             container.status()
+
+
+@contextlib.contextmanager
+def _own_cgroups() -> Iterator[list[str]]:
+    """Answer what starts a command in control groups of its own, for nspawn makes its own below those it is in."""
+    folders = [hierarchy / f"portwait-tests-{os.getpid()}" for hierarchy in _hierarchies()]
+    for folder in folders:
+        folder.mkdir()
+    try:
+        script = 'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs"; shift; done; shift; exec "$@"'
+        yield ["sh", "-c", script, "enter", *map(str, folders), "--"]
+    finally:
+        for folder in folders:
+            for path, _, _ in os.walk(folder, topdown=False):
+                Path(path).rmdir()
+
+
+def _hierarchies() -> Iterator[Path]:
+    """Find the folders that systemd makes its control groups in: cgroup v2, and v1 where that is there too."""
+    place = {line.split(":")[1]: line.split(":", 2)[2] for line in Path("/proc/self/cgroup").read_text().splitlines()}
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        mount, kind = (part.split() for part in line.split(" - "))
+        if kind[0] == "cgroup2" or (kind[0] == "cgroup" and "name=systemd" in kind[2].split(",")):
+            name = "" if kind[0] == "cgroup2" else "name=systemd"
+            yield Path(mount[4], place[name].lstrip("/"))
 
 
 def _leader(container: Program) -> int:
