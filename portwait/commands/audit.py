@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 from typing import TYPE_CHECKING
@@ -13,23 +12,28 @@ from portwait.errors import TablesError, UsageError
 from portwait.text import safe
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 AT_RISK = 1
 """The status when the kernel may hand out a port, or has done so."""
 
 _DESCRIPTION = """\
-Say which ports of this host the kernel may hand out to somebody's connect(), how likely that is while a service
-restarts, and what to do about it. Looks at every TCP listener and at PORTS, reads tables only, and changes nothing.
+Say which ports of this host the kernel may hand out to somebody's connect(),
+how likely that is while a service restarts, and what to do about it. Looks at
+every TCP listener and at PORTS, reads tables only, and changes nothing.
 """
 
 _EPILOG = """\
-PORTS are ports and ranges: 50001,5200-5300,6001. They are looked at whether somebody listens or not; on them UDP
-sockets too. --only leaves out the listeners that are not among them.
+PORTS are ports and ranges: 50001,5200-5300,6001. They are looked at whether
+somebody listens or not; on them UDP sockets too. --only leaves out the
+listeners that are not among them.
 
-The probability is that of at least one new connection being given the port while it is free for the gap. It comes
-from the range, what is reserved and in use, the parity that connect() prefers, and the connections that this
-network namespace opens a second: counted for the window, or the average since boot where that is more.
+The probability is that of at least one new connection being given the port
+while it is free for the gap. It comes from the range, what is reserved and in
+use, the parity that connect() prefers, and the connections that this network
+namespace opens a second: counted for the window, or the average since boot
+where that is more.
 
 exit status:
   0     nothing is at risk
@@ -38,15 +42,15 @@ exit status:
 
 examples:
   portwait audit                         every listener
-  portwait audit --gap 30s 30000-30100   planned ports as well, for services that take 30 s to restart
+  portwait audit --gap 30s 30000-30100   planned ports as well; 30 s to restart
   portwait audit --only 30010            one port, for CI
-  portwait audit --format prometheus --output /var/lib/node_exporter/portwait.prom
+  portwait audit --format prometheus --output /var/lib/node_exporter/ports.prom
 """
 
 
 def run(words: Sequence[str]) -> tuple[int, str]:
     """Audit; the status and the text. Raises PortwaitError."""
-    options = _parser().parse_args(words)
+    options = _parser().parse_intermixed_args(words)
     if options.only and not options.ports:
         raise UsageError("cannot audit nothing: --only wants PORTS (see portwait audit --help)")
     named = ports.parse(",".join(options.ports)) if options.ports else ()
@@ -66,14 +70,7 @@ def run(words: Sequence[str]) -> tuple[int, str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    result = arguments.Parser(
-        prog="portwait audit",
-        usage="portwait audit [OPTION...] [PORTS...]",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    result = arguments.verb("audit", "[OPTION...] [PORTS...]", _DESCRIPTION, _EPILOG)
     add = result.add_argument
     add("ports", nargs="*", metavar="PORTS", help="ports and ranges")
     add("--only", action="store_true", help="look at PORTS alone")

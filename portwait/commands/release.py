@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from typing import TYPE_CHECKING
 
@@ -12,15 +11,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _DESCRIPTION = """\
-Release ports: take them off the kernel's list of reserved ports, whoever put them there, and no others. It takes
-root in the network namespace.
+Release ports: take them off the kernel's list of reserved ports, whoever put
+them there, and no others. It takes root in the network namespace.
 """
 
 _EPILOG = f"""\
-PORTS are ports and ranges: 50001,5200-5300,6001. `portwait reserve` without PORTS lists what is reserved.
+PORTS are ports and ranges: 50001,5200-5300,6001. `portwait reserve` without
+PORTS lists what is reserved.
 
---persist takes the ports out of {persistence.PLACE} too, where `portwait reserve --persist`
-put them. What other files of sysctl.d say is left to them: the answer names what they will reserve again.
+--persist takes the ports out of {persistence.PLACE} too, where
+`portwait reserve --persist` put them. What other files of sysctl.d say is left
+to them: the answer names what they will reserve again.
 
 exit status:
   0     the ports are not reserved any more
@@ -34,18 +35,13 @@ examples:
 
 def run(words: Sequence[str]) -> tuple[int, str]:
     """Release; the status and the text. Raises PortwaitError."""
-    parser = arguments.Parser(
-        prog="portwait release",
-        usage="portwait release [--persist] [--json] PORTS...",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("ports", nargs="+", metavar="PORTS", help="ports and ranges")
+    parser = arguments.verb("release", "[--persist] [--json] PORTS...", _DESCRIPTION, _EPILOG)
+    parser.add_argument("ports", nargs="*", metavar="PORTS", help="ports and ranges")
     parser.add_argument("--persist", action="store_true", help="at boot too")
     parser.add_argument("--json", action="store_true", help="print one object of JSON")
-    options = parser.parse_args(words)
+    options = parser.parse_intermixed_args(words)
+    if not options.ports:
+        parser.error("cannot release nothing: name PORTS")
     done = reserving.change("release", ports.parse(",".join(options.ports)), persist=options.persist)
     if options.json:
         return 0, json.dumps(reservation_report.done_dict(done), indent=2) + "\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from typing import TYPE_CHECKING
 
@@ -12,23 +11,28 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _DESCRIPTION = """\
-Reserve ports: the kernel gives a reserved port to nobody who does not ask for it by its number. connect() and
-bind(port 0) are given other ports of ip_local_port_range; the service that binds it by its number still can.
-What is reserved already stays, whoever did it. It takes root in the network namespace.
+Reserve ports: the kernel gives a reserved port to nobody who does not ask for
+it by its number. connect() and bind(port 0) are given other ports of
+ip_local_port_range; the service that binds it by its number still can. What is
+reserved already stays, whoever did it. It takes root in the network namespace.
 
-A connection that has the port already keeps it: see `portwait explain` and `portwait evict`.
+A connection that has the port already keeps it: see `portwait explain` and
+`portwait evict`.
 """
 
 _EPILOG = f"""\
-PORTS are ports and ranges: 50001,5200-5300,6001. Without PORTS it lists the range, what is reserved, and which
-of it portwait has added.
+PORTS are ports and ranges: 50001,5200-5300,6001. Without PORTS it lists the
+range, what is reserved, and which of it portwait has added.
 
---persist writes one file, {persistence.PLACE}, with these ports and what all other files of
-sysctl.d and /etc/sysctl.conf say, for at boot the last file wins whole. It is refused where another file would
-win over it. `portwait audit` tells when the others have changed since. Where systemd is PID 1, the unit
-portwait-reserve@.service of contrib/systemd is the better way: it merges anew at every boot.
+--persist writes one file, {persistence.PLACE}, with these
+ports and what all other files of sysctl.d and /etc/sysctl.conf say, for at
+boot the last file wins whole. It is refused where another file would win over
+it. `portwait audit` tells when the others have changed since. Where systemd is
+PID 1, portwait-reserve@.service of contrib/systemd is the better way: it
+merges anew at every boot.
 
-In a container /proc/sys is read-only; the error has the lines for docker run, compose and Kubernetes.
+In a container /proc/sys is read-only; the error has the lines for docker run,
+compose and Kubernetes.
 
 exit status:
   0     the ports are reserved
@@ -43,18 +47,11 @@ examples:
 
 def run(words: Sequence[str]) -> tuple[int, str]:
     """Reserve or list; the status and the text. Raises PortwaitError."""
-    parser = arguments.Parser(
-        prog="portwait reserve",
-        usage="portwait reserve [--persist] [--json] [PORTS...]",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = arguments.verb("reserve", "[--persist] [--json] [PORTS...]", _DESCRIPTION, _EPILOG)
     parser.add_argument("ports", nargs="*", metavar="PORTS", help="ports and ranges")
     parser.add_argument("--persist", action="store_true", help="at boot too")
     parser.add_argument("--json", action="store_true", help="print one object of JSON")
-    options = parser.parse_args(words)
+    options = parser.parse_intermixed_args(words)
     if not options.ports:
         if options.persist:
             parser.error("cannot persist nothing: name PORTS")

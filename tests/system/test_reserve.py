@@ -130,6 +130,17 @@ class TestReserve:
             done = host.run(*portwait("reserve", "30010"))
         assert "note: 30010 is in use by a connection, which keeps it: portwait explain 30010" in done.stdout
 
+    def test_options_may_stand_between_ports(self, host: Host) -> None:
+        """Rule: as everywhere."""
+        host.run(*portwait("reserve", "30010", "--json", "30012"))
+        assert listed() == "30010,30012"
+
+    def test_releasing_nothing_is_called_wrongly(self, host: Host) -> None:
+        """Rule: no ports is not all ports."""
+        setting(RESERVED, "30010")
+        assert host.run(*portwait("release"), check=False).returncode == 125
+        assert listed() == "30010"
+
 
 class TestConcurrency:
     def test_two_hundred_at_once_lose_nothing(self, host: Host) -> None:
