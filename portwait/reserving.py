@@ -6,6 +6,7 @@ The file comes first: it is written whole or refused with nothing changed, while
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Literal
 
 from portwait import persistence, ports, reservation, stderr, sysctld, tables
@@ -27,6 +28,8 @@ _SYSTEMD = "/run/systemd/system"
 
 def change(verb: Verb, named: tuple[Range, ...], *, persist: bool) -> Done:
     """Put ports onto the list, or take them off. Raises PortwaitError; its words say what is done all the same."""
+    if sys.platform != "linux":
+        raise reservation.ReservationError(f"cannot {verb} {ports.show(named)}: only Linux has reserved ports")
     persisted = None
     if persist:
         persisted = (persistence.reserve if verb == "reserve" else persistence.release)(named)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import subprocess
 from typing import TYPE_CHECKING
@@ -13,9 +14,10 @@ from portwait._linux import sysctl
 from portwait.reservation import KEY
 from portwait.sysctld import CONF, READERS
 from tests.support.mounts import Host, private_host
+from tests.support.netns import private_network
 from tests.support.netns import sysctl as setting
 from tests.support.packages import needs
-from tests.support.programs import portwait
+from tests.support.programs import Program, portwait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,6 +109,19 @@ def test_a_full_disk_changes_nothing(host: Host) -> None:
     assert host.path(persistence.PLACE).read_text() == before
     assert sorted(path.name for path in host.path("/etc/sysctl.d").iterdir()) == ["big", "zzz-portwait.conf"]
     assert sysctl.read(sysctl.RESERVED) == "30010"
+
+
+def test_twenty_at_once_lose_nothing(host: Host) -> None:
+    """Rule: the file is changed by one at a time, also from network namespaces that share it."""
+    with contextlib.ExitStack() as stack:
+        programs = []
+        for port in range(30001, 30041, 2):
+            stack.enter_context(private_network())
+            programs.append(Program(host.argv(portwait("reserve", "--persist", str(port)))))
+            stack.callback(programs[-1].stop)
+        assert [program.status() for program in programs] == [0] * 20
+    value = host.path(persistence.PLACE).read_text().splitlines()[-1].partition("=")[2]
+    assert ports.parse(value) == ports.merge((port, port) for port in range(30001, 30041, 2))
 
 
 @both_readers
