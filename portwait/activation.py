@@ -65,6 +65,10 @@ def hand_on(sockets: Sequence[Passed]) -> None:
     the C environment alone, which is what exec passes on. Raises OSError where there is no room for a copy, and then
     nothing has changed.
     """
+    if not sockets:
+        for name in _VARIABLES:
+            os.unsetenv(name)
+        return
     import fcntl
 
     copies: list[int] = []
@@ -80,10 +84,6 @@ def hand_on(sockets: Sequence[Passed]) -> None:
     for index, number in enumerate(copies):
         os.dup2(number, _FIRST + index, inheritable=True)
         os.close(number)
-    if not sockets:
-        for name in _VARIABLES:
-            os.unsetenv(name)
-        return
     os.putenv("LISTEN_FDS", str(len(sockets)))
     os.putenv("LISTEN_PID", str(os.getpid()))
     os.putenv("LISTEN_FDNAMES", ":".join(one.name for one in sockets))

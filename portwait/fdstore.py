@@ -8,7 +8,6 @@ that the service never sees them, is `passing`'s business.
 from __future__ import annotations
 
 import os
-import select
 
 from portwait import notify
 from portwait.activation import OURS
@@ -57,6 +56,8 @@ def room(wanted: int) -> int | None:
     give it the reading ends of pipes: a pipe that has lost its reader was dropped. FileDescriptorStoreMax= shows in
     this, and whether NotifyAccess= lets this process speak.
     """
+    import select
+
     pipes = [os.pipe() for _ in range(wanted)]
     readers, writers = [reader for reader, _ in pipes], [writer for _, writer in pipes]
     try:

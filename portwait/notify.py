@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import _socket
 import os
-import select
 import sys
 import time
 
@@ -54,6 +53,8 @@ def send(*assignments: str, descriptors: Sequence[int] = ()) -> bool:
 
 def settled() -> bool:
     """Wait until all that was sent has been dealt with (BARRIER=1, systemd 246); False where nobody says so."""
+    import select
+
     reader, writer = os.pipe()
     try:
         sent = send("BARRIER=1", descriptors=[writer])  # the receiver closes its copy when it gets there
