@@ -27,22 +27,24 @@ class Paper(NamedTuple):
         rest = first if rest is None else rest
         if not self.width or columns(first + text) <= self.width:
             return [first + text]
-        room = max(20, self.width - max(columns(first), columns(rest)))
-        lines = list(_filled(text, room))
+        lines = list(_filled(text, max(20, self.width - columns(first)), max(20, self.width - columns(rest))))
         return [first + lines[0], *(rest + line for line in lines[1:])]
 
 
-def _filled(text: str, room: int) -> Iterator[str]:
-    line = ""
+def _filled(text: str, first: int, room: int) -> Iterator[str]:
+    """Fill lines with words; the first line has a room of its own."""
+    line, here = "", first
     for word in text.split(" "):
         joined = f"{line} {word}" if line else word
-        if columns(joined) <= room:
+        if columns(joined) <= here:
             line = joined
             continue
         if line:
             yield line
-        *pieces, line = _cut(word, room)
+            here = room
+        *pieces, line = _cut(word, min(here, room))
         yield from pieces
+        here = room if pieces else here
     yield line
 
 

@@ -126,10 +126,7 @@ def _details(blockers: Sequence[Blocker]) -> list[_Line]:
         shown = group if len(group) <= _ALIKE + 1 else group[:_ALIKE]
         for one in shown:
             lines.append(("  ", _connection(one), "    "))
-            if one.peer is not None and one.kind.name != "self-connect":
-                lines.append(_labelled("other end", f"{process(one.peer)}, on this host"))
-            elif one.peer_user is not None and one.kind.name != "self-connect":
-                lines.append(_labelled("other end", f"on this host too, of user {safe(one.peer_user)}"))
+            lines += _other_end(one)
         if len(group) > len(shown):
             lines.append(("  ", f"and {len(group) - len(shown)} more like these", "  "))
         lines += _whose(group[0])
@@ -149,6 +146,20 @@ def _connection(blocker: Blocker) -> str:
     if blocker.kind.evidence in _EVIDENCE:
         facts.append(_EVIDENCE[blocker.kind.evidence])
     return ", ".join(facts)
+
+
+def _other_end(blocker: Blocker) -> list[_Line]:
+    """Write who is there: a process of this host, a user of it, or no more than what its port is called."""
+    if blocker.kind.name == "self-connect":
+        return []
+    if blocker.peer is not None:
+        return [_labelled("other end", f"{process(blocker.peer)}, on this host")]
+    if blocker.peer_user is not None:
+        return [_labelled("other end", f"on this host too, of user {safe(blocker.peer_user)}")]
+    if blocker.remote_service is None:
+        return []
+    port, name = blocker.socket.remote_port, safe(blocker.remote_service)
+    return [_labelled("other end", f"not seen here; the services database calls port {port} {name}")]
 
 
 def _whose(blocker: Blocker) -> list[_Line]:
