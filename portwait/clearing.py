@@ -7,81 +7,27 @@ What was done or refused is told as it happens, with the identity of the socket 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
-from portwait import eviction, report, termination
+from portwait import eviction, termination
+from portwait.deeds import Deed, news
 from portwait.errors import TablesError
 from portwait.eviction import Refusal
-from portwait.text import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from portwait.diagnosis import Blocker
     from portwait.eviction import Selection
     from portwait.inspection import Inspection
     from portwait.log import Log
     from portwait.options import Options
-    from portwait.owners import Owner
     from portwait.targets import Target
 
-    Tell = Callable[["Deed"], None]
+    Tell = Callable[[Deed], None]
 
 _ROUNDS = 8  # looks in a row: who binds the port by number can come back again and again, hold or no hold
 _PATIENCE = 5  # looks, before a connection whose data in flight hides its direction is taken for one that stays so
-
-_SAID = {
-    "evicted": "evicted {what}",
-    "would-evict": "dry run: would evict {what}",
-    "not-evicted": "cannot evict {what}: {why}; {cure}",
-    "signalled": "sent {signal} to {who}, which has {what} open",
-    "would-signal": "dry run: would send {signal} to {who}, which has {what} open",
-    "not-signalled": "cannot signal the owner of {what}: {why}; {cure}",
-}
-
-
-class Deed(NamedTuple):
-    """Something that was done to a blocker of a target, or was not and why."""
-
-    event: Literal["evicted", "would-evict", "not-evicted", "signalled", "would-signal", "not-signalled"]
-    target: Target
-    blocker: Blocker
-    refusal: Refusal | None = None
-    owner: Owner | None = None
-    signal: str | None = None
-
-    def __str__(self) -> str:
-        """Say it in one line."""
-        return _SAID[self.event].format(
-            what=_ends(self.blocker) + (_whose(self.blocker.owners) if self.owner is None else ""),
-            who=self.owner and report.process(self.owner),
-            signal=self.signal,
-            why=self.refusal and safe(self.refusal.why),
-            cure=self.refusal and safe(self.refusal.cure),
-        )
-
-    def fields(self) -> dict[str, object]:
-        """Write it for programs: the socket's identity (cookie, inode) and its processes' (pid and start)."""
-        fields = {"target": safe(self.target.text), **report.blocker_dict(self.blocker)}
-        owners = [self.owner] if self.owner else self.blocker.owners
-        fields["processes"] = ",".join("{pid}@{started}".format(**report.owner_dict(owner)) for owner in owners)
-        if self.signal is not None:
-            fields["signal"] = self.signal
-        if self.refusal is not None:
-            fields |= {"code": self.refusal.code, "why": safe(self.refusal.why), "cure": safe(self.refusal.cure)}
-        return fields
-
-
-def _ends(blocker: Blocker) -> str:
-    if blocker.socket.state == "CLOSE":
-        return f"{blocker.local} bound"
-    ends = f"{blocker.local} -> {blocker.remote}" if blocker.remote else blocker.local
-    return f"{ends} {blocker.socket.state}"
-
-
-def _whose(owners: Iterable[Owner]) -> str:
-    names = ", ".join(map(report.process, owners))
-    return f" of {names}" if names else ""
 
 
 class Clearing:
@@ -202,10 +148,9 @@ class Clearing:
             self._tell(deed)
 
     def _tell(self, deed: Deed) -> None:
-        """Tell what was not told before; what is so for every socket here is told for one of them."""
-        refusal = deed.refusal
-        which = () if refusal and refusal.general else (deed.blocker.socket.cookie, deed.owner and deed.owner.pid)
-        key = (deed.event, refusal and refusal.code, *which)
+        """Tell what was not told before."""
+        which = (deed.target, deed.blocker.socket.cookie, deed.owner and deed.owner.pid)
+        key = (deed.event, deed.refusal and deed.refusal.code, *which)
         if key not in self._said:
             self._said.add(key)
             self._tell_anybody(deed)
@@ -213,9 +158,11 @@ class Clearing:
 
 def asked_for(options: Options, log: Log) -> Clearing:
     """Build what the guard's options ask for; everything that is done or refused is an event of the log."""
+    is_news = news()
 
     def tell(deed: Deed) -> None:
-        log.warning(deed.event, str(deed), **deed.fields())
+        if is_news(deed):
+            log.warning(deed.event, str(deed), **deed.fields())
 
     selection = eviction.select(options.evict or (), options.evict_user, options.evict_unit)
     return Clearing(selection, options.terminate, tell, dry_run=options.dry_run)

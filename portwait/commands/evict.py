@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from portwait import arguments, eviction, report, targets
 from portwait.clearing import Clearing
 from portwait.conclusion import names
+from portwait.deeds import news
 from portwait.errors import UsageError
 from portwait.exposure import exposure
 from portwait.inspection import Inspection
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
-    from portwait.clearing import Deed
+    from portwait.deeds import Deed
     from portwait.diagnosis import Diagnosis
     from portwait.exposure import Exposure
     from portwait.targets import Target
@@ -109,12 +110,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _as_text(before: Found, after: Found, deeds: Sequence[Deed], seen: Exposure) -> str:
     blocks: list[str] = []
+    is_news = news()
     free = [target for target in after.verdicts if target not in after.held and target not in before.held]
     for target, verdict in after.verdicts.items():
         own = [deed for deed in deeds if deed.target == target]
         if target in after.held:
             blockers = after.diagnosis.blockers.get(target, ())
-            said = [str(deed) for deed in own if deed.event != "evicted"]
+            said = [str(deed) for deed in filter(is_news, own) if deed.event != "evicted"]
             blocks.append("\n  ".join([report.full(target, verdict, blockers, seen), *said]))
         elif target in before.held:
             count = sum(deed.event == "evicted" for deed in own)

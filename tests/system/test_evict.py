@@ -452,10 +452,13 @@ class TestUnprivileged:
                 assert cure in done.out
             assert states_on(PORT) == ["ESTABLISHED"]
 
-    def test_five_sharers_one_refusal(self) -> None:
-        """What is so for every socket is said for one of them."""
+    def test_five_sharers(self) -> None:
+        """For programs each is refused; people are told once what is so for all of them."""
         with states.shared_local_port(PORT, 5):
-            assert refused(str(PORT), before=NO_NET_ADMIN) == ["not-permitted"]
+            assert refused(str(PORT), before=NO_NET_ADMIN) == ["not-permitted"] * 5
+            assert evict(str(PORT), before=NO_NET_ADMIN).out.count("cannot evict") == 1
+            done = guard("--evict", "--timeout=0", str(PORT), before=NO_NET_ADMIN)
+            assert done.err.count("cannot evict") == 1
 
     def test_guard(self) -> None:
         """It goes on waiting, and starts the service when the client lets go."""
@@ -517,6 +520,22 @@ class TestGuard:
             there.sock.close()
             waiting.complains("evicted ")
             waiting.says("started")
+
+    def test_when_the_proof_comes_later(self) -> None:
+        """The kernel tells nobody that a FIN was acknowledged, so it looks again, and signals nobody meanwhile."""
+        argv = portwait("--evict", "--terminate", "--log-format=json", str(PORT), "--", *STARTED)
+        with outbound_established(PORT) as made:
+            states._stuff(made.sock)
+            made.sock.shutdown(socket.SHUT_WR)
+            with running(argv) as waiting:
+                assert json.loads(waiting.complains("not-evicted"))["code"] == "unproved"
+                waiting.complains('"waiting"')
+                while made.peer.recv(1 << 16):
+                    pass
+                waiting.says("started")
+                said = [json.loads(line)["event"] for line in waiting.err]
+        assert "evicted" in said
+        assert "not-signalled" not in said
 
     def test_bound_by_number(self) -> None:
         """The port stays bound after the destroy: it says who keeps it, and waits for that."""

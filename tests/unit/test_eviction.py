@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from portwait import clearing, eviction, termination
+from portwait import eviction, termination
+from portwait.deeds import Deed
 from portwait.diagnosis import Blocker
 from portwait.eviction import Refusal, Selection, names_needed, refusal, select
 from portwait.kinds import Kind
@@ -316,7 +317,7 @@ def test_every_deed_is_said_with_its_identity() -> None:
     refused = Refusal("code", "it is so", "do this")
     what = "127.0.0.1:30010 -> 127.0.0.1:7000 ESTABLISHED"
     who = "java (pid 100, orders.service, user app)"
-    deed = clearing.Deed("evicted", target, LIVE)
+    deed = Deed("evicted", target, LIVE)
     term = deed._replace(owner=CLIENT, signal=termination.name(signal.SIGTERM))
     assert [
         str(deed),

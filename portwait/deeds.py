@@ -1,0 +1,86 @@
+"""What was done to a blocker, or was not and why: one value for people and for programs.
+
+It carries the identity of the socket and of its processes, so that a post-mortem can tell who ended what.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from portwait import report
+from portwait.text import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from portwait.diagnosis import Blocker
+    from portwait.eviction import Refusal
+    from portwait.owners import Owner
+    from portwait.targets import Target
+
+_SAID = {
+    "evicted": "evicted {what}",
+    "would-evict": "dry run: would evict {what}",
+    "not-evicted": "cannot evict {what}: {why}; {cure}",
+    "signalled": "sent {signal} to {who}, which has {what} open",
+    "would-signal": "dry run: would send {signal} to {who}, which has {what} open",
+    "not-signalled": "cannot signal the owner of {what}: {why}; {cure}",
+}
+
+
+class Deed(NamedTuple):
+    """Something that was done to a blocker of a target, or was not and why."""
+
+    event: Literal["evicted", "would-evict", "not-evicted", "signalled", "would-signal", "not-signalled"]
+    target: Target
+    blocker: Blocker
+    refusal: Refusal | None = None
+    owner: Owner | None = None
+    signal: str | None = None
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        return _SAID[self.event].format(
+            what=_ends(self.blocker) + (_whose(self.blocker.owners) if self.owner is None else ""),
+            who=self.owner and report.process(self.owner),
+            signal=self.signal,
+            why=self.refusal and safe(self.refusal.why),
+            cure=self.refusal and safe(self.refusal.cure),
+        )
+
+    def fields(self) -> dict[str, object]:
+        """Write it for programs: the socket's identity (cookie, inode) and its processes' (pid and start)."""
+        fields = {"target": safe(self.target.text), **report.blocker_dict(self.blocker)}
+        owners = [self.owner] if self.owner else self.blocker.owners
+        fields["processes"] = ",".join("{pid}@{started}".format(**report.owner_dict(owner)) for owner in owners)
+        if self.signal is not None:
+            fields["signal"] = self.signal
+        if self.refusal is not None:
+            fields |= {"code": self.refusal.code, "why": safe(self.refusal.why), "cure": safe(self.refusal.cure)}
+        return fields
+
+
+def _ends(blocker: Blocker) -> str:
+    if blocker.socket.state == "CLOSE":
+        return f"{blocker.local} bound"
+    ends = f"{blocker.local} -> {blocker.remote}" if blocker.remote else blocker.local
+    return f"{ends} {blocker.socket.state}"
+
+
+def _whose(owners: Iterable[Owner]) -> str:
+    names = ", ".join(map(report.process, owners))
+    return f" of {names}" if names else ""
+
+
+def news() -> Callable[[Deed], bool]:
+    """Make a filter for people: what is so for every socket here is said for one of them."""
+    said: set[str] = set()
+
+    def is_news(deed: Deed) -> bool:
+        if deed.refusal is None or not deed.refusal.general:
+            return True
+        known = deed.refusal.code in said
+        said.add(deed.refusal.code)
+        return not known
+
+    return is_news
