@@ -51,6 +51,8 @@ class Blocker(NamedTuple):
     """The process at the other end, where that is on this host and could be found at little cost."""
     peer_user: str | None = None
     """The user at the other end, where that is on this host, also where the process was not found."""
+    peer_unit: str | None = None
+    """Likewise, by the cgroup that its socket was made in."""
     unit: str | None = None
     """The unit that the socket was made in, by its cgroup: known also where the owner cannot be seen."""
     container: str | None = None
@@ -198,7 +200,8 @@ class _Known:
         self._named: dict[int, Owner | None] = {}
         self._services: dict[tuple[int, str], str | None] = {}
         self._owners = processes.owners(sockets, [*peers.values()])
-        self._places = processes.places([which.cgroup for which in sockets if not self._of(which)])
+        unknown = [which.cgroup for which in (*sockets, *peers.values()) if not self._of(which)]
+        self._places = processes.places(unknown)
 
     def _of(self, which: KernelSocket) -> tuple[Owner, ...]:
         if which.pids:  # the tables name them themselves
@@ -218,7 +221,9 @@ class _Known:
         if which.uid < 0 and not owners:
             unseen = "owner not visible: run as root"
         peer = self._peers.get(_identity(which))
+        there = None if peer is None else self._first(peer)
         place = self._places.get(which.cgroup)
+        beyond = None if peer is None else self._places.get(peer.cgroup)
         blocker = Blocker(
             kind=kind,
             socket=which,
@@ -229,8 +234,9 @@ class _Known:
             idle=None if which.info is None or kind.name == "listener" else _idle(which),
             evictable=False,
             unseen=unseen,
-            peer=None if peer is None else self._first(peer),
+            peer=there,
             peer_user=None if peer is None or not peer.inode else user_name(peer.uid),
+            peer_unit=there.unit if there else beyond and beyond.unit,
             unit=owners[0].unit if owners else place and place.unit,
             container=owners[0].container if owners else place and place.container,
         )

@@ -8,10 +8,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from portwait import durations
+from portwait import details, durations
+from portwait.details import process
 from portwait.layout import Paper
 from portwait.targets import ANY
-from portwait.text import command_line, masked, safe, shell
+from portwait.text import masked, safe, shell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from portwait.targets import Target
     from portwait.verdict import Verdict
 
-    _Line = tuple[str, str, str]  # what stands before its first line, its text, what stands before its other lines
+__all__ = ("as_dict", "blocker_dict", "full", "headline", "owner_dict", "process")
 
 _WORDS = {
     "outbound": ("an outbound connection", "outbound connections"),
@@ -36,15 +37,7 @@ _WORDS = {
     "hold": ("another portwait's hold", "holds of other portwaits"),
     "unknown": ("a connection of unknown direction", "connections of unknown direction"),
 }
-_EVIDENCE = {
-    "peer": "direction judged by the other end, for data was in flight at this one",
-    "listener": "direction judged by the listener on this port, for the kernel's own count cannot be read",
-    "remote-listener": "direction judged by the listener at the other end, for the kernel's own count cannot be read",
-    "none": "its direction cannot be proved",
-}
-_COMMAND = 150
-_ALIKE, _OWNERS, _BRIEFLY = 3, 5, 3  # blockers that are alike, owners of one, remedies on one screen
-_LABEL = 11
+_BRIEFLY = 3  # remedies on one screen
 
 
 def headline(target: Target, verdict: Verdict, blockers: Sequence[Blocker]) -> str:
@@ -86,12 +79,6 @@ def _by(blockers: Sequence[Blocker]) -> str:
     return f"by {what}: {next((blocker.unseen for blocker in blockers if blocker.unseen), 'owner not known')}"
 
 
-def process(owner: Owner) -> str:
-    """Name a process: `java (pid 1988719, orders.service, user app)`."""
-    parts = [f"pid {owner.pid}", owner.unit, owner.container, f"user {owner.user}" if owner.user else None]
-    return f"{safe(owner.name, 40)} ({', '.join(safe(part) for part in parts if part)})"
-
-
 def full(
     target: Target,
     verdict: Verdict,
@@ -106,83 +93,12 @@ def full(
     paper = paper or Paper()
     style = verdict.state if verdict.state in ("held", "free") else "other"
     lines = [paper.paint(line, style) for line in paper.wrap(headline(target, verdict, blockers), "", "  ")]
-    for first, text, rest in _details(blockers):
+    for first, text, rest in details.of(blockers):
         lines += paper.wrap(text, first, rest)
     for text in (*_by_tables(verdict), *_why(target, verdict, blockers, exposure)):
         lines += paper.wrap(text, "  ")
     lines += _advice(target, remedies, paper, briefly=briefly)
     return "\n".join(lines)
-
-
-def _details(blockers: Sequence[Blocker]) -> list[_Line]:
-    """Describe the blockers, of those that are alike a few."""
-    alike: dict[object, list[Blocker]] = {}
-    for one in blockers:
-        alike.setdefault((one.kind, one.socket.state, tuple(owner.pid for owner in one.owners), one.unseen), []).append(
-            one
-        )
-    lines: list[_Line] = []
-    for group in alike.values():
-        shown = group if len(group) <= _ALIKE + 1 else group[:_ALIKE]
-        for one in shown:
-            lines.append(("  ", _connection(one), "    "))
-            lines += _other_end(one)
-        if len(group) > len(shown):
-            lines.append(("  ", f"and {len(group) - len(shown)} more like these", "  "))
-        lines += _whose(group[0])
-    return lines
-
-
-def _connection(blocker: Blocker) -> str:
-    """Write both ends, the state, how long."""
-    ends = f"{blocker.local} -> {blocker.remote}" if blocker.remote else blocker.local
-    facts = [f"{ends} {blocker.socket.state if blocker.kind.name not in ('bound', 'hold') else 'bound, not listening'}"]
-    if blocker.owners:
-        facts.append(f"process running for {durations.show(max(0.0, time.time() - blocker.owners[0].started))}")
-    if blocker.idle is not None:
-        facts.append(f"connection idle for {durations.show(blocker.idle)}")
-    if blocker.expires_in is not None:
-        facts.append(f"ends in {durations.show(blocker.expires_in)}")
-    if blocker.kind.evidence in _EVIDENCE:
-        facts.append(_EVIDENCE[blocker.kind.evidence])
-    return ", ".join(facts)
-
-
-def _other_end(blocker: Blocker) -> list[_Line]:
-    """Write who is there: a process of this host, a user of it, or no more than what its port is called."""
-    if blocker.kind.name == "self-connect":
-        return []
-    if blocker.peer is not None:
-        return [_labelled("other end", f"{process(blocker.peer)}, on this host")]
-    if blocker.peer_user is not None:
-        return [_labelled("other end", f"on this host too, of user {safe(blocker.peer_user)}")]
-    if blocker.remote_service is None:
-        return []
-    port, name = blocker.socket.remote_port, safe(blocker.remote_service)
-    return [_labelled("other end", f"not seen here; the services database calls port {port} {name}")]
-
-
-def _whose(blocker: Blocker) -> list[_Line]:
-    """Write who has the socket open, or what is known of whoever has."""
-    lines = []
-    for owner in blocker.owners[:_OWNERS]:
-        command = command_line(owner.cmdline, _COMMAND) or safe(owner.name)
-        lines.append(_labelled("process", f"{owner.pid}: {command}" if len(blocker.owners) > 1 else command))
-        if owner.forwards is not None:
-            lines.append(_labelled("forwards", f"to the container's {safe(owner.forwards)}"))
-        if owner.pod is not None:
-            lines.append(_labelled("pod", safe(owner.pod)))
-    if len(blocker.owners) > _OWNERS:
-        lines.append(_labelled("process", f"and {len(blocker.owners) - _OWNERS} more that share it"))
-    if blocker.unseen is not None:
-        known = [f"its user is {safe(blocker.user)}"] if blocker.user is not None else []
-        known += [f"it was made in {safe(place)}" for place in (blocker.unit, blocker.container) if place]
-        lines.append(_labelled("unseen", blocker.unseen + (f" ({', '.join(known)})" if known else "")))
-    return lines
-
-
-def _labelled(label: str, text: str) -> _Line:
-    return f"    {label:<{_LABEL}}", text, " " * (4 + _LABEL)
 
 
 def _by_tables(verdict: Verdict) -> list[str]:
@@ -284,6 +200,7 @@ def blocker_dict(blocker: Blocker) -> dict[str, object]:
         "owners": [owner_dict(owner) for owner in blocker.owners],
         "peer": None if blocker.peer is None else owner_dict(blocker.peer),
         "peer_user": _safe(blocker.peer_user),
+        "peer_unit": _safe(blocker.peer_unit),
         "unseen": blocker.unseen,
     }
 

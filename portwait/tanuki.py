@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from types import ModuleType
 
 LARGEST = 1 << 18
 """Bytes of a wrapper.conf; the longest in the wild have some 20,000."""
@@ -110,7 +111,7 @@ def configuration(command: Sequence[str]) -> str | None:
 
 def absolute(conf: str, command: Sequence[str], folder: str | None) -> str:
     """Make the path of a configuration absolute; `folder` is the wrapper's working directory, None where unknown."""
-    paths = ntpath if "\\" in conf or "\\" in command[0] else posixpath
+    paths = _paths(conf, command[0])
     if not paths.isabs(conf):
         conf = str(paths.join(folder or paths.dirname(command[0]), conf))
     return str(paths.normpath(conf))
@@ -140,11 +141,19 @@ def other_ports(avoid: Iterable[tuple[int, int]]) -> tuple[str, ...]:
     )
 
 
+def _paths(*seen: str) -> ModuleType:
+    """Choose the rules of the system that these paths are of, which need not be this one."""
+    if not any("\\" in one for one in seen):
+        return posixpath
+
+    return ntpath
+
+
 def _folder(conf: str) -> tuple[str, str]:
     """The folder of a product whose configuration is FOLDER/conf/wrapper.conf: its path and its name."""
-    paths = ntpath if "\\" in conf else posixpath
+    paths = _paths(conf)
     folder = paths.dirname(paths.dirname(conf))
-    return folder, paths.basename(folder)
+    return str(folder), str(paths.basename(folder))
 
 
 def _base(path: str) -> str:

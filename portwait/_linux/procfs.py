@@ -64,6 +64,15 @@ def stat_of(pid: int) -> Stat | None:
     return parse_stat(_read(f"/proc/{pid}/stat"))
 
 
+def children(pid: int) -> list[int]:
+    """List a process's children; none where the kernel does not keep such lists (CONFIG_PROC_CHILDREN)."""
+    found = []
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            found += [int(word) for word in _read(f"/proc/{pid}/task/{thread}/children").split() if word.isdigit()]
+    return found
+
+
 def has_socket(pid: int, inode: int) -> bool:
     """Whether a process has this socket open, as far as can be seen."""
     folder, wanted = f"/proc/{pid}/fd", f"socket:[{inode}]"

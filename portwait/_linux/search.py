@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from portwait._linux import procfs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from portwait.sockets import KernelSocket
 
@@ -20,8 +20,8 @@ _CGROUP_MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 _INITIAL_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO, linux/proc_ns.h
 _FEW = 64
 """So many processes are all looked at; among more, once every socket has an owner, only that owner's relatives."""
-_PRICE = 4096
-"""Descriptors that are looked at, at most, for what is only nice to know: 16 ms."""
+_CHEAP = 256
+"""Among more processes nobody is looked for who is only nice to know."""
 
 
 class Holder(NamedTuple):
@@ -50,14 +50,17 @@ def holders(sockets: Iterable[KernelSocket], *, cheaply: bool = False) -> Found:
 
     A step looks at all of its processes while they are few, for a socket can be shared after fork; among many it looks,
     once all sockets have an owner, only at the owners' relatives. The next step is taken only for sockets that nobody
-    has been found for. `cheaply` gives up early, and looks at nobody but the sockets' cgroups and users.
+    has been found for. `cheaply` takes no step among many.
     """
     missing = {which.inode: which for which in sockets if which.inode}
-    search = _Search(_PRICE if cheaply else None)
-    for step in (_in_cgroup, _of_uid) if cheaply else (_in_cgroup, _of_uid, _everyone):
+    search = _Search()
+    for step in (_in_cgroup, _of_uid, _everyone):
         if not missing:
             break
-        search.through(list(step(missing.values())), frozenset(missing))
+        pids = step(missing.values())
+        if cheaply and len(pids) > _CHEAP:
+            break
+        search.through(pids, frozenset(missing))
         for inode in search.found:
             missing.pop(inode, None)
     unseen = why_unseen(search.denied) if missing else None
@@ -65,21 +68,18 @@ def holders(sockets: Iterable[KernelSocket], *, cheaply: bool = False) -> Found:
 
 
 class _Search:
-    def __init__(self, price: int | None) -> None:
+    def __init__(self) -> None:
         self.found: dict[int, list[Holder]] = {}
         self.denied = 0
         self._looked: set[int] = set()
-        self._price = price
 
     def through(self, pids: Sequence[int], inodes: frozenset[int]) -> None:
         links = {f"socket:[{inode}]": inode for inode in inodes}
-        for index, pid in enumerate(pids):
-            if index >= _FEW and len(pids) > _FEW and inodes <= self.found.keys():
-                owners = {holder.pid for inode in inodes for holder in self.found[inode]}
-                for relative in relatives(owners, pids[index:]):
-                    self._look(relative, links)
-                return
-            if self._price is not None and self._price <= 0:
+        for pid in pids:
+            if len(pids) > _FEW and inodes <= self.found.keys():
+                for owner in {holder.pid for inode in inodes for holder in self.found[inode]}:
+                    for relative in relatives(owner):
+                        self._look(relative, links)
                 return
             self._look(pid, links)
 
@@ -87,81 +87,94 @@ class _Search:
         if pid in self._looked:
             return
         self._looked.add(pid)
-        folder = f"/proc/{pid}/fd"
         try:
-            descriptors = os.listdir(folder)
+            folder = os.open(f"/proc/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except PermissionError:
             self.denied += 1
             return
         except OSError:  # it has ended
             return
-        if self._price is not None:
-            self._price -= len(descriptors)
+        try:
+            self._read(pid, folder, links)
+        except PermissionError:  # it is opened by who may look, and then another program has been executed
+            self.denied += 1
+        except OSError:
+            return
+        finally:
+            os.close(folder)
+
+    def _read(self, pid: int, folder: int, links: Mapping[str, int]) -> None:
         seen: set[int] = set()
-        for descriptor in descriptors:
+        readlink = os.readlink  # this loop is where the time goes
+        for descriptor in os.listdir(folder):
             try:
-                link = os.readlink(f"{folder}/{descriptor}")
+                link = readlink(descriptor, dir_fd=folder)
             except OSError:  # closed meanwhile, or the process has ended
                 continue
-            inode = links.get(link)
-            if inode is not None and inode not in seen:
-                seen.add(inode)
-                self.found.setdefault(inode, []).append(Holder(pid, descriptor))
+            if link in links and links[link] not in seen:
+                seen.add(links[link])
+                self.found.setdefault(links[link], []).append(Holder(pid, descriptor))
                 if len(seen) == len(links):
                     return
 
 
-def relatives(of: set[int], among: Iterable[int]) -> list[int]:
-    """Pick the processes that can have got a socket by fork: ancestors, descendants, members of the process group.
+def relatives(pid: int) -> list[int]:
+    """Name the processes that can have got a socket from this one, or given it, by fork: the nearest in the tree.
 
-    What misses here: a child that has left the group and whose parent has ended, and a socket sent in a message.
+    Ancestors, descendants, and siblings as far as these are few. What misses here: children whose parent has ended, and
+    a socket that was sent in a message.
     """
-    kin, groups = set(of), set()
-    for pid in of:
-        at: int = pid
-        stat = procfs.stat_of(at)
-        if stat is not None:
-            groups.add(stat.group)
-        while stat is not None and stat.parent > 1 and stat.parent not in kin:
-            at = stat.parent
-            kin.add(at)
-            stat = procfs.stat_of(at)
-    descended = set(of)
-    picked = []
-    for pid in among:  # as /proc lists them, by number: mostly a parent before its children
-        stat = procfs.stat_of(pid)
-        if stat is not None and (pid in kin or stat.group in groups or stat.parent in descended):
-            descended.add(pid)
-            picked.append(pid)
-    return picked
+    found = []
+    stat = procfs.stat_of(pid)
+    parent = 0 if stat is None else stat.parent
+    siblings = procfs.children(parent) if parent > 1 else []
+    while stat is not None and stat.parent > 1 and stat.parent not in found:
+        found.append(stat.parent)
+        stat = procfs.stat_of(stat.parent)
+    heirs = [pid, *(siblings if len(siblings) <= _FEW else [])]
+    for heir in heirs:  # grows as it goes
+        heirs += [child for child in procfs.children(heir) if child not in heirs]
+    return found + heirs
 
 
-def _in_cgroup(sockets: Iterable[KernelSocket]) -> Iterator[int]:
+def _in_cgroup(sockets: Iterable[KernelSocket]) -> list[int]:
+    """List the processes in the sockets' cgroups; among many first those of the sockets' users."""
+    pids: list[int] = []
     for path in cgroup_paths({which.cgroup for which in sockets if which.cgroup}).values():
         try:
             with open(f"{path}/cgroup.procs", encoding="ascii") as file:
-                yield from [int(line) for line in file if line.strip() != "0"]  # 0: in another PID namespace
+                pids += [int(line) for line in file if line.strip() != "0"]  # 0: in another PID namespace
         except (OSError, ValueError):
             continue
+    if len(pids) <= _FEW:
+        return pids
+    likely = _of(pids, {which.uid for which in sockets})
+    return likely + list(set(pids) - set(likely))
 
 
-def _of_uid(sockets: Iterable[KernelSocket]) -> Iterator[int]:
-    uids = {which.uid for which in sockets}
-    for pid in _everyone(sockets):
+def _of_uid(sockets: Iterable[KernelSocket]) -> list[int]:
+    return _of(_everyone(sockets), {which.uid for which in sockets})
+
+
+def _of(pids: Iterable[int], uids: set[int]) -> list[int]:
+    """Pick the processes of some users."""
+    picked = []
+    for pid in pids:
         try:
             # not /proc/PID/fd, which is root's for a process that may not be dumped
             if os.stat(f"/proc/{pid}").st_uid in uids:
-                yield pid
+                picked.append(pid)
         except OSError:
             continue
+    return picked
 
 
-def _everyone(_sockets: Iterable[KernelSocket]) -> Iterator[int]:
+def _everyone(_sockets: Iterable[KernelSocket]) -> list[int]:
     try:
         names = os.listdir("/proc")
     except OSError:
-        return
-    yield from (int(name) for name in names if name.isdigit())
+        return []
+    return [int(name) for name in names if name.isdigit()]
 
 
 def cgroup_paths(ids: Iterable[int]) -> dict[int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
@@ -57,6 +58,7 @@ class _Asked(NamedTuple):
 
 def run(words: Sequence[str]) -> tuple[int, str]:
     """Explain; status 1 when something is held, else 0. Raises UsageError."""
+    gc.disable()  # this process ends before there is anything to collect
     asked = _read(words)
     if not asked.targets:
         raise UsageError("cannot explain nothing: name a TARGET, as in `portwait explain 30010`")

@@ -207,7 +207,11 @@ def test_nothing_is_said_of_a_range_that_cannot_be_read() -> None:
         (OUTBOUND._replace(kind=Kind("unknown", "none")), "its direction cannot be proved"),
         (UNSEEN, "unseen     owner not visible: run as root (its user is app, it was made in orders.service)"),
         (TIME_WAIT, "TIME_WAIT, ends in 42s"),
-        (OUTBOUND._replace(peer_user="redis"), "other end  on this host too, of user redis"),
+        (OUTBOUND._replace(peer_user="redis"), "other end  a process of this host (user redis)"),
+        (
+            OUTBOUND._replace(peer_user="redis", peer_unit="redis.service"),
+            "other end  a process of this host (redis.service, user redis)",
+        ),
         (OUTBOUND, "other end  not seen here; the services database calls port 7000 afs3-fileserver"),
         (listener(REDIS._replace(forwards="172.17.0.2:80")), "forwards   to the container's 172.17.0.2:80"),
         (listener(REDIS._replace(pod="d0a6ff74")), "pod        d0a6ff74"),

@@ -1,0 +1,105 @@
+"""What is known of the sockets in the way, line by line: both ends, state, times, whose they are. Pure functions."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from portwait import durations
+from portwait.text import command_line, safe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from portwait.diagnosis import Blocker
+    from portwait.owners import Owner
+
+    Line = tuple[str, str, str]  # what stands before its first line, its text, what stands before its other lines
+
+_EVIDENCE = {
+    "peer": "direction judged by the other end, for data was in flight at this one",
+    "listener": "direction judged by the listener on this port, for the kernel's own count cannot be read",
+    "remote-listener": "direction judged by the listener at the other end, for the kernel's own count cannot be read",
+    "none": "its direction cannot be proved",
+}
+_COMMAND = 150  # characters of a command line
+_ALIKE, _OWNERS = 3, 5  # blockers that are alike, owners of one
+_LABEL = 11
+
+
+def process(owner: Owner) -> str:
+    """Name a process: `java (pid 1988719, orders.service, user app)`."""
+    parts = [f"pid {owner.pid}", owner.unit, owner.container, f"user {owner.user}" if owner.user else None]
+    return f"{safe(owner.name, 40)} ({', '.join(safe(part) for part in parts if part)})"
+
+
+def of(blockers: Sequence[Blocker]) -> list[Line]:
+    """Describe the blockers, of those that are alike a few."""
+    alike: dict[object, list[Blocker]] = {}
+    for one in blockers:
+        alike.setdefault((one.kind, one.socket.state, tuple(owner.pid for owner in one.owners), one.unseen), []).append(
+            one
+        )
+    lines: list[Line] = []
+    for group in alike.values():
+        shown = group if len(group) <= _ALIKE + 1 else group[:_ALIKE]
+        for one in shown:
+            lines.append(("  ", _connection(one), "    "))
+            lines += _other_end(one)
+        if len(group) > len(shown):
+            lines.append(("  ", f"and {len(group) - len(shown)} more like these", "  "))
+        lines += _whose(group[0])
+    return lines
+
+
+def _connection(blocker: Blocker) -> str:
+    """Write both ends, the state, how long."""
+    ends = f"{blocker.local} -> {blocker.remote}" if blocker.remote else blocker.local
+    facts = [f"{ends} {blocker.socket.state if blocker.kind.name not in ('bound', 'hold') else 'bound, not listening'}"]
+    if blocker.owners:
+        facts.append(f"process running for {durations.show(max(0.0, time.time() - blocker.owners[0].started))}")
+    if blocker.idle is not None:
+        facts.append(f"connection idle for {durations.show(blocker.idle)}")
+    if blocker.expires_in is not None:
+        facts.append(f"ends in {durations.show(blocker.expires_in)}")
+    if blocker.kind.evidence in _EVIDENCE:
+        facts.append(_EVIDENCE[blocker.kind.evidence])
+    return ", ".join(facts)
+
+
+def _other_end(blocker: Blocker) -> list[Line]:
+    """Write who is there: a process of this host, a user of it, or no more than what its port is called."""
+    if blocker.kind.name == "self-connect":
+        return []
+    if blocker.peer is not None:
+        return [_labelled("other end", f"{process(blocker.peer)}, on this host")]
+    if blocker.peer_user is not None:
+        unit = f"{safe(blocker.peer_unit)}, " if blocker.peer_unit else ""
+        return [_labelled("other end", f"a process of this host ({unit}user {safe(blocker.peer_user)})")]
+    if blocker.remote_service is None:
+        return []
+    port, name = blocker.socket.remote_port, safe(blocker.remote_service)
+    return [_labelled("other end", f"not seen here; the services database calls port {port} {name}")]
+
+
+def _whose(blocker: Blocker) -> list[Line]:
+    """Write who has the socket open, or what is known of whoever has."""
+    lines = []
+    for owner in blocker.owners[:_OWNERS]:
+        command = command_line(owner.cmdline, _COMMAND) or safe(owner.name)
+        lines.append(_labelled("process", f"{owner.pid}: {command}" if len(blocker.owners) > 1 else command))
+        if owner.forwards is not None:
+            lines.append(_labelled("forwards", f"to the container's {safe(owner.forwards)}"))
+        if owner.pod is not None:
+            lines.append(_labelled("pod", safe(owner.pod)))
+    if len(blocker.owners) > _OWNERS:
+        lines.append(_labelled("process", f"and {len(blocker.owners) - _OWNERS} more that share it"))
+    if blocker.unseen is not None:
+        known = [f"its user is {safe(blocker.user)}"] if blocker.user is not None else []
+        known += [f"it was made in {safe(place)}" for place in (blocker.unit, blocker.container) if place]
+        lines.append(_labelled("unseen", blocker.unseen + (f" ({', '.join(known)})" if known else "")))
+    return lines
+
+
+def _labelled(label: str, text: str) -> Line:
+    return f"    {label:<{_LABEL}}", text, " " * (4 + _LABEL)
