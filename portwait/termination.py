@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from portwait.eviction import Refusal
@@ -29,6 +30,8 @@ class Kin(NamedTuple):
 
 def kin() -> Kin:
     """Look them up."""
+    if sys.platform != "linux":
+        return Kin(os.getpid(), frozenset([os.getppid()]))
     from portwait._linux import procfs
 
     ancestors: set[int] = set()
@@ -67,6 +70,8 @@ def refusal(blocker: Blocker, among: Sequence[Blocker], selection: Selection, us
 
 def terminate(owner: Owner, inode: int, number: int) -> Refusal | Literal["signalled", "gone"]:
     """Send the signal to this very process if it still has the socket; `gone` where one of the two is no more."""
+    if sys.platform != "linux":
+        return Refusal("no-pidfd", "it cannot be held on to, for pidfds are Linux's", "signal it by hand")
     from portwait._linux import procfs
 
     try:
