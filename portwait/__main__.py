@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -27,4 +28,4 @@ def start() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(start())
+    os._exit(start())  # nothing is left to do that the interpreter's own shutdown would be for
