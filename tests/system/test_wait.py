@@ -63,7 +63,7 @@ def destroyed(made: states.Connection) -> None:  # noqa: ARG001  # the same sign
     run(["ss", "-K", f"sport = :{PORT}"])
 
 
-WITH_EVENT = {
+WITH_EVENT: dict[str, tuple[Maker, Callable[[Any], None]]] = {
     "closed": (outbound_established, close),
     "closed-ipv6": (partial(outbound_established, address="::1"), close),
     "closed-mapped": (partial(outbound_established, address=MAPPED), close),
@@ -130,9 +130,10 @@ class TestEvents:
 class TestWaking:
     """The service starts when the port becomes free, however that happens."""
 
-    @pytest.mark.parametrize(("there", "end"), WITH_EVENT.values(), ids=WITH_EVENT)
-    def test_by_an_event(self, there: Maker, end: Callable[[Any], None]) -> None:
+    @pytest.mark.parametrize("how", ["closed", "closed-ipv6", "closed-close-wait", "closed-listener"])
+    def test_by_an_event(self, how: str) -> None:
         """With no poll under it the close alone wakes it."""
+        there, end = WITH_EVENT[how]
         with there(PORT) as made, waiting(str(PORT), "--", *STARTED, poll=False) as guarded:
             end(made)
             guarded.says("started")
@@ -216,7 +217,7 @@ class TestGivingUp:
             assert guarded.status() == GAVE_UP
             assert guarded.out == []
 
-    @pytest.mark.parametrize("timeout", ["0", "0.2", "200ms"])
+    @pytest.mark.parametrize("timeout", ["0", "100ms"])
     def test_nothing_is_started(self, timeout: str) -> None:
         with outbound_established(PORT):
             seen = guard("--timeout", timeout, str(PORT), "--", *STARTED)
@@ -388,7 +389,7 @@ class TestStandardStreams:
             guarded.says("started")
             assert guarded.status() == 0
 
-    @pytest.mark.parametrize("closed", ["2>&-", "<&- 2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+    @pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-", "2>/dev/full"])
     def test_closed(self, closed: str, tmp_path: Path) -> None:
         """Without them it waits, gives up and starts as with them."""
         argv = ["sh", "-c", f'exec "$@" {closed}', "sh", *portwait("--timeout", "0.2", str(PORT), "--")]
