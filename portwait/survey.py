@@ -7,7 +7,7 @@ are read by whoever looks (`vigil`).
 from __future__ import annotations
 
 from portwait import hold
-from portwait.verdict import Verdict, attempt
+from portwait.verdict import Verdict, attempt, probe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,6 +75,14 @@ class Survey:
             for sock in probes:
                 sock.close()
         return not self.obstructed
+
+    def changed(self) -> bool:
+        """Whether bind says something else of what is obstructed than it did; takes no hold and changes nothing."""
+        for target in self.obstructed:
+            said = self.verdicts[target]
+            if said.by == "bind" and probe(target, reuseaddr=self.reuseaddr).state != said.state:
+                return True
+        return False
 
     def _evades(self, target: Target, verdict: Verdict) -> bool:
         """Whether bind has said `held` or `unavailable` before, and now cannot say: EMFILE, say, takes no word back."""

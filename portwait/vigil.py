@@ -79,7 +79,7 @@ class Vigil:
             self._say_waiting()
             from portwait import waiting  # with tenacity, which nobody needs who could evict everything at once
 
-            free = waiting.until(self._look, self._pause, self._deadline, lambda: self._expected)
+            free = waiting.until(self._look, self._pause, self._deadline, lambda: self._expected, waiting.LOOK)
         except Stopped as stopped:
             self._log.info("stopped", f"stopped by {stopped.name}; nothing was started", signal=stopped.name)
             raise
@@ -204,18 +204,26 @@ class Vigil:
         self._log.live(f"portwait: waiting for {ports} for {waited}{ends}{left}")
 
     def _pause(self, seconds: float) -> None:
-        """Sleep, until an event at the longest."""
-        if self._events is None:
-            time.sleep(seconds)
-            return
-        # Only what is in the way: a probe that succeeds is a bound socket that closes, and would wake its own waiter
-        with contextlib.suppress(OSError):
-            self._events.watch(ranges_of(self._survey.obstructed))
+        """Sleep, until an event or a new word of bind at the longest.
+
+        Only bind is asked in here, every tenth of a second and with nothing around it: that is what a wait costs.
+        """
+        from portwait import waiting
+
+        end = time.monotonic() + seconds
         poll = select.poll()
-        poll.register(self._events.fileno(), select.POLLIN)
-        if poll.poll(math.ceil(seconds * 1000)):
-            self._events.drain()
-            self._news = True
+        if self._events is not None:
+            # Only what is in the way: a probe that succeeds is a bound socket that closes, and wakes its own waiter
+            with contextlib.suppress(OSError):
+                self._events.watch(ranges_of(self._survey.obstructed))
+            poll.register(self._events.fileno(), select.POLLIN)
+        while (left := end - time.monotonic()) > 0:
+            if poll.poll(math.ceil(min(left, waiting.POLL) * 1000)) and self._events is not None:
+                self._events.drain()
+                self._news = True
+                return
+            if self._survey.changed():
+                return
 
 
 def _finite(seconds: float) -> float | None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 POLL = 0.1  # seconds; 0.09 % of a core, and what a user waits at worst where the kernel sends no event
+LOOK = 1.0  # seconds between two whole looks where the pause itself asks bind() every POLL
 CLOSE_POLL = 0.025  # around the end of a TIME_WAIT
 CLOSE_FOR = 3.0  # a TIME_WAIT ended 0.3 to 2 s after its timer had said so
 
@@ -23,24 +24,25 @@ CLOSE_FOR = 3.0  # a TIME_WAIT ended 0.3 to 2 s after its timer had said so
 class wait_for_the_kernel(tenacity.wait.wait_base):  # noqa: N801  # tenacity's own naming of its callables
     """Pause until the next poll, closely around the announced end of a socket, never beyond the deadline."""
 
-    def __init__(self, deadline: float, expected: Callable[[], float]) -> None:
+    def __init__(self, deadline: float, expected: Callable[[], float], every: float) -> None:
         """`deadline` and what `expected` answers are monotonic times in seconds, math.inf for never."""
         self._deadline = deadline
         self._expected = expected
+        self._every = every
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:  # noqa: ARG002  # tenacity passes it
         """Seconds until the next look."""
-        return pause(time.monotonic(), self._deadline, self._expected())
+        return pause(time.monotonic(), self._deadline, self._expected(), self._every)
 
 
-def pause(now: float, deadline: float, expected: float) -> float:
-    """Seconds from now until the next look is due."""
+def pause(now: float, deadline: float, expected: float, every: float) -> float:
+    """Seconds from now until the next look is due, `every` so many at the latest."""
     if expected <= now < expected + CLOSE_FOR:
         due = now + CLOSE_POLL
-    elif now < expected < now + POLL:
+    elif now < expected < now + every:
         due = max(expected, now + CLOSE_POLL)
     else:
-        due = now + POLL
+        due = now + every
     return max(0.0, min(due, deadline) - now)
 
 
@@ -61,16 +63,17 @@ def until(
     pause_for: Callable[[float], None],
     deadline: float = math.inf,
     expected: Callable[[], float] = lambda: math.inf,
+    every: float | None = None,
 ) -> bool:
     """Look until the answer is yes or the deadline comes; which of the two.
 
     `pause_for` sleeps for that many seconds or less, `expected` says when a socket is due to end. The last look is
-    at the deadline, not before it.
+    at the deadline, not before it. `every` is the longest pause in seconds, POLL where it is not given.
     """
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_result(lambda answer: not answer),
         stop=stop_at(deadline),
-        wait=wait_for_the_kernel(deadline, expected),
+        wait=wait_for_the_kernel(deadline, expected, POLL if every is None else every),
         sleep=pause_for,
         retry_error_callback=lambda _: False,
     )

@@ -212,10 +212,10 @@ def _at_the_first_pause(monkeypatch: pytest.MonkeyPatch, act: Callable[[], objec
     """Do something while it waits, once it has looked."""
     pause, acts = waiting.pause, [act]
 
-    def paused(now: float, deadline: float, expected: float) -> float:
+    def paused(now: float, deadline: float, expected: float, every: float) -> float:
         if acts:
             acts.pop()()
-        return pause(now, deadline, expected)
+        return pause(now, deadline, expected, every)
 
     monkeypatch.setattr(waiting, "pause", paused)
 

@@ -43,7 +43,7 @@ kernel = pytest.mark.kernel
 PORT = 30010
 SLEEPLESS = (
     "import sys; from portwait import waiting; from portwait.__main__ import start;"
-    "waiting.POLL = 3600; sys.argv[0] = 'portwait'; sys.exit(start())"
+    "waiting.POLL = waiting.LOOK = 3600; sys.argv[0] = 'portwait'; sys.exit(start())"
 )
 """The guard without its slow poll, so that only an event or a timer can wake it."""
 

@@ -83,7 +83,7 @@ PAUSES = {
 @pytest.mark.parametrize(("deadline", "expected", "seconds"), PAUSES.values(), ids=PAUSES)
 def test_how_long_a_pause_is(deadline: float, expected: float, seconds: float) -> None:
     """Slowly, closely for a while from the announced end of a socket on, and never beyond the deadline."""
-    assert waiting.pause(BEGAN, deadline, expected) == pytest.approx(seconds)
+    assert waiting.pause(BEGAN, deadline, expected, POLL) == pytest.approx(seconds)
 
 
 _times = st.floats(0, 1e6)
@@ -92,7 +92,7 @@ _times = st.floats(0, 1e6)
 @given(_times, _times | st.just(math.inf), _times | st.just(math.inf))
 def test_every_pause_is_short_and_none_is_empty(now: float, deadline: float, expected: float) -> None:
     """A look comes at least every POLL; only the deadline makes them follow each other more closely than CLOSE_POLL."""
-    seconds = waiting.pause(now, deadline, expected)
+    seconds = waiting.pause(now, deadline, expected, POLL)
     assert 0 <= seconds <= POLL + 1e-9
     assert seconds >= min(CLOSE_POLL, max(0, deadline - now)) - 1e-9
     assert now + seconds <= max(now, deadline) + 1e-9
@@ -101,7 +101,7 @@ def test_every_pause_is_short_and_none_is_empty(now: float, deadline: float, exp
 def test_tenacity_is_told_the_pause(clock: Clock, state: tenacity.RetryCallState) -> None:
     """What is expected may change from look to look, so it is asked each time."""
     ends = [math.inf, BEGAN + 0.05]
-    policy = waiting.wait_for_the_kernel(BEGAN + 10, lambda: ends[0])
+    policy = waiting.wait_for_the_kernel(BEGAN + 10, lambda: ends[0], POLL)
     assert policy(state) == pytest.approx(POLL)
     ends.pop(0)
     assert policy(state) == pytest.approx(0.05)
