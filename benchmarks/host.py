@@ -17,14 +17,14 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import timing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PORT = 30010
+PORT, IN_THE_MIDDLE = 30010, 30012
 EACH = 50  # connections of one process, both ends: 100 descriptors
 _INSIDE = "PORTWAIT_BENCHMARK_PROGRAMS"
 _CGROUP = "portwait-benchmark"
@@ -40,7 +40,7 @@ def enclosed() -> str | None:
         return os.environ[_INSIDE]
     argv = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--", sys.executable, *sys.argv]
     with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)
+        Path(folder).chmod(0o755)  # programs that run as nobody are in there
         environment = {**os.environ, _INSIDE: timing.fresh_environment(folder)}
         try:
             status = subprocess.run(argv, env=environment, check=False).returncode
@@ -54,13 +54,14 @@ def enclosed() -> str | None:
 def populate(first: int, end: int) -> None:
     """Start idle processes with these numbers, each with EACH connections on loopback; they end with the namespace."""
     _set("net/ipv4/ip_local_port_range", "1024 65000")
-    _set("net/ipv4/ip_local_reserved_ports", str(PORT))  # nobody but the blocker gets it
+    _set("net/ipv4/ip_local_reserved_ports", f"{PORT},{IN_THE_MIDDLE}")  # the blockers' own
     _raise_limits()
     batch = 50
     for start in range(first, end, batch):
         pipes = [_start(number) for number in range(start, min(start + batch, end))]
         for reader in pipes:
-            assert os.read(reader, 1) == b"+", "a process of the host failed"
+            if os.read(reader, 1) != b"+":
+                sys.exit("a process of the host failed")
             os.close(reader)
 
 
@@ -70,12 +71,12 @@ def _start(number: int) -> int:
     if os.fork() == 0:
         try:
             os.setpgid(0, 0)  # as services are: in groups of their own
-            os.close(reader)
+            os.closerange(3, writer)  # what the others inherit is no part of the host
             sockets = _connect(f"127.1.{number >> 8}.{number & 255}")
             os.write(writer, b"+")
             while sockets:
                 signal.pause()
-        except BaseException:
+        except OSError:
             traceback.print_exc()
         finally:
             os._exit(1)
@@ -95,41 +96,49 @@ def _connect(address: str) -> list[socket.socket]:
 
 
 @contextlib.contextmanager
-def blocker(cgroup: str | None = None, uid: int = 0) -> Iterator[int]:
-    """Start a client, in a cgroup or as a user of its own, whose connection has PORT; its pid."""
-    ready, told = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.setpgid(0, 0)
-            with socket.socket() as server:
-                server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                server.bind(("127.0.0.1", 7000))
-                server.listen()
-                if cgroup is not None:
-                    join(cgroup)
-                os.setuid(uid)
-                client = socket.socket()
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # no TIME_WAIT
-                client.bind(("127.0.0.1", PORT))
-                client.connect(("127.0.0.1", 7000))
-                kept = server.accept()[0]
-                kept.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            os.write(told, b"+")
-            while kept:
-                signal.pause()
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(1)
-    os.close(told)
+def blocker(port: int = PORT, *, cgroup: str | None = None, uid: int = 0) -> Iterator[int]:
+    """Start a client, in a cgroup or as a user of its own, whose connection has this port; its pid.
+
+    The other end is this process, which is one among the many.
+    """
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("127.0.0.1", 7000))
+        server.listen()
+        pid = os.fork()
+        if pid == 0:
+            _hold_port(server, port, cgroup, uid)
+        with server.accept()[0] as other_end:
+            _reset_when_closed(other_end)
+            try:
+                yield pid
+            finally:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+
+
+def _hold_port(server: socket.socket, port: int, cgroup: str | None, uid: int) -> NoReturn:
     try:
-        assert os.read(ready, 1) == b"+", "the blocker failed"
-        yield pid
+        os.setpgid(0, 0)
+        if cgroup is not None:
+            join(cgroup)
+        os.setuid(uid)
+        with socket.socket() as client:
+            _reset_when_closed(client)
+            client.bind(("127.0.0.1", port))
+            client.connect(server.getsockname())
+            server.close()
+            while True:
+                signal.pause()
+    except OSError:
+        traceback.print_exc()
     finally:
-        os.close(ready)
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        os._exit(1)
+
+
+def _reset_when_closed(sock: socket.socket) -> None:
+    """Leave no TIME_WAIT, which would be in the next one's way."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def cgroup_root() -> Path | None:
@@ -142,9 +151,7 @@ def cgroup_root() -> Path | None:
 
 def join(name: str) -> None:
     """Move this process into a cgroup of the benchmark's, which is made if need be; children come along."""
-    root = cgroup_root()
-    assert root is not None
-    group = root / _CGROUP / name
+    group = (cgroup_root() or Path()) / _CGROUP / name
     group.mkdir(parents=True, exist_ok=True)
     (group / "cgroup.procs").write_text("0")
 

@@ -7,16 +7,17 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 
 class Contender(NamedTuple):
     """A command, how often it is run, and the statuses that say that it did its work."""
 
-    argv: Sequence[str]
+    argv: list[str]
     times: int = 15
     statuses: tuple[int, ...] = (0,)
 
@@ -53,9 +54,9 @@ def show(title: str, seconds: Mapping[str, float], base: str) -> None:
 
 def fresh_environment(folder: str) -> str:
     """Make a plain virtual environment with portwait installed as users install it; its bin folder."""
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    root = Path(__file__).resolve().parent.parent
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    pip = [f"{folder}/bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check", root]
+    pip = [f"{folder}/bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check", str(root)]
     subprocess.run(pip, check=True)
     subprocess.run([f"{folder}/bin/python", "-m", "compileall", "-q", folder], check=False)
     return f"{folder}/bin"
