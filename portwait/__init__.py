@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from portwait._version import __version__ as __version__
     from portwait.api import blockers as blockers
     from portwait.api import wait_until_free as wait_until_free
-    from portwait.diagnosis import Blocker as Blocker
+    from portwait.diagnosis.blockers import Blocker as Blocker
     from portwait.errors import PortwaitError as PortwaitError
     from portwait.errors import TablesError as TablesError
     from portwait.errors import UsageError as UsageError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from portwait.verdict import probe as probe
 
 _HOMES = {
-    "Blocker": "diagnosis",
+    "Blocker": "diagnosis.blockers",
     "Hold": "hold",
     "Owner": "owners",
     "PortwaitError": "errors",

@@ -6,12 +6,13 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from portwait import diagnosis, waiting
-from portwait.inspection import Inspection
+from portwait import waiting
+from portwait.diagnosis.blockers import diagnose
+from portwait.diagnosis.inspection import Inspection
 from portwait.survey import Survey
 
 if TYPE_CHECKING:
-    from portwait.diagnosis import Blocker
+    from portwait.diagnosis.blockers import Blocker
     from portwait.hold import Mode
     from portwait.targets import Target
 
@@ -23,7 +24,7 @@ def blockers(target: Target, *, reuseaddr: bool = True) -> tuple[Blocker, ...]:
 
     `reuseaddr` is whether the service sets SO_REUSEADDR. Raises TablesError where no socket table can be read.
     """
-    return diagnosis.diagnose([target], reuseaddr=reuseaddr).blockers[target]
+    return diagnose([target], reuseaddr=reuseaddr).blockers[target]
 
 
 def wait_until_free(

@@ -88,7 +88,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError instead of printing and exiting; argparse repeats some words as they are."""
-        from portwait.text import safe
+        from portwait.reports.text import safe
 
         raise UsageError(f"{safe(message)} (see {self.prog} --help)")
 

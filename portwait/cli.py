@@ -54,7 +54,7 @@ def _verb(name: str, words: list[str]) -> int:
     except PortwaitError:
         raise
     except Exception as fault:  # a traceback's status 1 would say that something is held
-        from portwait.text import safe
+        from portwait.reports.text import safe
 
         what = safe(f"{type(fault).__name__}: {fault}")
         raise PortwaitError(f"cannot {name}: {what}; this is a bug in portwait") from fault

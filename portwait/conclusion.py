@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from portwait import durations, hold
-from portwait.text import command_line, safe
+from portwait.reports.text import command_line, safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -113,7 +113,7 @@ def _structured(form: Format, write: Callable[[str], None]) -> FilteringBoundLog
 
 def _flat(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Leave out of logfmt what is not flat, `text` says it too; and what would break its line, as JSON does."""
-    from portwait.text import safe
+    from portwait.reports.text import safe
 
     return {
         key: safe(value.replace("\n", " "), len(value)) if isinstance(value, str) else value

@@ -14,23 +14,25 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from portwait import durations, notify, report, stderr
+from portwait import durations, stderr
 from portwait.conclusion import names
-from portwait.diagnosis import ranges_of
+from portwait.diagnosis.blockers import ranges_of
+from portwait.diagnosis.inspection import Inspection
 from portwait.errors import TablesError
 from portwait.exposure import exposure
-from portwait.inspection import Inspection
-from portwait.layout import Paper
 from portwait.remedies import advise, gather
+from portwait.reports import report
+from portwait.reports.layout import Paper
 from portwait.signals import Stopped
+from portwait.systemd import notify
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from portwait._linux.sockdiag import DestroyEvents
-    from portwait.clearing import Clearing
-    from portwait.diagnosis import Blocker
+    from portwait.diagnosis.blockers import Blocker
     from portwait.log import Log
+    from portwait.removal.clearing import Clearing
     from portwait.survey import Survey
     from portwait.targets import Target
 

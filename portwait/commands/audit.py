@@ -6,10 +6,12 @@ import json
 import math
 from typing import TYPE_CHECKING
 
-from portwait import arguments, audit_report, durations, files, metrics, ports
-from portwait.auditing import AuditError, audit
+from portwait import arguments, durations, ports
+from portwait.audit import audit_report, metrics
+from portwait.audit.auditing import AuditError, audit
 from portwait.errors import TablesError, UsageError
-from portwait.text import safe
+from portwait.reports.text import safe
+from portwait.reserved import files
 
 if TYPE_CHECKING:
     import argparse

@@ -8,24 +8,26 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait import arguments, eviction, report, targets
-from portwait.clearing import Clearing
+from portwait import arguments, targets
 from portwait.conclusion import names
-from portwait.deeds import news
+from portwait.diagnosis.inspection import Inspection
 from portwait.errors import UsageError
 from portwait.exposure import exposure
-from portwait.inspection import Inspection
 from portwait.log import Log
 from portwait.options import EVICTED
+from portwait.removal import eviction
+from portwait.removal.clearing import Clearing
+from portwait.removal.deeds import news
+from portwait.reports import report
 from portwait.survey import Survey
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
-    from portwait.deeds import Deed
-    from portwait.diagnosis import Diagnosis
+    from portwait.diagnosis.blockers import Diagnosis
     from portwait.exposure import Exposure
+    from portwait.removal.deeds import Deed
     from portwait.targets import Target
     from portwait.verdict import Verdict
 

@@ -7,12 +7,13 @@ import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait import overview, targets
+from portwait import targets
+from portwait.diagnosis.inspection import Inspection
 from portwait.errors import UsageError
 from portwait.exposure import exposure
-from portwait.inspection import Inspection
-from portwait.layout import Paper
 from portwait.remedies import advise, gather
+from portwait.reports import overview
+from portwait.reports.layout import Paper
 from portwait.survey import Survey
 
 if TYPE_CHECKING:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import os
 import time
 
-from portwait import activation, handoff, hold, targets
+from portwait import handoff, hold, targets
 from portwait.errors import PortwaitError, UsageError
 from portwait.survey import Survey
+from portwait.systemd import activation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from portwait.clearing import Clearing
     from portwait.log import Log
     from portwait.options import Options
+    from portwait.removal.clearing import Clearing
 
 GAVE_UP = 124
 """The status when the deadline came while the kernel still said `held` or `unavailable`, as timeout(1)."""
@@ -66,7 +67,7 @@ def _plan(options: Options, command: Sequence[str]) -> tuple[Survey, Callable[[S
     if options.reserve and not options.dry_run:
         _reserve(wanted, options)
     if options.listen or options.fdstore or activation.has_ours():
-        from portwait.passing import Passing
+        from portwait.systemd.passing import Passing
 
         passing = Passing(options, wanted, command)
         return passing.survey(mode), passing.settle
@@ -82,7 +83,8 @@ def _plan(options: Options, command: Sequence[str]) -> tuple[Survey, Callable[[S
 def _reserve(wanted: Sequence[targets.Target], options: Options) -> None:
     """Keep the ports out of the kernel's own choice, before the first look at them."""
     try:
-        from portwait import ports, reservation
+        from portwait import ports
+        from portwait.reserved import reservation
 
         named = ports.merge((one.port, one.port) for one in wanted)
         reservation.reserve(named, patience=_RESERVE_PATIENCE)
@@ -124,7 +126,7 @@ def _wait(survey: Survey, options: Options, began: float, command: Sequence[str]
 def _clearing(options: Options, log: Log) -> Clearing | None:
     if not options.evict and not options.terminate:
         return None
-    from portwait import clearing
+    from portwait.removal import clearing
 
     return clearing.asked_for(options, log)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from portwait import arguments, persistence, ports, reservation_report, reserving
+from portwait import arguments, ports
+from portwait.reserved import persistence, reservation_report, reserving
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,13 +8,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from portwait.machine import machine
+from portwait.remedies.machine import machine
 from portwait.remedies.registry import Facts, Remedy, advise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portwait.diagnosis import Blocker
+    from portwait.diagnosis.blockers import Blocker
     from portwait.exposure import Exposure
     from portwait.targets import Target
     from portwait.verdict import Verdict

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from portwait.remedies import phrases
 from portwait.remedies.registry import Facts, Remedy, rule
+from portwait.reports.text import safe
 from portwait.targets import ANY
-from portwait.text import safe
 
 
 def _missing(facts: Facts) -> bool:

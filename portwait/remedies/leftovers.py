@@ -5,7 +5,7 @@ from __future__ import annotations
 from portwait import durations
 from portwait.remedies import phrases
 from portwait.remedies.registry import Facts, Remedy, rule
-from portwait.text import shell
+from portwait.reports.text import shell
 
 _TIME_WAIT = 60.0  # seconds, TCP_TIMEWAIT_LEN (net/tcp.h); the guard's default timeout is longer
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from portwait.remedies import phrases
 from portwait.remedies.registry import Facts, Remedy, rule
-from portwait.text import safe, shell
+from portwait.reports.text import safe, shell
 
 if TYPE_CHECKING:
-    from portwait.diagnosis import Blocker
+    from portwait.diagnosis.blockers import Blocker
     from portwait.owners import Owner
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portwait import container_sysctl, ports
+from portwait import ports
 from portwait.remedies import phrases
 from portwait.remedies.registry import Facts, Remedy, rule
-from portwait.text import safe
+from portwait.reports.text import safe
+from portwait.reserved import container_sysctl
 
 if TYPE_CHECKING:
-    from portwait.diagnosis import Blocker
+    from portwait.diagnosis.blockers import Blocker
 
 _RESERVED = "net.ipv4.ip_local_reserved_ports"
 _RANGE = "net.ipv4.ip_local_port_range"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from portwait.remedies import phrases
 from portwait.remedies.registry import Facts, Remedy, rule
-from portwait.text import safe
+from portwait.reports.text import safe
 
 
 def _is_privileged(facts: Facts) -> bool:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portwait.text import safe, shell
+from portwait.reports.text import safe, shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from portwait.diagnosis import Blocker
-    from portwait.machine import Machine
+    from portwait.diagnosis.blockers import Blocker
     from portwait.owners import Owner
+    from portwait.remedies.machine import Machine
     from portwait.remedies.registry import Facts
 
 _STOP: dict[str, tuple[str, ...]] = {

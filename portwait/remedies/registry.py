@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from portwait.exposure import Exposure
-from portwait.machine import Machine
+from portwait.remedies.machine import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from portwait.diagnosis import Blocker
-    from portwait.tanuki import Wrapper
+    from portwait.diagnosis.blockers import Blocker
+    from portwait.remedies.tanuki import Wrapper
     from portwait.targets import Target
     from portwait.verdict import Verdict
 

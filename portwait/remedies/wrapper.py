@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portwait import foreign, processes, tanuki
-from portwait.remedies import phrases
+from portwait.diagnosis import processes
+from portwait.remedies import foreign, phrases, tanuki
 from portwait.remedies.registry import Facts, Remedy, rule
-from portwait.text import safe
+from portwait.reports.text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from portwait.diagnosis import Blocker
+    from portwait.diagnosis.blockers import Blocker
     from portwait.owners import Owner
-    from portwait.tanuki import Wrapper
+    from portwait.remedies.tanuki import Wrapper
 
 
 def wrappers_of(blockers: Iterable[Blocker]) -> tuple[Wrapper, ...]:

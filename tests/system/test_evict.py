@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portwait import eviction, parse
+from portwait import parse
 from portwait._linux.sockdiag import SockDiag
-from portwait.diagnosis import Blocker, diagnose
+from portwait.diagnosis.blockers import Blocker, diagnose
 from portwait.options import EVICTABLE
+from portwait.removal import eviction
 from tests.support import states
 from tests.support.guarding import GAVE_UP, STARTED, Outcome, guard
 from tests.support.netns import forced_source_port, sysctl

@@ -10,7 +10,7 @@ import pytest
 
 from portwait import verdict
 from portwait._linux.sockdiag import SockDiag
-from portwait.overlap import overlaps
+from portwait.diagnosis.overlap import overlaps
 from portwait.targets import parse
 from tests.support.netns import sysctl
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portwait import ports, reservation
+from portwait import ports
 from portwait._linux import netns, sysctl
+from portwait.reserved import reservation
 from tests.support import schemas, storm
 from tests.support.mounts import Host, private_host
 from tests.support.netns import private_network

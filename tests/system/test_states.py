@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from portwait import Target, blockers, parse, probe, tables
-from portwait.overlap import overlaps
+from portwait.diagnosis.overlap import overlaps
 from tests.support import states
 from tests.support.guarding import GAVE_UP, STARTED, guard, run
 from tests.support.states import LOOPBACK, MAPPED, WILDCARD, outbound_established

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portwait import processes
 from portwait._linux import procfs
-from portwait.eviction import Refusal
-from portwait.termination import terminate
+from portwait.diagnosis import processes
+from portwait.removal.eviction import Refusal
+from portwait.removal.termination import terminate
 from tests.support import states
 from tests.support.guarding import GAVE_UP, STARTED, guard
 from tests.support.netns import forced_source_port

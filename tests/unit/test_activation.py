@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portwait import activation
-from portwait.activation import Passed
+from portwait.systemd import activation
+from portwait.systemd.activation import Passed
 from portwait.targets import parse
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def test_no_room_for_a_copy_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
 
 _HAND_ON = """
 import json, os, sys, tempfile
-from portwait import activation
+from portwait.systemd import activation
 order, names = map(json.loads, sys.argv[1:])
 for number, content in ((3, "a"), (4, "b"), (5, "c"), (9, "x")):
     with tempfile.TemporaryFile() as file:

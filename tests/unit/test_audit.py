@@ -10,11 +10,12 @@ import jsonschema
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from portwait import advice, audit_report, metrics, picture, ports
+from portwait import ports
 from portwait._linux import snmp
-from portwait.auditing import Audit, Finding, Rate
+from portwait.audit import advice, audit_report, metrics, picture
+from portwait.audit.auditing import Audit, Finding, Rate
 from portwait.exposure import Exposure
-from portwait.persistence import Drift, Ours
+from portwait.reserved.persistence import Drift, Ours
 from tests.support import schemas
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ class TestMetrics:
         """Rule: whatever a process is called, it stays within its quotes."""
         text = metrics.text(audit(finding(40000, processes=(name,))))
         [process] = [dict(labels)["process"] for (sample, labels) in samples(text) if sample == "portwait_port_at_risk"]
-        from portwait.text import safe
+        from portwait.reports.text import safe
 
         assert process == safe(name, 40)
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from portwait import chances
-from portwait.chances import Choice, Traffic
+from portwait.audit import chances
+from portwait.audit.chances import Choice, Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping

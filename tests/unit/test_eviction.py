@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from portwait import eviction, termination
-from portwait.deeds import Deed
-from portwait.diagnosis import Blocker
-from portwait.eviction import Refusal, Selection, names_needed, refusal, select
-from portwait.kinds import Kind
+from portwait.diagnosis.blockers import Blocker
+from portwait.diagnosis.kinds import Kind
 from portwait.options import EVICTABLE, EVICTED
 from portwait.owners import Owner
+from portwait.removal import eviction, termination
+from portwait.removal.deeds import Deed
+from portwait.removal.eviction import Refusal, Selection, names_needed, refusal, select
+from portwait.removal.termination import Kin
 from portwait.sockets import KernelSocket, TcpInfo
 from portwait.targets import Target
-from portwait.termination import Kin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

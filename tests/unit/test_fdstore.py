@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portwait import fdstore
+from portwait.systemd import fdstore
 from portwait.targets import parse
 from tests.support.manager import Manager
 

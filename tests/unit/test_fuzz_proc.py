@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from portwait import tanuki
 from portwait._linux import cgroups, procfs
 from portwait.owners import forwarded
-from portwait.text import command_line
+from portwait.remedies import tanuki
+from portwait.reports.text import command_line
 
 STAT = (
     b"1988719 (java) S 1 1988719 1988719 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 31 0 4711 100 200 18446744073709551615 1\n"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from portwait.diagnosis.overlap import overlaps
 from portwait.hold import LAST, Forms, Hold, forms
-from portwait.overlap import overlaps
 from portwait.sockets import KernelSocket
 from portwait.targets import parse
 

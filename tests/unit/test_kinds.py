@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from portwait import hold, kinds
-from portwait.kinds import Kind
+from portwait import hold
+from portwait.diagnosis import kinds
+from portwait.diagnosis.kinds import Kind
 from portwait.sockets import KernelSocket, TcpInfo
 from tests.support.states import WILDCARD
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portwait import notify
+from portwait.systemd import notify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portwait.overlap import overlaps
+from portwait.diagnosis.overlap import overlaps
 from portwait.sockets import KernelSocket
 from portwait.targets import parse
 

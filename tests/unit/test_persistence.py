@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portwait import persistence, ports, sysctld
-from portwait.persistence import LONGEST, PLACE, PersistError
-from portwait.reservation import KEY
+from portwait import ports
+from portwait.reserved import persistence, sysctld
+from portwait.reserved.persistence import LONGEST, PLACE, PersistError
+from portwait.reserved.reservation import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from portwait import tanuki
-from portwait.diagnosis import Blocker
+from portwait.diagnosis.blockers import Blocker
+from portwait.diagnosis.kinds import Kind
 from portwait.exposure import Exposure
-from portwait.kinds import Kind
-from portwait.machine import Machine
 from portwait.owners import Owner
-from portwait.remedies import Facts, Remedy, advise
+from portwait.remedies import Facts, Remedy, advise, tanuki
+from portwait.remedies.machine import Machine
 from portwait.remedies.registry import RULES
 from portwait.sockets import KernelSocket
 from portwait.targets import parse

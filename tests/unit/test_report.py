@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from portwait import overview, report
-from portwait.diagnosis import Blocker
+from portwait.diagnosis.blockers import Blocker
+from portwait.diagnosis.kinds import Kind
 from portwait.exposure import Exposure
-from portwait.kinds import Kind
-from portwait.layout import Paper
-from portwait.overview import Explained
 from portwait.owners import Owner
 from portwait.remedies import Remedy
+from portwait.reports import overview, report
+from portwait.reports.layout import Paper
+from portwait.reports.overview import Explained
+from portwait.reports.text import columns
 from portwait.sockets import KernelSocket
 from portwait.targets import Target
-from portwait.text import columns
 from portwait.verdict import Verdict
 
 EXPOSED = Exposure((1024, 65000), (), 1024)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from portwait import sysctld
-from portwait.sysctld import CONF, READERS, File
+from portwait.reserved import sysctld
+from portwait.reserved.sysctld import CONF, READERS, File
 
 KEY = "net.ipv4.ip_local_reserved_ports"
 SYSTEMD, PROCPS = READERS

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from portwait.text import MASK, columns, command_line, masked, safe, shell
+from portwait.reports.text import MASK, columns, command_line, masked, safe, shell
 
 ESC = "\x1b"
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portwait import persistence, ports, sysctld
+from portwait import ports
 from portwait._linux import sysctl
-from portwait.reservation import KEY
-from portwait.sysctld import CONF, READERS
+from portwait.reserved import persistence, sysctld
+from portwait.reserved.reservation import KEY
+from portwait.reserved.sysctld import CONF, READERS
 from tests.support.mounts import Host, private_host
 from tests.support.netns import private_network
 from tests.support.netns import sysctl as setting

@@ -11,9 +11,9 @@ import socket
 import sys
 from pathlib import Path
 
-from portwait import processes
 from portwait._linux import procfs
-from portwait.termination import terminate
+from portwait.diagnosis import processes
+from portwait.removal.termination import terminate
 
 
 def child() -> int:

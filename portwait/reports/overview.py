@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait import ports, report
-from portwait.text import shell
+from portwait import ports
+from portwait.reports import report
+from portwait.reports.text import shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from portwait.diagnosis import Blocker
+    from portwait.diagnosis.blockers import Blocker
     from portwait.exposure import Exposure
-    from portwait.layout import Paper
     from portwait.remedies import Remedy
+    from portwait.reports.layout import Paper
     from portwait.targets import Target
     from portwait.verdict import Verdict
 

@@ -10,12 +10,12 @@ import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 from portwait import ports
-from portwait.reservation_report import shown
+from portwait.reserved.reservation_report import shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from portwait.auditing import Audit
+    from portwait.audit.auditing import Audit
     from portwait.sockets import Range
 
 _ENOUGH = 10_000

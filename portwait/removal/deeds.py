@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from portwait import report
-from portwait.text import safe
+from portwait.reports import report
+from portwait.reports.text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from portwait.diagnosis import Blocker
-    from portwait.eviction import Refusal
+    from portwait.diagnosis.blockers import Blocker
     from portwait.owners import Owner
+    from portwait.removal.eviction import Refusal
     from portwait.targets import Target
 
 _SAID = {

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 
-from portwait import notify
-from portwait.activation import OURS
+from portwait.systemd import notify
+from portwait.systemd.activation import OURS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,15 +9,16 @@ import os
 import sys
 from typing import TYPE_CHECKING, Literal
 
-from portwait import persistence, ports, reservation, stderr, sysctld, tables
+from portwait import ports, stderr, tables
 from portwait.errors import TablesError
 from portwait.exposure import exposure
-from portwait.reservation_report import Done, Standing, shown
-from portwait.text import safe
+from portwait.reports.text import safe
+from portwait.reserved import persistence, reservation, sysctld
+from portwait.reserved.reservation_report import Done, Standing, shown
 
 if TYPE_CHECKING:
-    from portwait.persistence import Persisted
-    from portwait.reservation import Change
+    from portwait.reserved.persistence import Persisted
+    from portwait.reserved.reservation import Change
     from portwait.sockets import Range
 
 Verb = Literal["reserve", "release"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portwait.diagnosis import Diagnosis, diagnose, inodes
+from portwait.diagnosis.blockers import Diagnosis, diagnose, inodes
 from portwait.errors import TablesError
 from portwait.verdict import Verdict
 

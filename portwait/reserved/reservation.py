@@ -12,8 +12,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait import container_sysctl, files, ports
+from portwait import ports
 from portwait.errors import PortwaitError, UsageError
+from portwait.reserved import container_sysctl, files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

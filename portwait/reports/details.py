@@ -6,12 +6,12 @@ import time
 from typing import TYPE_CHECKING
 
 from portwait import durations
-from portwait.text import command_line, safe
+from portwait.reports.text import command_line, safe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portwait.diagnosis import Blocker
+    from portwait.diagnosis.blockers import Blocker
     from portwait.owners import Owner
 
     Line = tuple[str, str, str]  # what stands before its first line, its text, what stands before its other lines

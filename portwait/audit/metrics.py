@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from portwait import ports
-from portwait.text import safe
+from portwait.reports.text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from portwait.auditing import Audit, Finding
+    from portwait.audit.auditing import Audit, Finding
 
 
 class _Family(NamedTuple):

@@ -10,15 +10,18 @@ import sys
 import time
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from portwait import chances, persistence, ports, processes, reservation, sysctld, tables
-from portwait.chances import Choice, Traffic
+from portwait import ports, tables
+from portwait.audit import chances
+from portwait.audit.chances import Choice, Traffic
+from portwait.diagnosis import processes
 from portwait.errors import PortwaitError
 from portwait.exposure import Exposure, exposure
+from portwait.reserved import persistence, reservation, sysctld
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
-    from portwait.persistence import Drift, Ours
+    from portwait.reserved.persistence import Drift, Ours
     from portwait.sockets import KernelSocket, Range
 
 How = Literal["given", "measured", "since boot", "not known"]

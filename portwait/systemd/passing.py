@@ -10,11 +10,12 @@ from __future__ import annotations
 import _socket
 import os
 
-from portwait import activation, fdstore, hold, notify
-from portwait.activation import Passed
+from portwait import hold
 from portwait.errors import UsageError
-from portwait.listening import ListeningSurvey
 from portwait.survey import WIDEST, Survey
+from portwait.systemd import activation, fdstore, notify
+from portwait.systemd.activation import Passed
+from portwait.systemd.listening import ListeningSurvey
 from portwait.value import Value
 
 TYPE_CHECKING = False

@@ -17,12 +17,13 @@ import textwrap
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait import files, ports, reservation, sysctld
+from portwait import ports
 from portwait.errors import PortwaitError, UsageError
-from portwait.machine import machine
-from portwait.reservation import KEY
-from portwait.sysctld import READERS, File, Setting
-from portwait.text import safe
+from portwait.remedies.machine import machine
+from portwait.reports.text import safe
+from portwait.reserved import files, reservation, sysctld
+from portwait.reserved.reservation import KEY
+from portwait.reserved.sysctld import READERS, File, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -12,17 +12,19 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait import eviction, kinds, ports, processes, tables
+from portwait import ports, tables
+from portwait.diagnosis import kinds, processes
+from portwait.diagnosis.overlap import overlaps
+from portwait.diagnosis.processes import user_name
 from portwait.errors import TablesError
-from portwait.overlap import overlaps
 from portwait.owners import Owner
-from portwait.processes import user_name
+from portwait.removal import eviction
 from portwait.targets import plain
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from portwait.kinds import Kind
+    from portwait.diagnosis.kinds import Kind
     from portwait.sockets import KernelSocket, Range
     from portwait.targets import Target
 

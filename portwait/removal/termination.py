@@ -11,14 +11,14 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from portwait.eviction import Refusal
+from portwait.removal.eviction import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portwait.diagnosis import Blocker
-    from portwait.eviction import Selection
+    from portwait.diagnosis.blockers import Blocker
     from portwait.owners import Owner
+    from portwait.removal.eviction import Selection
 
 
 class Kin(NamedTuple):

@@ -9,7 +9,7 @@ from portwait import ports
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from portwait.auditing import Audit
+    from portwait.audit.auditing import Audit
     from portwait.sockets import Range
 
 COLUMN = 1024

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait import persistence, ports
-from portwait.text import safe
+from portwait import ports
+from portwait.reports.text import safe
+from portwait.reserved import persistence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from portwait.exposure import Exposure
-    from portwait.persistence import Drift, Ours, Persisted
-    from portwait.reservation import Change
+    from portwait.reserved.persistence import Drift, Ours, Persisted
+    from portwait.reserved.reservation import Change
     from portwait.sockets import Range
 
 SCHEMA = 1

@@ -9,19 +9,19 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Literal
 
-from portwait import eviction, termination
-from portwait.deeds import Deed, news
 from portwait.errors import TablesError
-from portwait.eviction import Refusal
+from portwait.removal import eviction, termination
+from portwait.removal.deeds import Deed, news
+from portwait.removal.eviction import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from portwait.diagnosis import Blocker
-    from portwait.eviction import Selection
-    from portwait.inspection import Inspection
+    from portwait.diagnosis.blockers import Blocker
+    from portwait.diagnosis.inspection import Inspection
     from portwait.log import Log
     from portwait.options import Options
+    from portwait.removal.eviction import Selection
     from portwait.targets import Target
 
     Tell = Callable[[Deed], None]

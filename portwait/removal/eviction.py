@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from portwait.diagnosis import Blocker
+    from portwait.diagnosis.blockers import Blocker
     from portwait.owners import Owner
     from portwait.sockets import KernelSocket
 
@@ -47,7 +47,7 @@ class Selection(NamedTuple):
 
 def select(kinds: Iterable[str], users: Iterable[str] = (), units: Iterable[str] = ()) -> Selection:
     """Build a selection from the words of the command line, where a user can also be a number."""
-    from portwait.processes import user_name
+    from portwait.diagnosis.processes import user_name
 
     names = (user_name(int(user)) if user.isascii() and user.isdigit() else user for user in users)
     return Selection(frozenset(kinds), tuple(name or "" for name in names), tuple(units))

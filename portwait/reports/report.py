@@ -8,16 +8,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from portwait import details, durations
-from portwait.details import process
-from portwait.layout import Paper
+from portwait import durations
+from portwait.reports import details
+from portwait.reports.details import process
+from portwait.reports.layout import Paper
+from portwait.reports.text import masked, safe, shell
 from portwait.targets import ANY
-from portwait.text import masked, safe, shell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portwait.diagnosis import Blocker
+    from portwait.diagnosis.blockers import Blocker
     from portwait.exposure import Exposure
     from portwait.owners import Owner
     from portwait.remedies import Remedy

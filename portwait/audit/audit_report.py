@@ -5,14 +5,15 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from portwait import advice, durations, picture, ports
-from portwait.reservation_report import drift_notes, persisted_dict, shown
-from portwait.text import safe
+from portwait import durations, ports
+from portwait.audit import advice, picture
+from portwait.reports.text import safe
+from portwait.reserved.reservation_report import drift_notes, persisted_dict, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from portwait.auditing import Audit, Finding
+    from portwait.audit.auditing import Audit, Finding
 
 SCHEMA = 1
 _WIDTH = 78
