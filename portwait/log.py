@@ -67,7 +67,10 @@ class Log:
         lines = f"portwait: {text}".split("\n")
         if level in self._colours:
             lines[0] = f"{self._colours[level]}{lines[0]}\x1b[0m"
-        return "\n".join(f"<{_PRIORITIES[level]}>{line}" if self._priorities else line for line in lines)
+        if self._priorities:  # the details are for who reads everything: `journalctl -p warning` has a line a change
+            details = max(_PRIORITIES[level], _PRIORITIES["info"])
+            lines = [f"<{details if index else _PRIORITIES[level]}>{line}" for index, line in enumerate(lines)]
+        return "\n".join(lines)
 
     def live(self, text: str) -> None:
         """Show what changes all the time, on a terminal only; an empty text takes it away."""

@@ -151,13 +151,14 @@ def test_how_much_it_says(pipe: Stderr, form: Format, how: dict[str, bool], hear
 
 @pytest.mark.parametrize("form", ["auto", "console"])
 def test_the_journal_reads_priorities(monkeypatch: pytest.MonkeyPatch, form: Format) -> None:
-    """A priority on each line, syslog's number (sd-daemon(3)); colours are not for journald."""
+    """A priority on each line, syslog's number (sd-daemon(3)), details being information; no colours for journald."""
     journal = put(Stderr(journal=True), monkeypatch)
     said = Log(form, verbose=True)
     for level in LEVELS:
         getattr(said, level)("event", f"{level}\n  and more")
     numbers = {"debug": 7, "info": 6, "warning": 4, "error": 3}
-    expected = "".join(f"<{numbers[level]}>portwait: {level}\n<{numbers[level]}>  and more\n" for level in LEVELS)
+    details = {"debug": 7, "info": 6, "warning": 6, "error": 6}
+    expected = "".join(f"<{numbers[level]}>portwait: {level}\n<{details[level]}>  and more\n" for level in LEVELS)
     assert journal.written == expected
 
 

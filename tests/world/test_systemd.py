@@ -269,7 +269,8 @@ def test_the_journal_has_one_line_for_each_change(host: Machine) -> None:
     ]
     assert {entry.unit for entry in entries} == {"app.service"}
     assert not [entry for entry in entries if entry.text.startswith("<")]
-    assert {entry.priority for entry in entries} == {4, 6}, "the details are of their headline's priority"
+    warnings = [entry.text for entry in entries if entry.priority <= 4]
+    assert len(warnings) == 1, "journalctl -p warning shows a change in one line, its details are information"
 
 
 def test_giving_up_fails_with_its_own_status(host: Machine) -> None:
