@@ -103,7 +103,7 @@ def blocker(port: int = PORT, *, cgroup: str | None = None, uid: int = 0) -> Ite
     """
     with socket.socket() as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        server.bind(("127.0.0.1", 7000))
+        server.bind(("127.0.0.1", 0))
         server.listen()
         pid = os.fork()
         if pid == 0:
