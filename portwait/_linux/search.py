@@ -154,7 +154,8 @@ def _likely_first(pids: list[int], sockets: Iterable[KernelSocket]) -> list[int]
     if len(pids) <= _FEW:
         return pids
     uids = {which.uid for which in sockets}
-    likely, others = [], []
+    likely: list[int] = []
+    others: list[int] = []
     for pid in pids:
         try:
             # not /proc/PID/fd, which is root's for a process that may not be dumped
