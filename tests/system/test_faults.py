@@ -250,7 +250,7 @@ class TestFaultyCalls:
 
     @pytest.mark.parametrize("most", [5, 6, 7, 8, 12, 16])
     def test_few_descriptors(self, most: int) -> None:
-        """RLIMIT_NOFILE, from what Python needs: over a free port all starts, over a held one nothing that could ask."""
+        """RLIMIT_NOFILE, from what Python needs: over a free port all starts, over a held one none that could ask."""
         before = ("prlimit", f"--nofile={most}")
         assert guard(str(PORT), "--", *STARTED, before=before).started
         with outbound_established(PORT):
