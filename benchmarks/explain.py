@@ -9,6 +9,7 @@ down in /proc the owner is: in the middle, on average, or the very last.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 from itertools import pairwise
@@ -18,7 +19,8 @@ import host
 import timing
 from timing import Contender
 
-PSUTIL = f"import psutil; [c for c in psutil.net_connections('tcp') if c.laddr.port == {host.PORT}]"
+LAST = host.PORTS[-1]
+PSUTIL = f"import psutil; [c for c in psutil.net_connections('tcp') if c.laddr.port == {LAST}]"
 
 
 def main() -> None:
@@ -32,33 +34,33 @@ def main() -> None:
     for before, size in pairwise([0, *sorted(sizes)]):
         middle = (before + size) // 2
         host.populate(before, middle)
-        with host.blocker(host.IN_THE_MIDDLE):
+        with host.blocker(host.PORTS[0]):
             host.populate(middle, size)
             print(f"\n== {size * host.EACH} connections, {size} processes", flush=True)
             _measure(size, programs)
 
 
 def _measure(size: int, programs: str) -> None:
-    explain = [f"{programs}/portwait", "explain"]
-    cases: dict[str, dict[str, Any]] = {"own user": {"uid": 65534}, "nothing helps, the last one": {}}
+    cases: dict[str, dict[str, Any]] = {"own user": {"uid": 65534}, "the last of all": {}}
     if host.cgroup_root() is not None:
         cases = {"own cgroup": {"cgroup": "orders.service"}} | cases
-    ours: dict[str, float] = {}
-    for name, how in cases.items():
-        with host.blocker(**how):
-            ours |= timing.measure({f"portwait explain, {name}": Contender([*explain, str(host.PORT)], 15, (1,))})
-    among = {"portwait explain, nothing helps, in the middle": Contender([*explain, str(host.IN_THE_MIDDLE)], 15, (1,))}
-    ours |= timing.measure(among)
-    with host.blocker():
-        theirs = timing.measure(_others(size, programs))
-    timing.show("whole processes, as multiples of the first line", {**ours, **theirs}, next(iter(ours)))
-    for name, mine in ours.items():
-        ratios = ", ".join(f"{theirs[tool] / mine:.1f} x {tool}" for tool in COMPARED if tool in theirs)
-        print(f"  {name}, is faster than others: {ratios}", flush=True)
+    ports = dict(zip(cases, host.PORTS[1:], strict=False)) | {"the middle of all": host.PORTS[0]}
+    with contextlib.ExitStack() as blockers:
+        for name, how in cases.items():
+            blockers.enter_context(host.blocker(ports[name], **how))
+        ours = {
+            f"portwait explain, {name}": Contender([f"{programs}/portwait", "explain", str(port)], 15, (1,))
+            for name, port in ports.items()
+        }
+        figures = timing.measure({**ours, **_others(size, programs)}, cpu=True)
+    timing.show("processor time of whole processes, as multiples of the first line", figures, next(iter(ours)))
+    for name in ours:
+        ratios = ", ".join(f"{figures[tool] / figures[name]:.1f} x {tool}" for tool in COMPARED if tool in figures)
+        print(f"  {name}: faster than others by {ratios}", flush=True)
 
 
-FILTERED = f"ss -tanp sport = :{host.PORT}"
-COMPARED = ("ss -tanp", FILTERED, "lsof -nP -i", f"lsof -nP -iTCP:{host.PORT}")
+FILTERED = f"ss -tanp sport = :{LAST}"
+COMPARED = ("ss -tanp", FILTERED, "lsof -nP -i", f"lsof -nP -iTCP:{LAST}")
 
 
 def _others(size: int, programs: str) -> dict[str, Contender]:
@@ -66,10 +68,10 @@ def _others(size: int, programs: str) -> dict[str, Contender]:
     often, seldom = (7, 7) if size <= 200 else (5, 2)
     commands = {
         "ss -tanp": (["ss", "-tanp"], seldom),
-        FILTERED: (["ss", "-tanp", f"sport = :{host.PORT}"], often),
+        FILTERED: (["ss", "-tanp", f"sport = :{LAST}"], often),
         "lsof -nP -i": (["lsof", "-nP", "-i"], seldom),
-        f"lsof -nP -iTCP:{host.PORT}": (["lsof", "-nP", f"-iTCP:{host.PORT}"], seldom),
-        f"fuser {host.PORT}/tcp": (["fuser", f"{host.PORT}/tcp"], often),
+        f"lsof -nP -iTCP:{LAST}": (["lsof", "-nP", f"-iTCP:{LAST}"], seldom),
+        f"fuser {LAST}/tcp": (["fuser", f"{LAST}/tcp"], often),
         "netstat -anp": (["netstat", "-anp"], seldom),
         "psutil.net_connections()": ([f"{programs}/python", "-c", PSUTIL], often),
     }

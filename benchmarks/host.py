@@ -24,7 +24,8 @@ import timing
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PORT, IN_THE_MIDDLE = 30010, 30012
+PORTS = (30010, 30012, 30014, 30016)
+"""Of the blockers, one each."""
 EACH = 50  # connections of one process, both ends: 100 descriptors
 _INSIDE = "PORTWAIT_BENCHMARK_PROGRAMS"
 _CGROUP = "portwait-benchmark"
@@ -54,7 +55,7 @@ def enclosed() -> str | None:
 def populate(first: int, end: int) -> None:
     """Start idle processes with these numbers, each with EACH connections on loopback; they end with the namespace."""
     _set("net/ipv4/ip_local_port_range", "1024 65000")
-    _set("net/ipv4/ip_local_reserved_ports", f"{PORT},{IN_THE_MIDDLE}")  # the blockers' own
+    _set("net/ipv4/ip_local_reserved_ports", ",".join(map(str, PORTS)))
     _raise_limits()
     batch = 50
     for start in range(first, end, batch):
@@ -96,7 +97,7 @@ def _connect(address: str) -> list[socket.socket]:
 
 
 @contextlib.contextmanager
-def blocker(port: int = PORT, *, cgroup: str | None = None, uid: int = 0) -> Iterator[int]:
+def blocker(port: int, *, cgroup: str | None = None, uid: int = 0) -> Iterator[int]:
     """Start a client, in a cgroup or as a user of its own, whose connection has this port; its pid.
 
     The other end is this process, which is one among the many.
