@@ -6,6 +6,7 @@ import json
 import subprocess
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from portwait import Target, parse
 from tests.support.programs import DEADLINE, portwait
 
 if TYPE_CHECKING:
@@ -60,3 +61,10 @@ def run(argv: Sequence[str | bytes], **how: Any) -> Outcome:
 def guard(*words: str | bytes, before: Sequence[str] = (), **how: Any) -> Outcome:
     """Run portwait to its end; `before` is a program that execs it, with its own arguments."""
     return run([*before, *portwait(*words)], **how)
+
+
+def target_of(words: str) -> Target:
+    """Read a target with its family option in front: `-6 30010`."""
+    option, _, word = words.rpartition(" ")
+    (target,) = parse([word], {"": 0, "-4": 4, "-6": 6}[option])  # type: ignore[arg-type]  # a Literal, by this table
+    return target

@@ -372,7 +372,7 @@ def breaking(part: str, *words: str) -> list[str]:
     """Answer how to run the guard with a function of its own that raises."""
     module, _, name = part.rpartition(".")
     bug = "import sys\ndef fail(*_, **__): raise RuntimeError('a bug')"
-    return program(f"{bug}\nimport portwait.{module} as broken\nbroken.{name} = fail", *words)
+    return program(f"{bug}\nimport portwait.{module} as broken\nbroken.{name}\nbroken.{name} = fail", *words)
 
 
 def broken(part: str, *words: str) -> Outcome:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from portwait import Hold, Target, parse
+from portwait import Hold
 from portwait.survey import Survey
 from tests.support import states
 from tests.support.descriptors import Held, sockets_of
-from tests.support.guarding import STARTED, guard
+from tests.support.guarding import STARTED, guard, target_of
 from tests.support.netns import sysctl
 from tests.support.programs import Program, eventually, portwait, running
 from tests.support.states import LOOPBACK, MAPPED, WILDCARD, listening, outbound_established, reset
@@ -40,9 +40,7 @@ LAST = "127.255.255.254"
 class TestStorm:
     """Clients that connect without pause in a range of 16 ports."""
 
-    @pytest.mark.parametrize(
-        "address", [pytest.param(LOOPBACK, marks=kernel, id="ipv4-blocker"), pytest.param("::1", id="ipv6-blocker")]
-    )
+    @pytest.mark.parametrize("address", [LOOPBACK, "::1"], ids=["ipv4-blocker", "ipv6-blocker"])
     def test_never_gets_the_port(self, address: str) -> None:
         """Neither during the wait, nor when the blocker ends, nor until the service has bound."""
         with storm(PORT) as clients, guarded(PORT, blocker=address) as (service, blocker):
@@ -138,7 +136,7 @@ class TestForms:
         assert one.take() == one.ready == one.possible == (form is not None)
         with contextlib.ExitStack() as stack:
             stack.callback(one.drop)
-            assert [name_of(held) for held in sockets_of_this_process()] == ([] if form is None else [form])
+            assert holds_of(os.getpid()) == ([] if form is None else [form])
             for service in services:
                 assert (service, starts(service)) == (service, "ok")
             if form is not None:
@@ -169,7 +167,7 @@ class TestForms:
             reset(blocker.sock)
             assert one.take()
             assert (one.form, one.ready) == ("v6only", True)
-            assert [name_of(held) for held in sockets_of_this_process()] == ["[::] 6"]
+            assert holds_of(os.getpid()) == ["[::] 6"]
         one.drop()
 
     @kernel
@@ -195,7 +193,7 @@ class TestForms:
         with listening(PORT, address=address):
             survey.served = frozenset([PORT])
             assert not survey.look()
-            assert [held for held in sockets_of_this_process() if not held.listening] == []
+            assert [held for held in sockets_of(os.getpid()) if held.port == PORT and not held.listening] == []
 
 
 class TestAcrossExec:
@@ -225,7 +223,7 @@ class TestAcrossExec:
     def test_after_the_wait(self) -> None:
         """The hold that stood during the wait is the one that the service gets."""
         with guarded(PORT) as (service, blocker):
-            eventually(lambda: [name_of(held) for held in sockets_of(service.pid)] == ["[::] 6"], "the hold")
+            eventually(lambda: holds_of(service.pid) == ["[::] 6"], "the hold")
             reset(blocker.sock)
             service.says("started")
             (held,) = sockets_of(service.pid)
@@ -234,10 +232,10 @@ class TestAcrossExec:
     def test_over_an_ipv6_blocker(self) -> None:
         """The interim hold is for the wait only."""
         with guarded(PORT, blocker="::1") as (service, blocker):
-            assert [name_of(held) for held in sockets_of(service.pid)] == [LAST]
+            assert holds_of(service.pid) == [LAST]
             reset(blocker.sock)
             service.says("started")
-            assert [name_of(held) for held in sockets_of(service.pid)] == ["[::] 6"]
+            assert holds_of(service.pid) == ["[::] 6"]
 
     def test_full_over_a_blocker(self) -> None:
         """A lesser hold stands at once; the full one follows as soon as the kernel allows it, at the latest at the end.
@@ -246,10 +244,10 @@ class TestAcrossExec:
         port (FASTREUSEPORT_STRICT in net/ipv4/inet_connection_sock.c), and the lesser hold is one.
         """
         with guarded(PORT, "--hold=full") as (service, blocker):
-            eventually(lambda: [name_of(held) for held in sockets_of(service.pid)] == ["[::]"], "the full hold")
+            eventually(lambda: holds_of(service.pid) == ["[::]"], "the full hold")
             reset(blocker.sock)
             service.says("started")
-            assert [name_of(held) for held in sockets_of(service.pid)] == ["[::]"]
+            assert holds_of(service.pid) == ["[::]"]
 
     def test_beside_a_listener(self) -> None:
         """Nothing while it lives, the hold when it has gone."""
@@ -257,21 +255,21 @@ class TestAcrossExec:
             with listening(PORT):
                 service = stack.enter_context(slow_service(PORT))
                 service.complains("waiting for")
-                assert sockets_of(service.pid) == []
+                assert holds_of(service.pid) == []
             service.says("started")
-            assert [name_of(held) for held in sockets_of(service.pid)] == ["[::] 6"]
+            assert holds_of(service.pid) == ["[::] 6"]
 
     @pytest.mark.parametrize("words", [("--no-hold",), ("--no-reuseaddr",), ("--hold=none",)])
     def test_none(self, words: tuple[str, ...]) -> None:
         with slow_service(PORT, *words) as service:
             service.says("started")
-            assert sockets_of(service.pid) == []
+            assert holds_of(service.pid) == []
 
     def test_udp_has_none(self) -> None:
         """Of two targets the one that can be held is; -v says why the other one is not."""
         with slow_service(PORT, "-v", f"{PORT}/udp") as service:
             service.says("started")
-            assert [name_of(held) for held in sockets_of(service.pid)] == ["[::] 6"]
+            assert holds_of(service.pid) == ["[::] 6"]
             assert "none" in service.complains(f"hold on {PORT}/udp")
 
     def test_full_for_udp(self) -> None:
@@ -279,7 +277,7 @@ class TestAcrossExec:
         words = ("--hold=full", f"127.0.0.1:{PORT}/udp", f"{PORT}/udp")
         with running([*portwait(*words, "--", *SLOW_SERVICE, str(PORT))], stdin=subprocess.PIPE) as service:
             service.says("started")
-            assert {name_of(held) for held in sockets_of(service.pid)} == {LAST}
+            assert set(holds_of(service.pid)) == {LAST}
             assert service.err == []
 
     def test_several(self) -> None:
@@ -297,7 +295,7 @@ class TestAcrossExec:
             assert [held.number for held in sockets_of(service.pid)] == [100]
         with slow_service(PORT, "30020", before=low) as service:
             service.says("started")
-            assert sockets_of(service.pid) == []
+            assert holds_of(service.pid) == []
             assert "RLIMIT_NOFILE" in service.complains("cannot hold the port")
             assert len(service.err) == 1
 
@@ -318,7 +316,7 @@ class TestWithoutIPv6:
         """No hold without harm exists at exec, and -v says so; plain services start."""
         with slow_service(PORT, "-v", before=self.HIDDEN, service=(WILDCARD, "plain")) as service:
             service.says("started")
-            assert sockets_of(service.pid) == []
+            assert holds_of(service.pid) == []
             assert "none" in service.complains(f"hold on {PORT}/tcp")
             service.tell("bind")
             service.says("listening")
@@ -326,18 +324,18 @@ class TestWithoutIPv6:
     def test_one_address_has_a_hold(self) -> None:
         with slow_service(f"127.0.0.1:{PORT}", before=self.HIDDEN, service=(LOOPBACK, "plain")) as service:
             service.says("started")
-            assert [name_of(held) for held in sockets_of(service.pid)] == [LAST]
+            assert holds_of(service.pid) == [LAST]
             service.tell("bind")
             service.says("listening")
 
     def test_the_wait_has_one(self) -> None:
         """127.255.255.254 stands beside the blocker, so nobody joins it; it is gone at exec."""
         with guarded(PORT, before=self.HIDDEN, service=(WILDCARD, "plain")) as (service, blocker):
-            assert [name_of(held) for held in sockets_of(service.pid)] == [LAST]
+            assert holds_of(service.pid) == [LAST]
             assert not connects(LOOPBACK)
             reset(blocker.sock)
             service.says("started")
-            assert sockets_of(service.pid) == []
+            assert holds_of(service.pid) == []
             service.tell("bind")
             service.says("listening")
 
@@ -353,7 +351,7 @@ class TestWithoutIPv6:
     def test_full(self) -> None:
         with slow_service(PORT, "--hold=full", before=self.HIDDEN, service=(WILDCARD,)) as service:
             service.says("started")
-            assert [name_of(held) for held in sockets_of(service.pid)] == [WILDCARD]
+            assert holds_of(service.pid) == [WILDCARD]
             service.tell("bind")
             service.says("listening")
 
@@ -364,13 +362,6 @@ class TestWithoutIPv6:
 
 
 # What the tests are made of
-
-
-def target_of(words: str) -> Target:
-    """Read a target with its family option in front: `-6 30010`."""
-    option, _, word = words.rpartition(" ")
-    (target,) = parse([word], {"": 0, "-4": 4, "-6": 6}[option])  # type: ignore[arg-type]  # a Literal, by this table
-    return target
 
 
 def hold_of(words: str, mode: Mode = "default") -> Hold:
@@ -399,8 +390,9 @@ def connects(address: str, *, udp: bool = False) -> bool:
         return False
 
 
-def sockets_of_this_process() -> list[Held]:
-    return [held for held in sockets_of(os.getpid()) if held.port == PORT]
+def holds_of(pid: int) -> list[str]:
+    """Name the bound sockets of a process; a probe that fails is never bound."""
+    return [name_of(held) for held in sockets_of(pid) if held.port == PORT]
 
 
 def name_of(held: Held) -> str:

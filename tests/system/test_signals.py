@@ -44,7 +44,7 @@ def test_while_the_report_is_made(number: signal.Signals) -> None:
     except BlockingIOError:
         os.set_blocking(writing, True)
     with outbound_established(PORT), running(portwait(str(PORT), "--", *STARTED), stderr=writing) as guarded:
-        eventually(lambda: sockets_of(guarded.pid), "the hold")
+        eventually(lambda: any(held.port for held in sockets_of(guarded.pid)), "the hold")
         guarded.signal(number)
         assert guarded.status() == -number
         assert guarded.out == []

@@ -11,16 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from portwait import Target, blockers, parse, probe, tables
-from portwait.diagnosis.overlap import overlaps
 from tests.support import states
-from tests.support.guarding import GAVE_UP, STARTED, guard, run
-from tests.support.states import LOOPBACK, MAPPED, WILDCARD, outbound_established
+from tests.support.guarding import GAVE_UP, STARTED, guard, run, target_of
+from tests.support.states import LOOPBACK, MAPPED, outbound_established
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
-
-    from portwait.sockets import KernelSocket
 
     Maker = Callable[..., AbstractContextManager[Any]]
 
@@ -264,84 +261,12 @@ class TestAddresses:
             assert guard("-4", "--timeout", "0", str(PORT), "--", *STARTED).status == GAVE_UP
 
 
-class TestOverlap:
-    """The pure rule of `overlap` says of addresses what the kernel's bind does."""
-
-    SOCKETS = (
-        ("0.0.0.0", False),  # noqa: S104  # what services bind; in a private namespace
-        (LOOPBACK, False),
-        ("127.0.0.2", False),
-        ("::", False),
-        ("::", True),
-        ("::1", False),
-        ("::1", True),
-        (MAPPED, False),
-        ("::ffff:127.0.0.2", False),
-        ("::ffff:0.0.0.0", False),
-    )
-    TARGETS = tuple(
-        target_of
-        for target_of in (
-            *("30010", "-4 30010", "-6 30010", "0.0.0.0:30010", "127.0.0.1:30010", "127.0.0.3:30010", "[::]:30010"),
-            *("-6 [::]:30010", "[::1]:30010", "[::ffff:127.0.0.1]:30010", "[::ffff:0.0.0.0]:30010", "30011"),
-        )
-    )
-
-    @kernel
-    @pytest.mark.parametrize("kind", ["listening", "bound", "udp"])
-    def test_agrees_with_bind(self, kind: str) -> None:
-        """Every target against every socket, without SO_REUSEADDR, which only bind knows."""
-        if kind == "bound":
-            needs_bound_only()
-        wrong = []
-        for address, v6only in self.SOCKETS:
-            maker: Maker = {"listening": states.listening, "bound": states.bound_only, "udp": states.udp_bound}[kind]
-            with maker(PORT, address=address, v6only=v6only, reuseaddr=False):
-                (other,) = sockets_on("udp" if kind == "udp" else "tcp")
-                for words in self.TARGETS:
-                    target = target_of(words + ("/udp" if kind == "udp" else ""))
-                    said = overlaps(target, other)
-                    if said != (probe(target, reuseaddr=False).state == "held"):
-                        wrong.append((address, v6only, words, said))
-        assert wrong == []
-
-    @kernel
-    @pytest.mark.parametrize("address", [LOOPBACK, "::1", MAPPED])
-    def test_agrees_with_bind_about_connections(self, address: str) -> None:
-        with outbound_established(PORT, address=address):
-            (other,) = sockets_on("tcp")
-            for words in self.TARGETS:
-                target = target_of(words)
-                assert overlaps(target, other) == (probe(target, reuseaddr=False).state == "held"), words
-
-    @kernel
-    def test_tcp_and_udp_do_not_meet(self) -> None:
-        with states.udp_bound(PORT, address=WILDCARD):
-            (other,) = sockets_on("udp")
-            assert not overlaps(target_of("30010"), other)
-            assert probe(target_of("30010"), reuseaddr=False).state == "free"
-
-
 # What the tests are made of
-
-
-def target_of(words: str) -> Target:
-    """Read a target with its family option in front: `-6 30010`."""
-    option, _, word = words.rpartition(" ")
-    (target,) = parse([word], {"": 0, "-4": 4, "-6": 6}[option])  # type: ignore[arg-type]  # a Literal, by this table
-    return target
 
 
 def ask(words: str) -> tuple[str, str | None]:
     verdict = probe(target_of(words))
     return verdict.state, verdict.errno_name
-
-
-def sockets_on(protocol: str) -> tuple[KernelSocket, ...]:
-    opened, lost = tables.open_tables()
-    assert lost is None
-    with opened:
-        return opened.sockets(protocol, [(PORT, PORT)])
 
 
 def needs_bound_only() -> None:
