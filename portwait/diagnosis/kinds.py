@@ -7,18 +7,21 @@ other end where that is on this host. Elsewhere it is inferred from who listens 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from portwait import hold
 from portwait.targets import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Literal
 
     from portwait.sockets import KernelSocket
 
-Name = Literal["outbound", "accepted", "self-connect", "listener", "time-wait", "closing", "bound", "hold", "unknown"]
-Evidence = Literal["state", "ends", "syn-count", "peer", "listener", "remote-listener", "mark", "none"]
+    Name = Literal[
+        "outbound", "accepted", "self-connect", "listener", "time-wait", "closing", "bound", "hold", "unknown"
+    ]
+    Evidence = Literal["state", "ends", "syn-count", "peer", "listener", "remote-listener", "mark", "none"]
 
 _CLOSING = ("FIN_WAIT1", "FIN_WAIT2", "CLOSING", "LAST_ACK")
 

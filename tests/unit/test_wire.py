@@ -302,14 +302,18 @@ def test_a_request_for_a_dump(
     _assert_filter(data[16 + ctypes.sizeof(Request) :], ranges)
 
 
-@pytest.mark.parametrize("ranges", [[], [(30010, 30010)]], ids=["everything", "one port"])
-def test_a_request_for_tcp_of_both_families(ranges: list[tuple[int, int]]) -> None:
-    """The older structure has its states behind the id."""
+@pytest.mark.parametrize(
+    ("ranges", "port"),
+    [([], 0), ([(30010, 30010)], 30010), ([(1, 2)], 0), ([(1, 1), (9, 9)], 0)],
+    ids=["everything", "one port", "a range", "two ports"],
+)
+def test_a_request_for_tcp_of_both_families(ranges: list[tuple[int, int]], port: int) -> None:
+    """The older structure has its states behind the id, in which a single port stands too."""
     data = wire.tcp_dump_request(0x3FFE, ranges)
     header, request = Header.from_buffer_copy(data), OlderRequest.from_buffer_copy(data, 16)
     assert (header.length, header.type, header.flags) == (len(data), 18, 0x301)
     assert (request.family, request.states, request.extensions) == (socket.AF_UNSPEC, 0x3FFE, 0b110010)
-    assert bytes(request.id) == bytes(48)
+    assert bytes(request.id) == port.to_bytes(2, "big") + bytes(46)
     _assert_filter(data[16 + ctypes.sizeof(OlderRequest) :], ranges)
 
 
