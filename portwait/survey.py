@@ -36,9 +36,16 @@ class Survey:
         self.reuseaddr = reuseaddr
         self.verdicts: dict[Target, Verdict] = {}
         self.wide = len(self.targets) > WIDEST
-        self.holds = [] if self.wide else [hold.Hold(target, mode, reuseaddr=reuseaddr) for target in self.targets]
+        self.holds = [
+            hold.Hold(target, mode if reuseaddr or self._is_alone(target) else "none", reuseaddr=reuseaddr)
+            for target in (() if self.wide else self.targets)
+        ]
         self.served: Collection[int] = frozenset(target.port for target in self.targets)
         """Ports that somebody may be listening on: no hold beside a listener, it would fail its restart."""
+
+    def _is_alone(self, target: Target) -> bool:
+        """Whether no other target has its port: a plain probe of one would meet the hold of the other."""
+        return [other.port for other in self.targets].count(target.port) == 1
 
     def look(self, by_tables: Mapping[Target, Verdict] | None = None) -> bool:
         """Ask for every target again and take what holds are allowed; whether the service can start.

@@ -185,7 +185,9 @@ class Vigil:
         ports = names(self._survey.obstructed)
         waited = durations.show(self.waited) if self.waited >= 1 else "0s"
         ends = (
-            f", a TIME_WAIT ends in {durations.show(max(0, self._expected - now))}" if self._expected < math.inf else ""
+            f", the connection ends in {durations.show(max(0, self._expected - now))}"
+            if self._expected < math.inf
+            else ""
         )
         left = (
             ""

@@ -437,3 +437,13 @@ def guarded(
     ):
         program.complains("waiting for")
         yield program, made
+
+
+def test_plain_targets_of_one_port_do_not_meet_their_own_holds() -> None:
+    """With --no-reuseaddr a probe of one target would meet the hold of the other, and the service would never start."""
+    words = ("--no-reuseaddr", "--timeout", "20", str(PORT), f"127.0.0.1:{PORT}", "--", *STARTED)
+    with outbound_established(PORT, address="127.0.0.2") as blocker, running(portwait(*words)) as guarded:
+        guarded.complains("waiting")
+        reset(blocker.sock)
+        guarded.says("started")
+        assert guarded.status() == 0
