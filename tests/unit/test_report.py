@@ -25,16 +25,17 @@ from portwait.sockets import KernelSocket
 from portwait.targets import Target
 from portwait.verdict import Verdict
 
+NOW = 1795227011.0  # seconds since the epoch
 EXPOSED = Exposure((1024, 65000), (), 1024)
 ORDERS = Owner(
     1988719,
     "java",
     ("java", "-jar", "orders.jar", "--redis.password=hunter2"),
     "app",
-    time.time() - 11520,
+    NOW - 11520,
     unit="orders.service",
 )
-REDIS = Owner(812, "redis-server", ("redis-server",), "redis", time.time() - 90000, unit="redis.service")
+REDIS = Owner(812, "redis-server", ("redis-server",), "redis", NOW - 90000, unit="redis.service")
 EVIL = Owner(
     7,
     "ev\x1b[2Jil\n30010/tcp is free",
@@ -94,6 +95,12 @@ REMEDIES = (
 def listener(*owners: Owner) -> Blocker:
     which = SOCKET._replace(state="LISTEN", remote_port=0)
     return OUTBOUND._replace(kind=Kind("listener", "state"), socket=which, owners=owners, idle=None)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the report be read when it was written, however long the run takes."""
+    monkeypatch.setattr(time, "time", lambda: NOW)
 
 
 def text(*blockers: Blocker, verdict: Verdict = HELD, width: int = 80, **how: Any) -> str:
