@@ -113,12 +113,16 @@ def _read(words: Sequence[str]) -> _Asked:
 
 
 def _paper() -> Paper:
-    """Fit the terminal; 80 columns and no colours for anything else."""
+    """Fit the terminal, or what COLUMNS says; 80 columns for anything else, and colours for a terminal alone."""
+    wanted = os.environ.get("COLUMNS", "")
+    columns, terminal = 80, False
     try:
-        if not sys.stdout.isatty():
-            return Paper(80)
-        width = os.get_terminal_size(sys.stdout.fileno()).columns or 80
-    except (OSError, ValueError):
-        return Paper(80)
+        terminal = sys.stdout.isatty()
+        if terminal:
+            columns = min(os.get_terminal_size(sys.stdout.fileno()).columns, _WIDEST)
+    except (AttributeError, OSError, ValueError):  # no stdout at all, a closed one
+        pass
+    if wanted.isascii() and wanted.isdigit() and len(wanted) < 5:
+        columns = int(wanted)
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") in (None, "dumb")
-    return Paper(max(_NARROWEST, min(width, _WIDEST)), colours=not plain)
+    return Paper(max(_NARROWEST, columns), colours=terminal and not plain)

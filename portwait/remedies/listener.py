@@ -58,7 +58,12 @@ def socket_unit(facts: Facts) -> Remedy | None:
 @rule
 def stop_listener(facts: Facts) -> Remedy | None:
     """Stop who listens."""
-    servers = [one for one in phrases.owners(_servers(facts)) if one.pid != 1 and not _is_proxy(one)]
+    restarted = {pid for wrapper in facts.wrappers for pid in wrapper.pids}  # the JVM by its wrapper, at once
+    servers = [
+        one
+        for one in phrases.owners(_servers(facts))
+        if one.pid != 1 and one.pid not in restarted and not _is_proxy(one)
+    ]
     if not servers:
         return None
     parents = {one.pid for one in servers}

@@ -86,8 +86,8 @@ def move_ports(facts: Facts) -> Remedy | None:
 def _introduction(facts: Facts, wrapper: Wrapper) -> str:
     what = wrapper.product or phrases.called(phrases.owners(facts.blockers))
     return (
-        f"{what} runs under the Tanuki Java Service Wrapper, which takes the first free ports from 31000 and from "
-        "32000 on by number, so reserving does not keep it away."
+        f"{what} runs under the Tanuki Java Service Wrapper, which takes ports by number, the first free ones from "
+        "31000 and from 32000 on by default, so reserving does not keep it away."
     )
 
 

@@ -238,7 +238,13 @@ TABLES: dict[str, Table] = {
             "two strangers": (facts(by(NGINX, SHELL)), ("systemctl stop nginx.service", "kill 200")),
             "UDP server": (facts(UDP_SERVER, target="30010/udp"), ("systemctl stop nginx.service",)),
         },
-        {"systemd": facts(by(SYSTEMD)), "proxy": facts(by(PROXY)), "a client": facts(OUTBOUND), "unseen": facts(by())},
+        {
+            "the wrapper starts it again": facts(by(JVM), wrappers=(PRODUCT,)),
+            "systemd": facts(by(SYSTEMD)),
+            "proxy": facts(by(PROXY)),
+            "a client": facts(OUTBOUND),
+            "unseen": facts(by()),
+        },
     ),
     "wait": Table(
         {
