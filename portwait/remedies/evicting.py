@@ -14,7 +14,9 @@ def evict(facts: Facts) -> Remedy | None:
         return None
     live = [one for one in some if one.owners]
     what = "this connection" if len(some) == 1 else f"these {len(some)} connections"
-    after = f" {phrases.called(phrases.owners(live))} lives on; a pool connects again, from another port." if live else ""
+    after = (
+        f" {phrases.called(phrases.owners(live))} lives on; a pool connects again, from another port." if live else ""
+    )
     more = (
         "" if facts.machine.may_evict or not facts.machine.root else " It takes CAP_NET_ADMIN, which is missing here."
     )
