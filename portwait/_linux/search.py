@@ -109,6 +109,8 @@ class _Search:
         for descriptor in os.listdir(folder):
             try:
                 link = readlink(descriptor, dir_fd=folder)
+            except PermissionError:  # the folder may be listed, and then no link of it may be followed
+                raise
             except OSError:  # closed meanwhile, or the process has ended
                 continue
             if link in links and links[link] not in seen:
@@ -210,10 +212,10 @@ def cgroup_names(ids: Iterable[int]) -> dict[int, str]:
 
 def why_unseen(denied: int) -> str:
     """Say why an owner may not be seen, and what would show more."""
-    if denied and os.geteuid() != 0:
-        return f"owner not visible: {denied} processes may not be looked into; run as root"
     if denied:
-        return f"owner not visible: {denied} processes may not be looked into; it takes CAP_SYS_PTRACE"
+        some = "1 process" if denied == 1 else f"{denied} processes"
+        more = "it takes CAP_SYS_PTRACE" if os.geteuid() == 0 else "run as root"
+        return f"owner not visible: {some} may not be looked into; {more}"
     try:
         if os.readlink("/proc/self/ns/pid") != _INITIAL_PID_NAMESPACE:
             return "owner not visible: it is in another PID namespace, or it is the kernel; look from the host"
