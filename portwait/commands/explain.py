@@ -12,6 +12,7 @@ from portwait.diagnosis.inspection import Inspection
 from portwait.errors import UsageError
 from portwait.exposure import exposure
 from portwait.remedies import advise, gather
+from portwait.remedies.machine import machine
 from portwait.reports import overview
 from portwait.reports.layout import Paper
 from portwait.survey import Survey
@@ -75,7 +76,8 @@ def run(words: Sequence[str]) -> tuple[int, str]:
         explained.append(overview.Explained(target, verdict, found, seen))
     in_full = len(explained) <= _MOST_IN_FULL
     if in_full or asked.json:
-        explained = [one._replace(remedies=advise(gather(*one[:4]))) for one in explained]
+        here = machine()
+        explained = [one._replace(remedies=advise(gather(*one[:4], here))) for one in explained]
     text = (
         overview.as_json(explained, inspection.diagnosis.lost)
         if asked.json

@@ -122,7 +122,10 @@ def diagnose(targets: Sequence[Target], *, reuseaddr: bool = True, ours: Collect
         peers = _peers(opened, shown.values())
     known = _Known(list(shown.values()), peers)
     return Diagnosis(
-        {target: tuple(known.blocker(kind, which) for kind, which in found[target]) for target in targets},
+        {
+            target: tuple(known.blocker(kind, which) for kind, which in sorted(found[target], key=_ends))
+            for target in targets
+        },
         lost,
         frozenset(listening),
     )
@@ -176,6 +179,12 @@ def _in_the_way(near: list[Found], *, reuseaddr: bool) -> list[Found]:
     served = any(kind.name == "listener" for kind, _ in near)
     skipped = ("hold", "accepted", "time-wait", "closing") if served else ("hold",)
     return [(kind, which) for kind, which in near if which.protocol == "udp" or kind.name not in skipped]
+
+
+def _ends(entry: Found) -> tuple[object, ...]:
+    """Order sockets for people; the kernel's order is that of its hashes."""
+    which = entry[1]
+    return which.state != "LISTEN", which.local_address, which.remote_address, which.remote_port
 
 
 def _identity(which: KernelSocket) -> tuple[object, ...]:

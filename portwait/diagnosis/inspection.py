@@ -29,7 +29,7 @@ class Inspection:
     def look_closely(self) -> bool:
         """Read the tables, then ask bind again; whether the service can start."""
         survey = self.survey
-        concerned = (*survey.obstructed, *(one for one in survey.undecided if one not in survey.obstructed))
+        concerned = tuple(dict.fromkeys((*survey.obstructed, *survey.undecided)))
         if not concerned:
             return True
         ours = inodes(number for one in survey.holds for number in one.descriptors)

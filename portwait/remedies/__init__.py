@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from portwait.diagnosis.blockers import Blocker
     from portwait.exposure import Exposure
+    from portwait.remedies.machine import Machine
     from portwait.targets import Target
     from portwait.verdict import Verdict
 
@@ -39,8 +40,10 @@ for _name in _RULES:
     import_module(f"portwait.remedies.{_name}")
 
 
-def gather(target: Target, verdict: Verdict, blockers: Sequence[Blocker], exposure: Exposure) -> Facts:
-    """Put together what the rules look at."""
+def gather(
+    target: Target, verdict: Verdict, blockers: Sequence[Blocker], exposure: Exposure, where: Machine | None = None
+) -> Facts:
+    """Put together what the rules look at; `where` is for who has looked around already."""
     from portwait.remedies.wrapper import wrappers_of
 
-    return Facts(target, verdict, tuple(blockers), exposure, machine(), wrappers_of(blockers))
+    return Facts(target, verdict, tuple(blockers), exposure, where or machine(), wrappers_of(blockers))

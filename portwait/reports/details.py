@@ -29,7 +29,9 @@ _LABEL = 11
 
 def process(owner: Owner) -> str:
     """Name a process: `java (pid 1988719, orders.service, user app)`."""
-    parts = [f"pid {owner.pid}", owner.unit, owner.container, f"user {owner.user}" if owner.user else None]
+    engine, _, name = (owner.container or "").partition(":")
+    unit = None if engine and name in (owner.unit or "") else owner.unit  # docker-ID.scope says nothing more
+    parts = [f"pid {owner.pid}", unit, owner.container, f"user {owner.user}" if owner.user else None]
     return f"{safe(owner.name, 40)} ({', '.join(safe(part) for part in parts if part)})"
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from portwait.targets import Target
     from portwait.verdict import Verdict
 
+_MOST_INDENTED = 64  # targets; more are not for eyes, and the encoder that indents takes ten times as long
+
 
 class Explained(NamedTuple):
     """All that is known of one target."""
@@ -78,4 +80,5 @@ def as_json(explained: Sequence[Explained], lost: str | None) -> str:
     import json
 
     listed = [report.as_dict(*one) for one in explained]
-    return json.dumps({"schema": 1, "targets": listed, "lost": lost}, indent=2) + "\n"
+    indent = 2 if len(listed) <= _MOST_INDENTED else None
+    return json.dumps({"schema": 1, "targets": listed, "lost": lost}, indent=indent) + "\n"

@@ -47,9 +47,10 @@ def headline(target: Target, verdict: Verdict, blockers: Sequence[Blocker]) -> s
     if verdict.state == "held":
         return f"{name} is held {_by(blockers)}"
     if verdict.state == "unavailable":
-        where = (
-            f"the address {target.address} is not on this host" if target.address != ANY else "no such address family"
+        missing = (
+            f"the interface {safe(target.zone)}" if verdict.errno_name == "ENODEV" else f"the address {target.address}"
         )
+        where = f"{missing} is not on this host" if target.address != ANY else "no such address family"
         return f"{name} is unavailable: {where} ({verdict.errno_name})"
     if verdict.state == "denied":
         return f"{name}: binding is denied to this user ({verdict.errno_name}); nothing in the socket tables holds it"
@@ -77,7 +78,15 @@ def _by(blockers: Sequence[Blocker]) -> str:
     if all(blocker.socket.inode == 0 and blocker.unseen is None for blocker in blockers):
         left = max((blocker.expires_in or 0 for blocker in blockers), default=0)
         return f"by {what}: no process owns it" + (f", it ends by itself in {durations.show(left)}" if left else "")
-    return f"by {what}: {next((blocker.unseen for blocker in blockers if blocker.unseen), 'owner not known')}"
+    unseen = next((blocker for blocker in blockers if blocker.unseen), blockers[0])
+    return f"by {what}{_of(unseen)}: {unseen.unseen or 'owner not known'}"
+
+
+def _of(blocker: Blocker) -> str:
+    """Say what is known of an owner that is not seen."""
+    known = [safe(part) for part in (blocker.unit, blocker.container) if part]
+    known += [f"user {safe(blocker.user)}"] if blocker.user is not None else []
+    return f" of {', '.join(known)}" if known else ""
 
 
 def full(

@@ -1,0 +1,66 @@
+"""Where a program can be put: a cgroup that is called like a unit, a host with or without systemd, somebody's shoes.
+
+Each answers what to put before a command line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NOBODY = 65534
+AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+ELSEWHERE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+"""A PID namespace of its own: it sees its own processes alone."""
+
+
+def mounted(*commands: str) -> tuple[str, ...]:
+    """Run these in a mount namespace of its own first."""
+    script = "; ".join(("set -e", *commands, 'exec "$@"'))
+    return ("unshare", "--mount", "--propagation=private", "sh", "-c", script, "sh")
+
+
+_EMPTY_RUN = "mount -t tmpfs -o mode=755 tmpfs /run"
+PLAIN_HOST = mounted(_EMPTY_RUN)
+"""A host without systemd, whatever this one has; no sign of a container but Docker's own is left either."""
+SYSTEMD_HOST = mounted(_EMPTY_RUN, "mkdir -p /run/systemd/system")
+"""A host with systemd, as far as sd_booted(3) can tell."""
+PODMAN_CONTAINER = mounted(
+    _EMPTY_RUN, "touch /run/.containerenv", "mount --bind /proc/sys /proc/sys", "mount -o remount,ro,bind /proc/sys"
+)
+"""A container whose settings cannot be written; its network is its own."""
+HIDDEN_PROCESSES = mounted("mount -t proc -o hidepid=2 proc /proc")
+"""A /proc that shows nobody but root the processes of others."""
+
+
+def in_cgroup(folder: Path) -> tuple[str, ...]:
+    """Answer what puts a program into a cgroup."""
+    return ("sh", "-c", f'echo $$ > {folder}/cgroup.procs; exec "$@"', "sh")
+
+
+@contextlib.contextmanager
+def cgroup(path: str) -> Iterator[Path]:
+    """Make a cgroup below the root of cgroup v2, `system.slice/orders.service` say, for the length of the body."""
+    root = next((Path(mount) for mount in _MOUNTS if (Path(mount) / "cgroup.controllers").exists()), None)
+    if root is None or not os.access(root, os.W_OK):
+        pytest.skip("cgroup v2 is not mounted, or cannot be written")
+    made = []
+    for part in (*reversed(Path(path).parents), Path(path)):
+        if not (root / part).exists():
+            (root / part).mkdir()
+            made.append(root / part)
+    try:
+        yield root / path
+    finally:
+        for folder in reversed(made):
+            folder.rmdir()
+
+
+_MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")

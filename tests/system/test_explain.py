@@ -1,0 +1,332 @@
+"""`portwait explain` on the real thing: every kind of socket, every view of its owner, and the whole text kept.
+
+The texts are in golden/; see tests.support.golden for how they are renewed.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import json
+import os
+import pty
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from portwait import probe
+from portwait.targets import parse
+from tests.support import states
+from tests.support.golden import UNBROKEN, assert_golden
+from tests.support.guarding import Outcome, run
+from tests.support.netns import sysctl
+from tests.support.packages import needs
+from tests.support.programs import DEADLINE, portwait, running
+from tests.support.surroundings import (
+    AS_NOBODY,
+    ELSEWHERE,
+    HIDDEN_PROCESSES,
+    PLAIN_HOST,
+    PODMAN_CONTAINER,
+    SYSTEMD_HOST,
+    cgroup,
+    in_cgroup,
+)
+from tests.support.without import without
+from tests.system.test_states import needs_bound_only
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tests.support.programs import Program
+
+pytestmark = pytest.mark.usefixtures("net")
+
+PORT = 30010
+HERE = Path(__file__).parent
+CONTAINER = "0123456789ab" + "c" * 52
+NAMES = {"HOLDS": str(HERE / "helpers" / "holds.py")}
+
+
+@contextlib.contextmanager
+def held(state: str, *options: str, group: str = "portwait-tests") -> Iterator[Program]:
+    """Have the port held by a process of its own, in a cgroup of its own."""
+    with contextlib.ExitStack() as stack:
+        environment = {**os.environ, "HOLDS_CGROUP": str(stack.enter_context(cgroup(group)))}
+        argv = [sys.executable, "-IS", NAMES["HOLDS"], state, *options]
+        program = stack.enter_context(running(argv, environment, stdin=subprocess.PIPE))
+        program.says("ready")
+        yield program
+
+
+def explain(*words: str, before: Sequence[str] = PLAIN_HOST, **variables: str) -> Outcome:
+    """Explain to its end, each paragraph on a line."""
+    return run([*before, *portwait("explain", *words)], env={**os.environ, **UNBROKEN, **variables})
+
+
+def told(*words: str, before: Sequence[str] = (), **variables: str) -> dict[str, Any]:
+    """Explain as JSON; the one target."""
+    done = explain("--json", *words, before=before, **variables)
+    (target,) = json.loads(done.out)["targets"]
+    assert done.status == (target["verdict"] == "held"), done
+    return target  # type: ignore[no-any-return]  # JSON
+
+
+class Scene(NamedTuple):
+    """What is on the port, who looks at it, and what he asks."""
+
+    state: str
+    options: tuple[str, ...] = ()
+    words: tuple[str, ...] = (str(PORT),)
+    before: tuple[str, ...] = PLAIN_HOST
+    group: str = "portwait-tests"
+    variables: dict[str, str] = {}  # noqa: RUF012  # never changed
+
+
+PLAIN, UDP = ("--no-reuseaddr", str(PORT)), (f"{PORT}/udp",)
+SCENES = {
+    "outbound": Scene("outbound_established"),
+    "outbound-shared": Scene("shared_local_port", ("connections=8",)),
+    "outbound-forked": Scene("outbound_established", ("forks=2",)),
+    "outbound-syn-sent": Scene("syn_sent"),
+    "outbound-close-wait": Scene("outbound_close_wait"),
+    "outbound-unit": Scene(
+        "outbound_established", ("uid=65534",), before=SYSTEMD_HOST, group="system.slice/orders.service"
+    ),
+    "outbound-container": Scene("outbound_established", group=f"system.slice/docker-{CONTAINER}.scope"),
+    "self-connect": Scene("self_connected"),
+    "closing": Scene("fin_wait2"),
+    "closing-orphan": Scene("fin_wait2_orphan"),
+    "time-wait": Scene("outbound_time_wait"),
+    "bound": Scene("bound_only"),
+    "listener": Scene("listening"),
+    "listener-unit": Scene("listening", before=SYSTEMD_HOST, group="system.slice/nginx.service"),
+    "accepted": Scene("accepted_leftover", ("reuseaddr=no",)),
+    "udp-outbound": Scene("udp_connected", words=UDP),
+    "udp-bound": Scene("udp_bound", words=UDP),
+    "not-root": Scene("outbound_established", before=(*PLAIN_HOST, *AS_NOBODY)),
+    "hidepid": Scene(
+        "outbound_established", before=(*HIDDEN_PROCESSES, *PLAIN_HOST, *AS_NOBODY), group="system.slice/orders.service"
+    ),
+    "other-pid-namespace": Scene("outbound_established", before=(*PLAIN_HOST, *ELSEWHERE)),
+    "no-netlink": Scene("outbound_established", before=(*PLAIN_HOST, *without("socket:16=EAFNOSUPPORT"))),
+    "container-podman": Scene("outbound_established", before=PODMAN_CONTAINER),
+    "container-kubernetes": Scene(
+        "outbound_established", before=PODMAN_CONTAINER, variables={"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_the_report(name: str) -> None:
+    """Each kind of socket, and each way in which its owner is seen or is not, has this text."""
+    needs("/etc/services", "netbase")
+    names = {**NAMES, "port 7000 SERVICE": f"port 7000 {socket.getservbyport(7000)}"}
+    scene = SCENES[name]
+    if scene.state == "bound_only":
+        needs_bound_only()
+    with held(scene.state, *scene.options, group=scene.group):
+        said = explain(*scene.words, before=scene.before, **scene.variables)
+        assert (said.status, said.err) == (1, "")
+        assert_golden(HERE / "golden" / f"{name}.txt", said.out, names)
+
+
+FREE = {
+    "free": (("30010",), PLAIN_HOST),
+    "free-out-of-reach": (("443",), PLAIN_HOST),
+    "denied": (("80",), (*PLAIN_HOST, *AS_NOBODY)),
+    "denied-by-policy": (("30010",), (*PLAIN_HOST, *without("bind=EACCES"))),
+    "unavailable": (("192.0.2.1:30010",), PLAIN_HOST),
+    "unavailable-systemd": (("192.0.2.1:30010",), SYSTEMD_HOST),
+    "unavailable-interface": (("[fe80::1%nosuch0]:30010",), PLAIN_HOST),
+}
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_the_report_where_nothing_is_held(name: str) -> None:
+    """Free and exposed or out of reach, denied by privilege or policy, an address that is not here."""
+    sysctl("net.ipv4.ip_local_port_range", "1024 65000")
+    sysctl("net.ipv4.ip_unprivileged_port_start", "1024")
+    words, before = FREE[name]
+    said = explain(*words, before=before)
+    assert (said.status, said.err) == (0, "")
+    assert_golden(HERE / "golden" / f"{name}.txt", said.out)
+
+
+def test_the_report_on_a_hold() -> None:
+    """Another portwait's hold is told by its mark, also where it is a stray child of the service that still has it."""
+    needs_bound_only()
+    service = "import os, sys; os.fork() and os._exit(0); print('ready', flush=True); sys.stdin.read()"
+    with running(portwait(str(PORT), "--", sys.executable, "-IS", "-c", service), stdin=subprocess.PIPE) as stray:
+        stray.says("ready")
+        assert stray.process.wait(DEADLINE) == 0
+        assert told(str(PORT))["verdict"] == "free"
+        (hold,) = told("--no-reuseaddr", str(PORT))["blockers"]
+        assert (hold["kind"], hold["evidence"]) == ("hold", "mark")
+        (owner,) = hold["owners"]
+        assert owner["pid"] != stray.pid
+        said = explain("--no-reuseaddr", str(PORT))
+        assert said.out.startswith("30010/tcp is held by another portwait's hold: ")
+        assert "Another portwait holds this port for" in said.out
+
+
+def test_a_socket_on_its_way_in_a_message_has_no_owner() -> None:
+    """Nobody has it open, as with a socket of the kernel's own; nobody is blamed."""
+    here, there = socket.socketpair(socket.AF_UNIX)
+    with here, there, states.outbound_established(PORT) as made:
+        here.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [made.sock.fileno()]))])
+        made.sock.close()
+        (blocker,) = told(str(PORT))["blockers"]
+        assert blocker["owners"] == []
+        # a machine's PID 1 may be one that not even root may look into
+        assert re.search("on its way between processes|1 process may not be looked into", blocker["unseen"])
+        assert not blocker["evictable"]
+        (received,) = array.array("i", there.recvmsg(1, socket.CMSG_SPACE(4))[1][0][2])
+        os.close(received)
+
+
+def test_an_owner_in_a_unit_is_known_by_its_cgroup_where_it_cannot_be_seen() -> None:
+    """The socket says in which cgroup it was made, and to anybody."""
+    with held("outbound_established", group="system.slice/orders.service"):
+        (blocker,) = told(str(PORT), before=AS_NOBODY)["blockers"]
+        assert blocker["owners"] == []
+        assert (blocker["unit"], blocker["user"]) == ("orders.service", "root")
+        assert "run as root" in blocker["unseen"]
+
+
+def test_the_service_itself_is_not_advised_to_start_before_itself() -> None:
+    """In its own unit's cgroup the guard knows which unit's file the lines belong to."""
+    with held("outbound_established", group="system.slice/orders.service"), cgroup("system.slice/web.service") as own:
+        remedies = told(str(PORT), before=(*SYSTEMD_HOST, *in_cgroup(own)))["remedies"]
+        lines = {one["code"]: one["commands"] for one in remedies}["order-units"]
+        assert lines[0] == "mkdir -p /etc/systemd/system/web.service.d"
+        assert "Before=orders.service" in lines[1]
+
+
+def test_several_targets() -> None:
+    """Up to four in full, more a line each; more than 64 by the tables, where each socket on a port counts."""
+    sysctl("net.ipv4.ip_local_port_range", "1024 65000")
+    with held("accepted"):
+        few = explain("30009", "30010", "30011")
+        assert [block.split("\n")[0][:21] for block in few.out.split("\n\n")] == [
+            "30009/tcp is free",
+            "30010/tcp is held by ",
+            "30011/tcp is free\n"[:17],
+        ]
+        lines = explain("30000-30063").out.splitlines()
+        assert lines[0].startswith("30010/tcp is held by a listener: client (pid ")
+        span = "(ip_local_port_range 1024-65000)"
+        assert lines[1:] == [
+            "64 asked, by bind: 1 held, 63 free.",
+            f"Of the free ones the kernel may give 30000-30009,30011-30063 to any client {span}.",
+            "One of them in full: portwait explain 30010",
+        ]
+        many = explain("30000-30064")
+        assert many.status == 1
+        assert many.out.startswith("30010/tcp is held by a listener and an accepted connection ")
+        assert "65 asked, by the socket tables: 1 held, 64 free." in many.out
+    assert explain("31000-31064").status == 0
+
+
+def test_the_whole_port_space() -> None:
+    """Every port is asked about in one reading, and it takes seconds at most."""
+    with held("outbound_established"):
+        done = explain("--json", "1-65535")
+    targets = json.loads(done.out)["targets"]
+    held_ports = {one["port"] for one in targets if one["verdict"] == "held"}
+    assert len(targets) == 65535
+    assert PORT in held_ports
+    assert {one["by"] for one in targets} == {"tables"}
+
+
+def test_the_json() -> None:
+    """One object, with the keys and values of the promise, and the socket that `ss` shows too."""
+    with held("outbound_established") as holder:
+        target = told(str(PORT))
+        shown = subprocess.check_output(["ss", "-Htnep", f"sport = :{PORT}"], text=True)
+    assert {"target", "protocol", "address", "port", "verdict", "errno", "by", "ephemeral", "reserved"} <= set(target)
+    assert (target["verdict"], target["errno"], target["by"]) == ("held", "EADDRINUSE", "bind")
+    assert (target["ephemeral"], target["reserved"]) == (True, False)
+    (blocker,) = target["blockers"]
+    assert f"pid={holder.pid}," in shown
+    assert f"ino:{blocker['inode']} " in shown
+    assert f"{blocker['local']}      {blocker['remote']}".split() == shown.split()[3:5]
+    (owner,) = blocker["owners"]
+    assert (owner["pid"], owner["name"], owner["user"]) == (holder.pid, "client", "root")
+    assert owner["cmdline"][-1] == "outbound_established"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", owner["started"])
+    assert blocker["peer"] == owner
+    assert blocker["evictable"] is True
+
+
+@pytest.mark.parametrize("name", ["outbound", "time-wait", "listener", "not-root", "free", "denied"])
+def test_it_fits_eighty_columns(name: str) -> None:
+    """Nothing but what is to be pasted is longer."""
+    with contextlib.ExitStack() as stack:
+        words, before = FREE.get(name, ((str(PORT),), PLAIN_HOST))
+        if name in SCENES:
+            stack.enter_context(held(SCENES[name].state))
+            before = SCENES[name].before
+        said = run([*before, *portwait("explain", *words)], env={**os.environ, "COLUMNS": ""})
+    assert all(len(line) <= 80 for line in said.out.splitlines() if not line.startswith("       "))
+
+
+@pytest.mark.parametrize(
+    ("variables", "coloured"),
+    [({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+    ids=["terminal", "NO_COLOR", "dumb"],
+)
+def test_colour_is_for_terminals(variables: dict[str, str], coloured: bool) -> None:
+    """And for those who want it; into a pipe there is none."""
+    environment = {"PATH": os.environ["PATH"], **variables}
+    with held("outbound_established"):
+        assert "\x1b" not in run(portwait("explain", str(PORT)), env=environment).out
+        leader, follower = pty.openpty()
+        with running(portwait("explain", str(PORT)), env=environment, stdout=follower) as shown:
+            os.close(follower)
+            said = b""
+            with contextlib.suppress(OSError):  # EIO: the other end has been closed
+                while piece := os.read(leader, 65536):
+                    said += piece
+            assert shown.status() == 1
+        os.close(leader)
+    assert said.startswith(b"\x1b[1;31m30010/tcp is held by" if coloured else b"30010/tcp is held by")
+    assert (b"\x1b" in said) == coloured
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "cannot explain nothing: name a TARGET"),
+        (("--nonsense", "30010"), "--nonsense"),
+        (("70000",), "a port is a number from 1 to 65535"),
+        (("-6", "127.0.0.1:30010"), "does not go with -6"),
+    ],
+)
+def test_wrong_words_are_an_error_of_their_own(words: tuple[str, ...], said: str) -> None:
+    """Status 125 and one line; never 1, which says that something is held."""
+    done = explain(*words, before=())
+    assert (done.status, done.out) == (125, "")
+    assert said in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_a_family_alone() -> None:
+    """-4 and -6 ask for one family, as the guard's do."""
+    with held("listening", "address=::", "v6only=yes"):
+        assert [explain(flag, str(PORT)).status for flag in ("-4", "-6")] == [0, 1]
+
+
+def test_it_changes_nothing() -> None:
+    """Not a setting, not a socket; the port can be bound by somebody else right after."""
+    before = sysctl("net.ipv4.ip_local_reserved_ports"), sysctl("net.ipv4.ip_local_port_range")
+    explain("30010", "30011")
+    assert states.service_bind(30010) == "ok"
+    assert before == (sysctl("net.ipv4.ip_local_reserved_ports"), sysctl("net.ipv4.ip_local_port_range"))
+    (target,) = parse(["30010"])
+    assert probe(target).state == "free"
