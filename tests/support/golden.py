@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,14 +24,17 @@ _VOLATILE = (
     (rf"(running|idle) for {_DURATION}", r"\1 for TIME"),
     (rf"\b(ends(?: by itself)? in|Wait) {_DURATION}", r"\1 TIME"),
     (rf"portwait -t {_DURATION}", "portwait -t TIME"),
-    (r"^( +process +)\d+: ", r"\1PID: "),
+    (r"^( +process +)(\d+: )?.*", lambda match: match[1] + ("PID: " if match[2] else "") + "COMMAND"),
 )
 
 
 def normal(report: str, names: Mapping[str, str]) -> str:
-    """Take out what differs from run to run, and what each machine calls otherwise (`names`: that text by its name)."""
+    """Take out what differs from run to run, and what each machine calls otherwise (`names`: that text by its name).
+
+    Command lines go too: they hold the places of the interpreter and the checkout, and are cut by their length.
+    """
     text = report
-    for name, found in {"PYTHON": sys.executable, **names}.items():
+    for name, found in names.items():
         text = text.replace(found, name)
     for pattern, stands_for in _VOLATILE:
         text = re.sub(pattern, stands_for, text, flags=re.MULTILINE)

@@ -50,7 +50,7 @@ pytestmark = pytest.mark.usefixtures("net")
 PORT = 30010
 HERE = Path(__file__).parent
 CONTAINER = "0123456789ab" + "c" * 52
-NAMES = {"HOLDS": str(HERE / "helpers" / "holds.py")}
+HOLDS = HERE / "helpers" / "holds.py"
 
 
 @contextlib.contextmanager
@@ -58,7 +58,7 @@ def held(state: str, *options: str, group: str = "portwait-tests") -> Iterator[P
     """Have the port held by a process of its own, in a cgroup of its own."""
     with contextlib.ExitStack() as stack:
         environment = {**os.environ, "HOLDS_CGROUP": str(stack.enter_context(cgroup(group)))}
-        argv = [sys.executable, "-IS", NAMES["HOLDS"], state, *options]
+        argv = [sys.executable, "-IS", str(HOLDS), state, *options]
         program = stack.enter_context(running(argv, environment, stdin=subprocess.PIPE))
         program.says("ready")
         yield program
@@ -126,7 +126,7 @@ SCENES = {
 def test_the_report(name: str) -> None:
     """Each kind of socket, and each way in which its owner is seen or is not, has this text."""
     needs("/etc/services", "netbase")
-    names = {**NAMES, "port 7000 SERVICE": f"port 7000 {socket.getservbyport(7000)}"}
+    names = {"port 7000 SERVICE": f"port 7000 {socket.getservbyport(7000)}"}
     scene = SCENES[name]
     if scene.state == "bound_only":
         needs_bound_only()
