@@ -200,7 +200,7 @@ def diag_socket(body: bytes, protocol: str) -> KernelSocket:
         cgroup=int.from_bytes(attributes.get(kernel.INET_DIAG_CGROUP_ID, b""), sys.byteorder),
         v6only=None if only is None else bool(only[:1].strip(b"\0")),
         traffic_class=traffic[0] if traffic else None,
-        info=tcp_info(info) if info else None,
+        info=tcp_info(info, state) if info else None,
         identity=body[_ID_AT:_TAIL_AT],
         send_queue=queued,
     )
@@ -225,14 +225,18 @@ def _address(family: int, packed: bytes) -> str:
 
 
 # Offsets in struct tcp_info (linux/tcp.h); it only ever grows at its end.
-_UNACKED, _LAST_DATA_SENT, _LAST_DATA_RECEIVED, _BYTES_ACKED, _NOT_SENT, _BYTES_SENT = 24, 44, 52, 120, 144, 200
+_STATE, _UNACKED, _LAST_DATA_SENT, _LAST_DATA_RECEIVED = 0, 24, 44, 52
+_BYTES_ACKED, _SEGMENTS_IN, _NOT_SENT, _BYTES_SENT = 120, 140, 144, 200
 
 
-def tcp_info(data: bytes) -> TcpInfo | None:
+def tcp_info(data: bytes, state: int) -> TcpInfo | None:
     """Read struct tcp_info, of whatever length this kernel has; None where it is too short to say anything.
 
     tcpi_bytes_acked counts SYN and FIN, tcpi_bytes_sent does not: the difference says who called connect(), for
     the SYN of whoever accepts travels in a SYN-ACK that starts at one more (tcp_ack and tcp_rcv_state_process).
+
+    A socket that is being reset has its counts set to zero (tcp_disconnect) after its `state` was written down, and
+    before the counts were. Then the state is another by now, or nothing was ever received, and the counts say nothing.
     """
     if len(data) < _LAST_DATA_RECEIVED + 4:
         return None
@@ -244,7 +248,8 @@ def tcp_info(data: bytes) -> TcpInfo | None:
         (acked,) = struct.unpack_from("=Q", data, _BYTES_ACKED)
         sent, retransmitted = struct.unpack_from("=QQ", data, _BYTES_SENT)
         (not_sent,) = struct.unpack_from("=I", data, _NOT_SENT)
-        control = acked - (sent - retransmitted)
+        (received,) = struct.unpack_from("=I", data, _SEGMENTS_IN)
+        control = acked - (sent - retransmitted) if data[_STATE] == state and received else None
     return TcpInfo(unacked, last_sent, last_received, control, not_sent)
 
 

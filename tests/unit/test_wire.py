@@ -84,7 +84,7 @@ class Info(ctypes.Structure):
     """struct tcp_info, linux/tcp.h, as far as Linux 4.19 had it."""
 
     _fields_: ClassVar = [
-        *((f"byte{number}", U8) for number in range(8)),
+        *((name, U8) for name in ("state", *(f"byte{number}" for number in range(1, 8)))),
         *((name, U32) for name in ("rto", "ato", "snd_mss", "rcv_mss")),
         *((name, U32) for name in ("unacked", "sacked", "lost", "retrans", "fackets")),
         *((name, U32) for name in ("last_data_sent", "last_ack_sent", "last_data_recv", "last_ack_recv")),
@@ -132,7 +132,8 @@ def diag(family: int, state: int, which: Id, *attributes: bytes, timer: int = 0,
 
 
 OUTBOUND = identity(("10.11.0.5", 30010), ("10.11.0.9", 7000), 3, 0x0123456789ABCDEF)
-INFO = bytes(Info(unacked=1, last_data_sent=2, last_data_recv=3, bytes_acked=105, bytes_sent=120, bytes_retrans=16))
+COUNTS = {"bytes_acked": 105, "bytes_sent": 120, "bytes_retrans": 16, "segs_in": 9}
+INFO = bytes(Info(state=1, unacked=1, last_data_sent=2, last_data_recv=3, **COUNTS))
 
 
 def test_one_socket() -> None:
@@ -365,16 +366,28 @@ def test_a_request_by_both_ends(family: int, local: str, remote: str) -> None:
 @pytest.mark.parametrize("length", [104, 192, 216, 224, 232, 248, 280])
 def test_tcp_info_of_any_kernel(length: int) -> None:
     """The structure grows at its end; what an older kernel's lacks is not made up."""
-    found = wire.tcp_info(INFO.ljust(length, b"\xff")[:length])
+    found = wire.tcp_info(INFO.ljust(length, b"\xff")[:length], 1)
     control = 105 - (120 - 16) if length >= 216 else None
     assert found is not None
     assert found == TcpInfo(1, 2, 3, control, *found[4:])
 
 
+@pytest.mark.parametrize(
+    ("state", "received", "control"),
+    [(1, 9, 1), (7, 9, None), (1, 0, None), (7, 0, None)],
+    ids=["as it was", "closed since", "set to zero", "both"],
+)
+def test_tcp_info_of_a_socket_that_is_being_reset(state: int, received: int, control: int | None) -> None:
+    """Its state was written down first and its counts last; in between they may have been set to zero."""
+    found = wire.tcp_info(bytes(Info(state=state, **{**COUNTS, "segs_in": received})), 1)
+    assert found is not None
+    assert found.acked_control == control
+
+
 @pytest.mark.parametrize("length", [0, 1, 24, 44, 55])
 def test_tcp_info_that_says_nothing(length: int) -> None:
     """Cut off before its times."""
-    assert wire.tcp_info(INFO[:length]) is None
+    assert wire.tcp_info(INFO[:length], 1) is None
     assert wire.diag_socket(diag(socket.AF_INET, 1, OUTBOUND, attribute(2, INFO[:length])), "tcp").info is None
 
 
