@@ -1,0 +1,360 @@
+"""From sockets to processes, with real processes: shared, hidden, hostile, ending, and under a storm of changes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portwait import blockers, parse
+from portwait._linux import procfs, search
+from portwait.diagnosis import processes
+from portwait.remedies import foreign
+from tests.support import states
+from tests.support.guarding import run
+from tests.support.programs import Program, portwait, running
+from tests.support.states import outbound_established
+from tests.support.surroundings import cgroup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from portwait.sockets import KernelSocket
+
+pytestmark = pytest.mark.usefixtures("net")
+
+PORT = 30010
+(TARGET,) = parse([str(PORT)])
+CHURN = Path(__file__).parent / "helpers" / "churn.py"
+LISTEN = """
+import os, signal, socket, sys
+server = socket.create_server(("127.0.0.1", 30010))
+children = [pid for _ in range(int(sys.argv[1])) if (pid := os.fork()) or signal.pause()]
+"""
+READY = "print('ready', *children, flush=True); sys.stdin.read(); [os.kill(pid, 9) for pid in children]"
+
+
+@contextlib.contextmanager
+def python(code: str, *words: str, before: Sequence[str] = (), **how: Any) -> Iterator[Program]:
+    """Run a program that says ready, until its standard input ends."""
+    argv = [*before, sys.executable, "-ISc", code, *words]
+    with running(argv, stdin=subprocess.PIPE, **how) as program:
+        program.says("ready")
+        yield program
+        assert program.process.stdin is not None
+        program.process.stdin.close()
+        program.status()
+
+
+def owners() -> list[int]:
+    """Answer who has the socket on the port open."""
+    (blocker,) = blockers(TARGET)
+    return [owner.pid for owner in blocker.owners]
+
+
+def test_all_owners_of_a_shared_socket() -> None:
+    """Fork shares sockets: each process that has it is named."""
+    with python(LISTEN + READY, "3") as server:
+        children = [int(word) for word in server.out[0].split()[1:]]
+        assert owners() == sorted([server.pid, *children])
+
+
+def test_relatives_are_found_among_many() -> None:
+    """With the first owner found only its relatives are looked at: its children and its master, whatever their user."""
+    forked = LISTEN.replace("or signal.pause()]", "or [os.setuid(65534), signal.pause()]]")
+    idle = "import os, signal, sys\nchildren = [pid for _ in range(90) if (pid := os.fork()) or signal.pause()]\n"
+    with cgroup("portwait-tests") as group:
+        join = f"open('{group}/cgroup.procs', 'w').write('0')\n"
+        with python(join + forked + READY, "2") as server, python(join + idle + READY):
+            children = [int(word) for word in server.out[0].split()[1:]]
+            assert len((group / "cgroup.procs").read_text().split()) > 64
+            assert owners() == sorted([server.pid, *children])
+
+
+def test_a_process_that_ends_while_it_is_described_is_no_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read of a pid between two looks at its descriptor is of the process that had the socket, or not said."""
+    described = processes.describe
+    with python(LISTEN + READY, "0") as server:
+
+        def slowly(pid: int) -> Any:
+            if pid == server.pid:
+                server.process.kill()
+                server.process.wait()
+            return described(pid)
+
+        which = the_socket()
+        monkeypatch.setattr(processes, "describe", slowly)
+        found = processes.owners([which])
+        assert found.by_inode.get(which.inode, ()) == ()
+        assert found.unseen == "its owner closed it, or ended, while we looked"
+
+
+def the_socket() -> KernelSocket:
+    (blocker,) = blockers(TARGET)
+    return blocker.socket
+
+
+def test_a_pid_that_has_become_somebody_elses_is_not_blamed() -> None:
+    """A pid alone is no identity: the descriptor must still be that socket."""
+    with python(LISTEN + READY, "0"):
+        which = the_socket()
+        (holder,) = search.holders([which]).holders[which.inode]
+        assert holder.still(which.inode)
+        assert not search.Holder(os.getpid(), holder.descriptor).still(which.inode)
+        assert not holder.still(which.inode + 1)
+    assert not holder.still(which.inode)
+
+
+def test_a_process_that_has_ended_is_none() -> None:
+    """Its pid is free, or somebody else's by now."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert procfs.describe(pid) is None
+
+
+def test_what_is_read_of_a_process_agrees_with_psutil() -> None:
+    """The second source."""
+    import psutil
+
+    with python(LISTEN + READY, "0", "--password=hunter2", "ä\udcff") as server:
+        ours, theirs = procfs.describe(server.pid), psutil.Process(server.pid)
+        assert ours is not None
+        assert (ours.name, list(ours.cmdline), ours.parent) == (theirs.name(), theirs.cmdline(), theirs.ppid())
+        assert processes.user_name(ours.uid) == theirs.username()
+        assert abs(ours.started - theirs.create_time()) < 2  # psutil counts from a boot time in whole seconds
+
+
+def test_a_command_line_that_never_comes_costs_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process can keep its own in memory that is never read; what else is known of it is still said."""
+    monkeypatch.setattr(procfs, "_PATIENCE", 0.05)
+    os.mkfifo(tmp_path / "never")
+    answer: list[bytes] = []
+    asked = threading.Thread(target=lambda: answer.append(procfs._patiently(str(tmp_path / "never"), 100)))
+    asked.start()
+    asked.join(20)
+    assert answer == [b""]
+    os.close(os.open(tmp_path / "never", os.O_WRONLY))  # lets the one that waits go
+
+
+def test_a_command_line_of_another_user_is_read_with_patience() -> None:
+    """By a thread of its own, and it is the same."""
+    with python("import os, sys; os.setuid(65534)\nchildren = ()\n" + READY, "words", "of its own") as other:
+        found = procfs.describe(other.pid)
+        assert found is not None
+        assert (found.uid, found.cmdline[-2:]) == (65534, ("words", "of its own"))
+
+
+EVIL = "\x1b]0;x\x07\n30010/tcp is free\u202e"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(EVIL, "--token=s3cret"), (b"\xff\xfe\x80",), tuple("x" * 100_000 for _ in range(10)), ("",) * 1000],
+    ids=["hostile", "no text", "a megabyte", "empty words"],
+)
+def test_hostile_command_lines(words: tuple[str | bytes, ...]) -> None:
+    """Text stays text, JSON stays JSON, secrets stay secret, and it stays short."""
+    name = "open('/proc/self/comm', 'w').write('a\\x1b[2Jb)\\nc')\n"
+    argv = [sys.executable, "-ISc", f"{name}{LISTEN.replace('int(sys.argv[1])', '0')}{READY}", *words]
+    with running(argv, stdin=subprocess.PIPE) as server:
+        server.says("ready")
+        text, told = (run(portwait("explain", *flags, str(PORT))).out for flags in ((), ("--json",)))
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert r"a\x1b[2Jb)\x0ac (pid " in text
+    assert "30010/tcp is free" not in text.splitlines()
+    assert "s3cret" not in text + told
+    assert len(text) < 3000
+    (owner,) = json.loads(told)["targets"][0]["blockers"][0]["owners"]
+    assert len(told) < 60_000
+    assert all(word.isprintable() for word in owner["cmdline"])
+
+
+def test_dockers_proxy_says_for_whom() -> None:
+    """The container's own address, which the proxy has on its command line."""
+    words = "-proto tcp -host-ip 127.0.0.1 -host-port 30010 -container-ip 172.17.0.2 -container-port 80"
+    code = f"{LISTEN.replace('int(sys.argv[1])', '0')}{READY}"
+    argv = [
+        "bash",
+        "-c",
+        'exec -a /usr/bin/docker-proxy "$@"',
+        "bash",
+        "/usr/bin/python3",
+        "-ISc",
+        code,
+        *words.split(),
+    ]
+    with running(argv, stdin=subprocess.PIPE) as server:
+        server.says("ready")
+        told = json.loads(run(portwait("explain", "--json", str(PORT))).out)["targets"][0]
+        said = run(portwait("explain", str(PORT))).out
+    assert told["blockers"][0]["owners"][0]["forwards"] == "172.17.0.2:80"
+    assert [one["code"] for one in told["remedies"]] == ["docker-proxy"]
+    assert "forwards   to the container's 172.17.0.2:80\n" in said
+    assert "docker ps --filter publish=30010/tcp\n" in said
+
+
+@pytest.mark.parametrize("maker", [states.udp_connected, outbound_established], ids=["udp", "tcp"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", states.MAPPED])
+@pytest.mark.kernel
+def test_the_other_end_is_found(maker: Callable[..., Any], address: str) -> None:
+    """Of all families, by one look-up."""
+    udp = maker is states.udp_connected
+    (target,) = parse([f"{PORT}/udp" if udp else str(PORT)])
+    with maker(PORT, address=address):
+        (blocker,) = blockers(target)
+        assert blocker.peer is not None
+        assert blocker.peer.pid == os.getpid()
+
+
+def descriptors() -> set[str]:
+    """List the descriptors of this process, and what they are."""
+    found = set()
+    for path in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # that of the listing itself
+            found.add(f"{path.name} {path.readlink()}")
+    return found
+
+
+class TestForeignFiles:
+    """A file that somebody else wrote is read below that somebody's root, or not at all."""
+
+    @pytest.fixture
+    def jail(self, tmp_path: Path) -> Iterator[tuple[Path, int]]:
+        """Have a process whose root is a folder."""
+        root = tmp_path / "root"
+        (root / "conf").mkdir(parents=True)
+        code = "import os, sys; os.chroot(sys.argv[1]); os.chdir('/conf'); children = ();" + READY
+        with python(code, str(root)) as prisoner:
+            yield root, prisoner.pid
+
+    def test_its_root_is_the_owners(self, jail: tuple[Path, int]) -> None:
+        """Absolute paths and absolute links mean what they mean to the owner; `..` ends at its root."""
+        root, pid = jail
+        (root / "conf" / "file").write_text("inside")
+        (root / "link").symlink_to("/conf")
+        (root / "conf" / "up").symlink_to("../../../../../conf")
+        for path in ("/conf/file", "/link/file", "/../../conf/./file", "/conf/up/file", "//link/up/../conf/file"):
+            assert foreign.read(path, pid, 100) == b"inside"
+
+    def test_links_do_not_lead_out(self, jail: tuple[Path, int], tmp_path: Path) -> None:
+        """What is out here stays out of reach."""
+        root, pid = jail
+        (tmp_path / "secret").write_text("outside")
+        (root / "out").symlink_to(tmp_path)
+        (root / "up").symlink_to("../..")
+        for path in ("/out/secret", "/up/secret", f"/up{tmp_path}/secret", f"{tmp_path}/secret"):
+            with pytest.raises(foreign.ForeignFileError, match="No such file"):
+                foreign.read(path, pid, 100)
+
+    def test_the_working_directory_is_as_the_owner_sees_it(self, jail: tuple[Path, int]) -> None:
+        assert foreign.working_directory(jail[1]) == "/conf"
+        assert foreign.working_directory(os.getpid()) == str(Path.cwd())
+        assert foreign.working_directory(2**22 + 1) is None
+
+    @pytest.mark.parametrize(
+        ("make", "reason"),
+        [
+            (lambda path: path.symlink_to("/etc/passwd"), "symbolic link"),
+            (lambda path: path.symlink_to("file"), "symbolic link"),
+            (os.mkfifo, "no regular file"),
+            (lambda path: os.mknod(path, 0o20600, os.makedev(5, 0)), "no regular file"),
+            (lambda path: path.mkdir(), "no regular file"),
+            (lambda path: path.write_text("x" * 101), "too large, 101 bytes"),
+            (lambda path: (path.parent / "on").symlink_to("on"), "No such file"),
+        ],
+        ids=["link", "itself", "fifo", "device", "folder", "large", "nothing"],
+    )
+    def test_what_is_not_read(self, jail: tuple[Path, int], make: Callable[[Path], object], reason: str) -> None:
+        """Only a small regular file is opened at all."""
+        root, pid = jail
+        make(root / "conf" / "file")
+        with pytest.raises(foreign.ForeignFileError, match=reason):
+            foreign.read("/conf/file", pid, 100)
+
+    def test_links_in_a_circle(self, jail: tuple[Path, int]) -> None:
+        """End as in the kernel."""
+        root, pid = jail
+        (root / "round").symlink_to("/round")
+        with pytest.raises(foreign.ForeignFileError, match="too many symbolic links"):
+            foreign.read("/round/file", pid, 100)
+
+    def test_nothing_stays_open(self, jail: tuple[Path, int]) -> None:
+        """Whether it is read or refused."""
+        root, pid = jail
+        (root / "conf" / "file").write_text("x")
+        before = descriptors()
+        for path in ("/conf/file", "/conf", "/nothing/at/all", "/conf/../conf/file"):
+            with contextlib.suppress(foreign.ForeignFileError):
+                foreign.read(path, pid, 100)
+        assert descriptors() == before
+
+
+class TestUnderAStorm:
+    """With thousands of connections a second opened and closed under it, it ends, and what it says was true."""
+
+    @pytest.fixture
+    def storm(self) -> Iterator[Program]:
+        with running([sys.executable, "-IS", str(CHURN)], stdin=subprocess.PIPE) as churn:
+            churn.says("ready")
+            yield churn
+            assert churn.process.stdin is not None
+            churn.process.stdin.close()
+            assert churn.status() == 0
+            count, rate = map(int, churn.out[-1].split())
+            assert count > 1000, rate
+
+    def test_the_one_that_stands_still_is_told_rightly(self, storm: Program) -> None:
+        """Each time, all of it."""
+        assert storm.process.poll() is None
+        with outbound_established(PORT):
+            end = time.monotonic() + 2
+            while time.monotonic() < end:
+                (blocker,) = blockers(TARGET)
+                assert (blocker.kind.name, blocker.kind.evidence) == ("outbound", "syn-count")
+                assert [owner.pid for owner in blocker.owners] == [os.getpid()]
+                assert blocker.unseen is None
+
+    def test_those_that_come_and_go_are_told_as_they_were(self, storm: Program) -> None:
+        """The server's end is never called a client's; an owner is the one process there is, or none any more."""
+        clients, servers = {"outbound", "closing", "unknown", "bound"}, {"listener", "accepted", "closing", "unknown"}
+        seen = set()
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            told = json.loads(run(portwait("explain", "--json", "1024-65535")).out)["targets"]
+            for target in told:
+                for blocker in target["blockers"]:
+                    seen.add(blocker["kind"])
+                    assert blocker["kind"] in (servers if target["port"] == 7001 else clients), blocker
+                    assert target["port"] == 7001 or blocker["remote"] in (None, "127.0.0.1:7001")
+                    assert {owner["pid"] for owner in blocker["owners"]} <= {storm.pid}
+        assert "listener" in seen
+
+    def test_the_guard_starts_the_service(self, storm: Program) -> None:
+        """As soon as the blocker has gone."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(outbound_established(PORT))
+            with running(portwait(str(PORT), "--", "echo", "started")) as guard:
+                guard.complains("is held by an outbound connection")
+                assert storm.process.poll() is None
+                stack.close()
+                guard.says("started")
+                assert guard.status() == 0
+
+
+def test_no_descriptor_is_left() -> None:
+    """After an explanation there are those that there were."""
+    with outbound_established(PORT):
+        blockers(TARGET)
+        before = descriptors()
+        blockers(TARGET)
+        assert descriptors() == before
