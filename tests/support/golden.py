@@ -1,17 +1,24 @@
 """Reports kept as text: what portwait says of the real thing, its volatile parts taken out.
 
-After a change that was meant, run the tests with UPDATE_GOLDEN=1 and read what has changed with git diff.
+The last lines of each are the codes of the same report as JSON: `kept` collects them, for no kind and no remedy may
+lack a report. After a change that was meant, run the tests with UPDATE_GOLDEN=1 and read what has changed with git
+diff.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+
+    from tests.support.guarding import Outcome
+
+TESTS = Path(__file__).parents[1]
 
 UNBROKEN = {"COLUMNS": "2000"}
 """Makes portwait write each paragraph on one line: the length of a pid would else move words to other lines."""
@@ -41,10 +48,41 @@ def normal(report: str, names: Mapping[str, str]) -> str:
     return text
 
 
-def assert_golden(path: Path, report: str, names: Mapping[str, str] | None = None) -> None:
-    """Compare with the report that is kept."""
-    said = normal(report, names or {})
+class Explain(Protocol):
+    """Runs `portwait explain` to its end with these words before its targets, UNBROKEN in its environment."""
+
+    def __call__(self, *options: str) -> Outcome: ...
+
+
+def assert_golden(path: Path, explain: Explain, names: Mapping[str, str] | None = None) -> None:
+    """Ask for the report and for its JSON, and compare with what is kept."""
+    said, told = explain(), explain("--json")
+    (target,) = json.loads(told.out)["targets"]
+    status = int(target["verdict"] == "held")
+    assert [(each.status, each.err) for each in (said, told)] == [(status, "")] * 2
+    text = normal(said.out, names or {}) + _codes(target)
     if os.environ.get("UPDATE_GOLDEN"):
         path.parent.mkdir(exist_ok=True)
-        path.write_text(said)
-    assert said == path.read_text()
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+def _codes(target: Mapping[str, Any]) -> str:
+    kinds = dict.fromkeys(one["kind"] for one in target["blockers"])
+    lines = [
+        ("verdict", [target["verdict"]]),
+        ("kinds", kinds),
+        ("remedies", [one["code"] for one in target["remedies"]]),
+    ]
+    return "\n" + "".join(f"{name}: {' '.join(found)}\n" for name, found in lines if found)
+
+
+def kept(name: str) -> dict[str, set[str]]:
+    """Read all the `kinds`, `remedies` or `verdict`s that reports are kept of: each with the texts' names."""
+    found: dict[str, set[str]] = {}
+    for path in TESTS.glob("*/golden/*.txt"):
+        for line in path.read_text().splitlines():
+            if line.startswith(f"{name}: "):
+                for code in line.split()[1:]:
+                    found.setdefault(code, set()).add(str(path.relative_to(TESTS)))
+    return found

@@ -22,6 +22,7 @@ import itertools
 import select
 import socket
 import struct
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -36,6 +37,7 @@ LOOPBACK = "127.0.0.1"
 MAPPED = "::ffff:127.0.0.1"
 Choice = Literal["connect", "bind", "number"]
 _FIRST_OTHER_PORT = 7000
+_TCP_REPAIR = 19  # linux/tcp.h
 _TCP_STATES = (  # include/net/tcp_states.h, in its order from 1 on; the names are the project's
     *("ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT"),
     *("CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING"),
@@ -146,6 +148,19 @@ def fin_wait2_orphan(
 
 
 @contextlib.contextmanager
+def fin_wait2_orphan_late(port: int) -> Iterator[Connection]:
+    """Yield the same when its timer is one of more than a minute, as on a slow path: 3.5 retransmission timeouts.
+
+    What is above a minute, 1.6 s, goes by before the kernel starts that timer (tcp_fin_time, tcp_keepalive_timer).
+    """
+    path = ("local", "127.0.0.1", "dev", "lo", "table", "local")
+    subprocess.run(["ip", "route", "change", *path, "rto_min", "17600ms"], check=True)
+    with fin_wait2_orphan(port) as made:
+        eventually(lambda: _has_time_wait_timer(port), "the timer of a minute and more")
+        yield made
+
+
+@contextlib.contextmanager
 def fin_wait1_orphan(
     port: int, *, address: str = LOOPBACK, reuseaddr: bool = False, by: Choice = "connect"
 ) -> Iterator[Connection]:
@@ -210,6 +225,36 @@ def shared_local_port(port: int, connections: int, *, address: str = LOOPBACK) -
     """Yield several outbound connections that the kernel has all given the same port, to different servers."""
     with contextlib.ExitStack() as stack:
         yield tuple(stack.enter_context(outbound_established(port, address=address)) for _ in range(connections))
+
+
+@contextlib.contextmanager
+def restored(port: int, *, listener: bool = False) -> Iterator[Connection]:
+    """Yield a connection put back from a checkpoint, as CRIU does: nothing was received, so no count says who called.
+
+    `listener` is whether somebody listens where it goes to.
+    """
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(_server(LOOPBACK))
+        client = stack.enter_context(_aborted(_socket(LOOPBACK)))
+        client.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 1)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # it forces addresses to be shared
+        client.bind((LOOPBACK, port))
+        client.connect(server.getsockname())  # sends nothing, and nothing answers
+        if not listener:
+            server.close()
+        yield _connection("ESTABLISHED", client, server)
+
+
+@contextlib.contextmanager
+def outbound_in_a_message(port: int) -> Iterator[None]:
+    """Have a client's connection on its way between processes, sent and not received: nobody has it open."""
+    here, there = socket.socketpair(socket.AF_UNIX)
+    with here, there, outbound_established(port) as made:
+        socket.send_fds(here, [b"x"], [made.sock.fileno()])
+        made.sock.close()
+        yield
+        _, (received,), _, _ = socket.recv_fds(there, 1, 1)
+        reset(socket.socket(fileno=received))
 
 
 @contextlib.contextmanager
@@ -330,6 +375,12 @@ def _connection(
 def _await_state(state: str, local: str, remote: str, *, udp: bool = False) -> None:
     ports = int(local.rpartition(":")[2]), int(remote.rpartition(":")[2])
     eventually(lambda: states_on(*ports, udp=udp) == [state], f"{state} of {local} -> {remote}")
+
+
+def _has_time_wait_timer(port: int) -> bool:
+    """Whether the timer of a TIME_WAIT runs for a socket on a local port; /proc/net calls it 3."""
+    rows = [line.split() for line in _table("tcp")[1:]]
+    return any(_port_of(words[1]) == port and words[5].startswith("03:") for words in rows)
 
 
 def _await_readable(sock: socket.socket) -> None:

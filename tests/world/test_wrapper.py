@@ -16,10 +16,12 @@ from tests.support.guarding import run
 from tests.support.packages import needs
 from tests.support.programs import portwait, running
 from tests.support.states import states_on
+from tests.support.surroundings import PLAIN_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.guarding import Outcome
     from tests.support.programs import Program
     from tests.world.conftest import Workshop
 
@@ -88,17 +90,20 @@ def taken() -> int:
     return sum(one["kind"] != "time-wait" for one in found)
 
 
-def names(product: Product) -> dict[str, str]:
-    return {"FOLDER": str(product.conf.parent.parent)}
+def assert_report(name: str, product: Product, port: int) -> None:
+    """Compare the report on a port with the one that is kept."""
+
+    def look(*options: str) -> Outcome:
+        return run([*PLAIN_HOST, *portwait("explain", *options, str(port))], env={**os.environ, **UNBROKEN})
+
+    assert_golden(GOLDEN / f"{name}.txt", look, {"FOLDER": str(product.conf.parent.parent)})
 
 
-@pytest.mark.parametrize("port", [31000, 32000], ids=["jvm", "listener"])
-def test_the_report_on_it(product: Product, port: int) -> None:
+@pytest.mark.parametrize(("name", "port"), [("wrapper-jvm", 31000), ("wrapper-listener", 32000)])
+def test_the_report_on_it(product: Product, name: str, port: int) -> None:
     """What it is, what its file says now, the lines to append, ready to paste; and no key is shown."""
     with product.runs():
-        said = run(portwait("explain", str(port)), env={**os.environ, **UNBROKEN})
-    assert said.status == 1
-    assert_golden(GOLDEN / f"wrapper-{port}.txt", said.out, names(product))
+        assert_report(name, product, port)
 
 
 def test_both_processes_are_seen_from_either_port(product: Product) -> None:
@@ -143,6 +148,7 @@ def test_pasting_the_port_lines_moves_it(product: Product) -> None:
         (first, *_) = found["remedies"]
         assert first["code"] == "tanuki-wrapper"
         assert ", ".join(f"{key}={lines[key]}" for key in sorted(lines)) in first["summary"]
+        assert_report("wrapper-moved", product, client)
 
 
 def test_a_file_that_says_pipe_while_an_older_one_runs(product: Product) -> None:
@@ -151,6 +157,7 @@ def test_a_file_that_says_pipe_while_an_older_one_runs(product: Product) -> None
         with product.conf.open("a") as file:
             file.write("\nwrapper.backend.type=PIPE\n")
         codes = {one["code"]: one["summary"] for one in explain(31000)["remedies"]}
+        assert_report("wrapper-pipe", product, 31000)
     assert "says wrapper.backend.type=PIPE already" in codes["tanuki-wrapper"]
     assert "tanuki-wrapper-ports" not in codes
 
