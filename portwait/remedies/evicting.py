@@ -1,15 +1,24 @@
-"""Out of the way now: the connection alone, not the process."""
+"""Out of the way now: the connection alone, and only where that is no cure the process."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from portwait.options import EVICTED
 from portwait.remedies import phrases
 from portwait.remedies.registry import Facts, Remedy, rule
+from portwait.removal import eviction
+
+if TYPE_CHECKING:
+    from portwait.diagnosis.blockers import Blocker
+
+_WITH_UDP = eviction.Selection(frozenset((*EVICTED, "udp")))
 
 
 @rule
 def evict(facts: Facts) -> Remedy | None:
     """Destroy what is proved outbound or has no owner. A client that bound by number would keep the port."""
-    some = [one for one in facts.blockers if one.evictable and not facts.by_number(one)]
+    some = [one for one in facts.blockers if not eviction.refusal(one, _WITH_UDP) and not facts.by_number(one)]
     if not some:
         return None
     live = [one for one in some if one.owners]
@@ -20,4 +29,33 @@ def evict(facts: Facts) -> Remedy | None:
     more = (
         "" if facts.machine.may_evict or not facts.machine.root else " It takes CAP_NET_ADMIN, which is missing here."
     )
-    return Remedy("evict", f"Evict: destroy {what} now.{after}{more}", (phrases.portwait(facts, "evict"),))
+    named = () if all(one.evictable for one in some) else ("--evict=udp",)
+    return Remedy("evict", f"Evict: destroy {what} now.{after}{more}", (phrases.portwait(facts, "evict", *named),))
+
+
+@rule
+def stop_owner(facts: Facts) -> Remedy | None:
+    """Stop a client that would keep the port, or whose connection is not proved to be its own."""
+    restarted = {pid for wrapper in facts.wrappers for pid in wrapper.pids}
+    some = [one for one in facts.blockers if _keeps(facts, one) and not restarted & {each.pid for each in one.owners}]
+    if not some:
+        return None
+    known = phrases.owners(some)
+    who = phrases.called(known)
+    if all(facts.by_number(one) for one in some):
+        why = (
+            f"{who} bound {facts.target.port} by number, or the range was another then: reserving does not keep it "
+            "away. Give it another source port in its own settings"
+        )
+    else:
+        why = f"It is not proved that {who} called connect(), so evict leaves this alone. Let {who} close it"
+    return Remedy(
+        "stop-owner", f"{why}, or stop it.", tuple(dict.fromkeys(phrases.stop(facts.machine, one) for one in known))
+    )
+
+
+def _keeps(facts: Facts, blocker: Blocker) -> bool:
+    """Whether a client's process has to go for the port to be free, as far as is known."""
+    if not blocker.owners or blocker.kind.name not in ("outbound", "closing", "unknown"):
+        return False
+    return facts.by_number(blocker) or eviction.refusal(blocker, _WITH_UDP) is not None

@@ -1,4 +1,4 @@
-"""Sockets of the kernel's own: NFS and whatever else speaks RPC."""
+"""Sockets of the kernel's own: NFS and whatever else speaks RPC, and tunnels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PRIVILEGED = range(665, 1024)  # sunrpc.min_resvport to sunrpc.max_resvport (RP
 
 @rule
 def kernel_rpc(facts: Facts) -> Remedy | None:
-    """The kernel's RPC client binds low ports by number, from the top down, so reserving does not keep it away."""
+    """The kernel's RPC client binds low ports by number, one at random, so reserving does not keep it away."""
     if not any(
         not one.owners
         and one.socket.inode
@@ -21,13 +21,30 @@ def kernel_rpc(facts: Facts) -> Remedy | None:
         for one in facts.blockers
     ):
         return None
-    lowest = facts.target.port + 1
-    commands = ["noresvport"]
-    if lowest < 1000:
-        commands.insert(0, phrases.as_root(facts.machine, "sysctl", "-w", f"sunrpc.min_resvport={lowest}"))
+    port = facts.target.port
+    setting = f"min_resvport={port + 1}" if port < 1000 else f"max_resvport={port - 1}"
     return Remedy(
         "kernel-rpc",
-        "This is the kernel's own NFS or RPC client. It takes ports from 1023 downwards by number, so reserving does "
-        "not keep it away. Raise its lowest port, or mount with noresvport where the server allows it; mount again.",
-        tuple(commands),
+        "This is the kernel's own NFS or RPC client. It takes a port from sunrpc.min_resvport to max_resvport by "
+        "number, so reserving does not keep it away. Let it take others, now and at boot, then unmount and mount "
+        "again; or mount with noresvport, where the server allows it.",
+        (
+            "findmnt -t nfs,nfs4",
+            phrases.as_root(facts.machine, "sysctl", "-w", f"sunrpc.{setting}"),
+            phrases.append(facts.machine, "/etc/modprobe.d/sunrpc.conf", [f"options sunrpc {setting}"]),
+        ),
+    )
+
+
+@rule
+def kernel_tunnel(facts: Facts) -> Remedy | None:
+    """A tunnel receives by a UDP socket that no process has."""
+    some = [one for one in facts.blockers if one.kind.name == "bound" and one.socket.protocol == "udp"]
+    if not any(not one.owners and one.socket.inode and one.socket.uid == 0 for one in some):
+        return None
+    return Remedy(
+        "kernel-tunnel",
+        "If no process has it, it is the kernel's own, of a tunnel: VXLAN, Geneve, WireGuard. Find the device, and "
+        "give it another port or remove it.",
+        (f"ip -details -oneline link | grep -w -e {facts.target.port} -e wireguard",),
     )

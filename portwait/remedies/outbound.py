@@ -37,15 +37,19 @@ def reserve(facts: Facts) -> Remedy | None:
     """Reserve the port."""
     if not _can_be_picked(facts) or not facts.machine.may_set:
         return None
-    stays = f" {_STAYS}" if any(one.kind.name != "time-wait" for one in facts.blockers) else ""
     port = str(facts.target.port)
     command = phrases.as_root(facts.machine, "portwait", "reserve", "--persist", port)
     return Remedy(
-        "reserve-port", f"Reserve {port}, so that the kernel never picks it by itself again.{stays}", (command,)
+        "reserve-port", f"Reserve {port}, so that the kernel never picks it by itself again.{_stays(facts)}", (command,)
     )
 
 
-_STAYS = "A connection that exists stays until it is closed or evicted."
+def _stays(facts: Facts) -> str:
+    """Warn, where something does not end by itself, that this cure does not move it."""
+    lasting = [one for one in facts.blockers if one.expires_in is None]
+    if all(one.kind.name == "bound" for one in lasting):
+        return " What is bound stays until it is closed." if lasting else ""
+    return " A connection that exists stays until it is closed or evicted."
 
 
 @rule
@@ -59,7 +63,7 @@ def reserve_from_outside(facts: Facts) -> Remedy | None:
         return Remedy(
             "node-sysctl",
             f"Reserve {port} on the node: this container uses the host's network, so the setting is the host's, and "
-            f"the engines refuse it here. {_STAYS}",
+            f"the engines refuse it here.{_stays(facts)}",
             (f"sudo portwait reserve --persist {port}",),
         )
     value = ports.show(ports.merge([*facts.exposure.reserved, (port, port)]))
@@ -71,8 +75,8 @@ def reserve_from_outside(facts: Facts) -> Remedy | None:
         lines = container_sysctl.lines(_RESERVED, value)
     return Remedy(
         "container-sysctl",
-        f"Reserve {port} from outside, for /proc/sys is read-only in this container. Start it with these lines. "
-        f"{_STAYS}",
+        f"Reserve {port} from outside, for /proc/sys is read-only in this container. Start it with these lines."
+        f"{_stays(facts)}",
         lines,
     )
 
@@ -90,7 +94,7 @@ def narrow_range(facts: Facts) -> Remedy | None:
     return Remedy(
         "narrow-range",
         f"Or narrow ip_local_port_range from {'{}-{}'.format(*facts.exposure.ephemeral_range)} to "
-        f"{'{}-{}'.format(*narrower)}, so that {gain} out of its reach. {_STAYS}",
+        f"{'{}-{}'.format(*narrower)}, so that {gain} out of its reach.{_stays(facts)}",
         (
             phrases.as_root(facts.machine, "sysctl", "-w", f"{_RANGE}={setting}"),
             phrases.append(facts.machine, "/etc/sysctl.d/90-port-range.conf", [f"{_RANGE} = {setting}"]),
@@ -112,9 +116,10 @@ def without(span: tuple[int, int], port: int) -> tuple[int, int] | None:
 
 @rule
 def other_parity(facts: Facts) -> Remedy | None:
-    """Give the service a port that connect() looks at last."""
+    """Give the service a port that connect() looks at last; for UDP all are alike, and bind(0) prefers it."""
     seen, port = facts.exposure, facts.target.port
-    if not _picked(facts) or not seen.prefers(port) or seen.ephemeral_range is None:
+    connected = facts.target.protocol == "tcp" and any(one.kind.name != "bound" for one in _picked(facts))
+    if not connected or not seen.prefers(port) or seen.ephemeral_range is None:
         return None
     other = port + 1 if port < seen.ephemeral_range[1] else port - 1
     parity = ("even", "odd")

@@ -57,7 +57,7 @@ def of(blockers: Sequence[Blocker]) -> list[Line]:
 def _connection(blocker: Blocker) -> str:
     """Write both ends, the state, how long."""
     ends = f"{blocker.local} -> {blocker.remote}" if blocker.remote else blocker.local
-    facts = [f"{ends} {blocker.socket.state if blocker.kind.name not in ('bound', 'hold') else 'bound, not listening'}"]
+    facts = [f"{ends} {_state(blocker)}"]
     if blocker.owners:
         facts.append(f"process running for {durations.show(max(0.0, time.time() - blocker.owners[0].started))}")
     if blocker.idle is not None:
@@ -67,6 +67,17 @@ def _connection(blocker: Blocker) -> str:
     if blocker.kind.evidence in _EVIDENCE:
         facts.append(_EVIDENCE[blocker.kind.evidence])
     return ", ".join(facts)
+
+
+def _state(blocker: Blocker) -> str:
+    if blocker.kind.name not in ("bound", "hold"):
+        return blocker.socket.state
+    return "bound" if serves_udp(blocker) else "bound, not listening"
+
+
+def serves_udp(blocker: Blocker) -> bool:
+    """Whether it is a UDP socket that is not connected: such a one listens, as far as UDP knows that."""
+    return blocker.kind.name == "bound" and blocker.socket.protocol == "udp"
 
 
 def _other_end(blocker: Blocker) -> list[Line]:

@@ -35,6 +35,7 @@ _WORDS = {
     "time-wait": ("a connection in TIME_WAIT", "connections in TIME_WAIT"),
     "closing": ("a connection that is closing", "connections that are closing"),
     "bound": ("a socket that is only bound", "sockets that are only bound"),
+    "bound udp": ("a bound UDP socket", "bound UDP sockets"),
     "hold": ("another portwait's hold", "holds of other portwaits"),
     "unknown": ("a connection of unknown direction", "connections of unknown direction"),
 }
@@ -64,7 +65,8 @@ def _by(blockers: Sequence[Blocker]) -> str:
         return "by something that the socket tables do not show"
     kinds: dict[str, int] = {}
     for blocker in blockers:
-        kinds[blocker.kind.name] = kinds.get(blocker.kind.name, 0) + 1
+        kind = "bound udp" if details.serves_udp(blocker) else blocker.kind.name
+        kinds[kind] = kinds.get(kind, 0) + 1
     what = " and ".join(
         _WORDS[kind][0] if count == 1 else f"{count} {_WORDS[kind][1]}" for kind, count in kinds.items()
     )
@@ -126,7 +128,7 @@ def _why(target: Target, verdict: Verdict, blockers: Sequence[Blocker], exposure
         return []
     span = "{}-{}".format(*exposure.ephemeral_range)
     if verdict.state == "free":
-        return [_prospect(target.port, span, exposure)]
+        return [_prospect(target, span, exposure)]
     if target.protocol != "tcp" or not any(one.kind.name in ("outbound", "self-connect") for one in blockers):
         return []
     if exposure.covers(target.port):
@@ -141,15 +143,17 @@ def _why(target: Target, verdict: Verdict, blockers: Sequence[Blocker], exposure
     return [f"It is not a listener: netstat -l cannot show it. {origin}"]
 
 
-def _prospect(port: int, span: str, exposure: Exposure) -> str:
+def _prospect(target: Target, span: str, exposure: Exposure) -> str:
+    port = target.port
     if not exposure.covers(port):
         return f"The kernel gives it to nobody by itself: it is outside ip_local_port_range {span}."
     if exposure.reserves(port):
         return f"The kernel gives it to nobody by itself: it is reserved (ip_local_port_range is {span})."
     first = "first" if exposure.prefers(port) else "last"
+    parity = f" It is among those that connect() looks at {first}." if target.protocol == "tcp" else ""
     return (
-        f"The kernel may give it to any client at any time: it is in ip_local_port_range {span} and not reserved. "
-        f"It is among those that connect() looks at {first}."
+        f"The kernel may give it to any client at any time: it is in ip_local_port_range {span} and not reserved."
+        f"{parity}"
     )
 
 
@@ -183,7 +187,7 @@ def as_dict(
         "by": verdict.by,
         "ephemeral": exposure.covers(target.port),
         "reserved": exposure.reserves(target.port),
-        "preferred": exposure.hands_out(target.port) and exposure.prefers(target.port),
+        "preferred": target.protocol == "tcp" and exposure.hands_out(target.port) and exposure.prefers(target.port),
         "blockers": [blocker_dict(blocker) for blocker in blockers],
         "remedies": [{"code": one.code, "summary": one.summary, "commands": list(one.commands)} for one in remedies],
     }

@@ -87,6 +87,8 @@ class Scene(NamedTuple):
     before: tuple[str, ...] = PLAIN_HOST
     group: str = "portwait-tests"
     variables: dict[str, str] = {}  # noqa: RUF012  # never changed
+    span: str = "1024 65000"
+    """ip_local_port_range, when it is asked."""
 
 
 PLAIN, UDP = ("--no-reuseaddr", str(PORT)), (f"{PORT}/udp",)
@@ -105,6 +107,7 @@ SCENES = {
         before=SYSTEMD_HOST,
         group="user.slice/user-65534.slice/user@65534.service/app.slice/orders.service",
     ),
+    "outbound-by-number": Scene("outbound_established", ("by=number",), span="32768 60999"),
     "outbound-container": Scene("outbound_established", group=f"system.slice/docker-{CONTAINER}.scope"),
     "self-connect": Scene("self_connected"),
     "closing": Scene("fin_wait2"),
@@ -142,12 +145,14 @@ def test_the_report(name: str) -> None:
     if scene.state == "bound_only":
         needs_bound_only()
     with held(scene.state, *scene.options, group=scene.group):
+        sysctl("net.ipv4.ip_local_port_range", scene.span)
         look = functools.partial(explain, *scene.words, before=scene.before, **scene.variables)
         assert_golden(HERE / "golden" / f"{name}.txt", look, names)
 
 
 FREE = {
     "free": (("30010",), PLAIN_HOST),
+    "free-udp": (UDP, PLAIN_HOST),
     "free-out-of-reach": (("443",), PLAIN_HOST),
     "denied": (("80",), (*PLAIN_HOST, *AS_NOBODY)),
     "denied-by-policy": (("30010",), (*PLAIN_HOST, *without("bind=EACCES"))),

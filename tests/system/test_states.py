@@ -79,7 +79,7 @@ CASES = {
     "server-time-wait": Case(states.accepted_time_wait, "time-wait", "TIME_WAIT", WAITS, PLAIN, owned=False),
     "udp-connected": Case(states.udp_connected, "outbound", "ESTABLISHED", OUT, UDP),
     "udp-mapped": Case(partial(states.udp_connected, address=MAPPED), "outbound", "ESTABLISHED", OUT, UDP),
-    "udp-bound": Case(states.udp_bound, "bound", "CLOSE", "a socket that is only bound", UDP),
+    "udp-bound": Case(states.udp_bound, "bound", "CLOSE", "a bound UDP socket", UDP),
 }
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 

@@ -86,6 +86,7 @@ def blocker(
 
 OUTBOUND = blocker("outbound", "ESTABLISHED", ORDERS, evictable=True)
 NAMELESS = blocker("outbound", "ESTABLISHED", unseen="owner not visible: run as root")
+UNPROVED = blocker("unknown", "ESTABLISHED", SHELL)
 LEAK = blocker("outbound", "CLOSE_WAIT", ORDERS, evictable=True)
 ITSELF = blocker("self-connect", "ESTABLISHED", ORDERS, remote=30010, evictable=True)
 TIME_WAIT = blocker("time-wait", "TIME_WAIT", inode=0, evictable=True, expires=42)
@@ -140,6 +141,13 @@ NARROWED = (
     "sysctl -w 'net.ipv4.ip_local_port_range=32768 60999'",
     appended("/etc/sysctl.d/90-port-range.conf", "net.ipv4.ip_local_port_range = 32768 60999"),
 )
+
+
+def rpc(setting: str) -> tuple[str, ...]:
+    lasting = appended("/etc/modprobe.d/sunrpc.conf", f"options sunrpc {setting}")
+    return ("findmnt -t nfs,nfs4", f"sysctl -w sunrpc.{setting}", lasting)
+
+
 PIPE = "wrapper.backend.type=PIPE"
 PORTS = (
     "wrapper.port.min=40000",
@@ -202,10 +210,10 @@ TABLES: dict[str, Table] = {
     ),
     "kernel-rpc": Table(
         {
-            "NFS": (facts(NFS, target="845"), ("sysctl -w sunrpc.min_resvport=846", "noresvport")),
+            "NFS": (facts(NFS, target="845"), rpc("min_resvport=846")),
             "at the top of its range": (
                 facts(NFS._replace(socket=NFS.socket._replace(local_port=1023)), target="1023"),
-                ("noresvport",),
+                rpc("max_resvport=1022"),
             ),
         },
         {
@@ -213,6 +221,15 @@ TABLES: dict[str, Table] = {
             "a high port": facts(NAMELESS),
             "another service": facts(NFS._replace(remote_service=None, socket=NFS.socket._replace(remote_port=7000))),
         },
+    ),
+    "kernel-tunnel": Table(
+        {
+            "VXLAN": (
+                facts(UDP_SERVER._replace(owners=()), target="4789/udp", span=(32768, 60999)),
+                ("ip -details -oneline link | grep -w -e 4789 -e wireguard",),
+            )
+        },
+        {"a server": facts(UDP_SERVER, target="4789/udp"), "TCP": facts(BOUND._replace(owners=()))},
     ),
     "docker-proxy": Table(
         {
@@ -276,6 +293,7 @@ TABLES: dict[str, Table] = {
             "not root": (facts(OUTBOUND, machine=USER), ("sudo portwait evict 30010",)),
             "TIME_WAIT": (facts(TIME_WAIT), ("portwait evict 30010",)),
             "itself": (facts(ITSELF), ("portwait evict 30010",)),
+            "UDP": (facts(UDP_CLIENT, target="30010/udp"), ("portwait evict --evict=udp 30010/udp",)),
             "one address": (facts(OUTBOUND, target="[::1]:30010"), ("portwait evict '[::1]:30010'",)),
         },
         {
@@ -283,6 +301,19 @@ TABLES: dict[str, Table] = {
             "a listener": facts(LISTENER),
             "bound by number": facts(OUTBOUND, span=(32768, 60999)),
             "the wrapper": wrapped(RESET),
+        },
+    ),
+    "stop-owner": Table(
+        {
+            "bound by number": (facts(OUTBOUND, span=(32768, 60999)), ("systemctl stop orders.service",)),
+            "not proved": (facts(UNPROVED), ("kill 200",)),
+        },
+        {
+            "proved": facts(OUTBOUND),
+            "not seen": facts(UNPROVED._replace(owners=())),
+            "the wrapper": wrapped(RESET),
+            "UDP": facts(UDP_CLIENT, target="30010/udp"),
+            "a listener": facts(LISTENER),
         },
     ),
     "bound-only": Table(
@@ -387,6 +418,8 @@ TABLES: dict[str, Table] = {
         {
             "odd in an even range": facts(OUTBOUND, target="30011"),
             "even in an odd range": facts(OUTBOUND, span=(1025, 65000)),
+            "UDP": facts(UDP_CLIENT, target="30010/udp"),
+            "by bind": facts(BOUND),
             "a listener": facts(LISTENER),
             "free": FREE,
         },
