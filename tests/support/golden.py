@@ -42,7 +42,7 @@ def normal(report: str, names: Mapping[str, str]) -> str:
     """
     text = report
     for name, found in names.items():
-        text = text.replace(found, name)
+        text = re.sub(rf"(?<!\w){re.escape(found)}(?!\w)", name, text)  # 768 is not in 32768
     for pattern, stands_for in _VOLATILE:
         text = re.sub(pattern, stands_for, text, flags=re.MULTILINE)
     return text

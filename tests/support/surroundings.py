@@ -36,8 +36,8 @@ PODMAN_CONTAINER = mounted(
     _EMPTY_RUN, "touch /run/.containerenv", "mount --bind /proc/sys /proc/sys", "mount -o remount,ro,bind /proc/sys"
 )
 """A container whose settings cannot be written; its network is its own."""
-WITHOUT_PID_ONE = mounted("mount -t tmpfs tmpfs /proc/1")
-"""A machine's PID 1 may be one that not even root may look into; where it is not to be seen, root sees all there is."""
+ALL_SEEN = mounted(_EMPTY_RUN, "mount -t tmpfs tmpfs /proc/1")
+"""The same, and root can look into all that there is: a machine's PID 1 may be one that not even root may look into."""
 HIDDEN_PROCESSES = mounted("mount -t proc -o hidepid=2 proc /proc")
 """A /proc that shows nobody but root the processes of others."""
 

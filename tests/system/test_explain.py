@@ -28,13 +28,13 @@ from tests.support.netns import sysctl
 from tests.support.packages import needs
 from tests.support.programs import DEADLINE, portwait, running
 from tests.support.surroundings import (
+    ALL_SEEN,
     AS_NOBODY,
     ELSEWHERE,
     HIDDEN_PROCESSES,
     PLAIN_HOST,
     PODMAN_CONTAINER,
     SYSTEMD_HOST,
-    WITHOUT_PID_ONE,
     cgroup,
     in_cgroup,
 )
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from tests.support.programs import Program
 
-pytestmark = pytest.mark.usefixtures("net")
+pytestmark = [pytest.mark.usefixtures("net"), pytest.mark.xdist_group("cgroups")]
 
 PORT = 30010
 HERE = Path(__file__).parent
@@ -125,7 +125,7 @@ SCENES = {
         "outbound_established", before=(*HIDDEN_PROCESSES, *PLAIN_HOST, *AS_NOBODY), group="system.slice/orders.service"
     ),
     "other-pid-namespace": Scene("outbound_established", before=(*PLAIN_HOST, *ELSEWHERE)),
-    "in-a-message": Scene("outbound_in_a_message", before=(*PLAIN_HOST, *WITHOUT_PID_ONE)),
+    "in-a-message": Scene("outbound_in_a_message", before=ALL_SEEN),
     "unknown": Scene("restored"),
     "outbound-by-listener": Scene("restored", ("listener=yes",)),
     "no-netlink": Scene("outbound_established", before=(*PLAIN_HOST, *without("socket:16=EAFNOSUPPORT"))),
@@ -192,7 +192,7 @@ def test_the_report_on_a_hold() -> None:
 def test_a_socket_on_its_way_in_a_message_has_no_owner() -> None:
     """Nobody has it open, as with a socket of the kernel's own; nobody is blamed."""
     with states.outbound_in_a_message(PORT):
-        (blocker,) = told(str(PORT), before=WITHOUT_PID_ONE)["blockers"]
+        (blocker,) = told(str(PORT), before=ALL_SEEN)["blockers"]
         assert blocker["owners"] == []
         assert "on its way between processes" in blocker["unseen"]
         assert not blocker["evictable"]
