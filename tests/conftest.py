@@ -1,15 +1,41 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use, and how the tests are dealt out to several processes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it comes without types
 
 from tests.support.netns import private_network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_SHARING = {
+    "tests/world/test_containers": "images",
+    "tests/world/test_packed": "images",
+    "tests/world/test_systemd": "a booted systemd",
+}
+"""What takes long to make and is shared by all files whose names begin so."""
+
+
+class Dealer(LoadScopeScheduling):  # type: ignore[misc]  # likewise
+    """Deals out the tests by files, those together that share something."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return next((shared for prefix, shared in _SHARING.items() if file.startswith(prefix)), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Dealer:
+    """Take this one, whatever --dist says."""
+    return Dealer(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the tests of the real world: they take longest."""
+    items.sort(key=lambda item: item.get_closest_marker("world") is None)
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_relatives_are_found_among_many() -> None:
     """With the first owner found only its relatives are looked at: its children and its master, whatever their user."""
     forked = LISTEN.replace("or signal.pause()]", "or [os.setuid(65534), signal.pause()]]")
     idle = "import os, signal, sys\nchildren = [pid for _ in range(90) if (pid := os.fork()) or signal.pause()]\n"
-    with cgroup("portwait-tests") as group:
+    with cgroup(f"portwait-tests-{os.getpid()}") as group:
         join = f"open('{group}/cgroup.procs', 'w').write('0')\n"
         with python(join + forked + READY, "2") as server, python(join + idle + READY):
             children = [int(word) for word in server.out[0].split()[1:]]
