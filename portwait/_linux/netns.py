@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import socket
 import struct
 import time
@@ -14,8 +15,8 @@ from portwait._linux import kernel
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-INITIAL = 1
-"""The cookie of the namespace that the machine starts with: cookies are counted from 1 (gen_cookie_next)."""
+_INITIAL_INODE = 0xEFFFFFF9  # NET_NS_INIT_INO, linux/nsfs.h; before Linux 6.17 it was an inode like others
+_FIRST_COOKIE = 1  # until Linux 6.17 counted from 1 for this kind of namespace (gen_cookie_next), then with all others
 
 _WAITERS = 128  # more than that ask again a moment later
 _MOMENT = 0.01  # seconds
@@ -31,6 +32,15 @@ def cookie() -> int | None:
         return None
     (number,) = struct.unpack("=Q", data)
     return int(number)
+
+
+def is_initial() -> bool | None:
+    """Whether this is the namespace that the machine starts with; None: not known (before Linux 5.14)."""
+    with contextlib.suppress(OSError):
+        if os.stat("/proc/thread-self/ns/net").st_ino == _INITIAL_INODE:
+            return True
+    number = cookie()
+    return None if number is None else number == _FIRST_COOKIE
 
 
 @contextlib.contextmanager

@@ -60,7 +60,7 @@ def _is_root() -> bool:
 def _has_host_network() -> bool:
     from portwait._linux import netns
 
-    return netns.cookie() in (None, netns.INITIAL)
+    return netns.is_initial() is not False
 
 
 def _has_capability(status: str, number: int) -> bool:

@@ -177,8 +177,7 @@ def is_host() -> bool | None:
         return None
     from portwait._linux import netns
 
-    cookie = netns.cookie()
-    return None if cookie is None else cookie == netns.INITIAL
+    return netns.is_initial()
 
 
 def _note(changed: Ports, *, reserved_now: bool) -> str | None:
