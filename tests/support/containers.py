@@ -76,6 +76,10 @@ class Engine:
             status = program.status()
             return Outcome(status, _text(program.out), _text(program.err))
 
+    def exec(self, name: str, *words: str) -> Outcome:
+        """Run a program in a container to its end."""
+        return run([*self._argv, "exec", name, *words])
+
     def build(self, tag: str, file: Path, *words: str, context: Path) -> str:
         """Build a Dockerfile, without a network; answer the tag."""
         options = ("--isolation=oci", "--network=none", "--pull=never", f"--tag={tag}", f"--file={file}")

@@ -10,8 +10,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from tests.support.packages import needs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +36,12 @@ _VOLATILE = (
     (rf"portwait -t {_DURATION}", "portwait -t TIME"),
     (r"^( +process +)(\d+: )?.*", lambda match: match[1] + ("PID: " if match[2] else "") + "COMMAND"),
 )
+
+
+def service(port: int) -> dict[str, str]:
+    """Name what the services database calls a port, which differs from release to release."""
+    needs("/etc/services", "netbase")
+    return {f"port {port} SERVICE": f"port {port} {socket.getservbyport(port)}"}
 
 
 def normal(report: str, names: Mapping[str, str]) -> str:

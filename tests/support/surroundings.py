@@ -6,11 +6,14 @@ Each answers what to put before a command line.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.support.programs import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,20 +52,31 @@ def in_cgroup(folder: Path) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def cgroup(path: str) -> Iterator[Path]:
-    """Make a cgroup below the root of cgroup v2, `system.slice/orders.service` say, for the length of the body."""
+    """Make a cgroup, `system.slice/orders.service` say, for the length of the body, below a slice of this process's.
+
+    A name that ends in `.slice` is of no unit, so nothing says that this one is there.
+    """
     root = next((Path(mount) for mount in _MOUNTS if (Path(mount) / "cgroup.controllers").exists()), None)
     if root is None or not os.access(root, os.W_OK):
         pytest.skip("cgroup v2 is not mounted, or cannot be written")
     made = []
-    for part in (*reversed(Path(path).parents), Path(path)):
+    whole = Path(f"portwait-{os.getpid()}.slice", path)
+    for part in (*reversed(whole.parents), whole):
         if not (root / part).exists():
             (root / part).mkdir()
             made.append(root / part)
     try:
-        yield root / path
+        yield root / whole
     finally:
         for folder in reversed(made):
-            folder.rmdir()
+            eventually(functools.partial(_removed, folder), f"the end of all in {folder}")
+
+
+def _removed(folder: Path) -> bool:
+    """Remove a cgroup, unless a process is still about to end in it."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+    return not folder.exists()
 
 
 _MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")

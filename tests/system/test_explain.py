@@ -11,7 +11,6 @@ import json
 import os
 import pty
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -22,10 +21,9 @@ import pytest
 from portwait import probe
 from portwait.targets import parse
 from tests.support import states
-from tests.support.golden import UNBROKEN, assert_golden
+from tests.support.golden import UNBROKEN, assert_golden, service
 from tests.support.guarding import Outcome, run
 from tests.support.netns import sysctl
-from tests.support.packages import needs
 from tests.support.programs import DEADLINE, portwait, running
 from tests.support.surroundings import (
     ALL_SEEN,
@@ -46,7 +44,7 @@ if TYPE_CHECKING:
 
     from tests.support.programs import Program
 
-pytestmark = [pytest.mark.usefixtures("net"), pytest.mark.xdist_group("cgroups")]
+pytestmark = pytest.mark.usefixtures("net")
 
 PORT = 30010
 HERE = Path(__file__).parent
@@ -139,15 +137,13 @@ SCENES = {
 @pytest.mark.parametrize("name", SCENES)
 def test_the_report(name: str) -> None:
     """Each kind of socket, and each way in which its owner is seen or is not, has this text."""
-    needs("/etc/services", "netbase")
-    names = {"port 7000 SERVICE": f"port 7000 {socket.getservbyport(7000)}"}
     scene = SCENES[name]
     if scene.state == "bound_only":
         needs_bound_only()
     with held(scene.state, *scene.options, group=scene.group):
         sysctl("net.ipv4.ip_local_port_range", scene.span)
         look = functools.partial(explain, *scene.words, before=scene.before, **scene.variables)
-        assert_golden(HERE / "golden" / f"{name}.txt", look, names)
+        assert_golden(HERE / "golden" / f"{name}.txt", look, service(7000))
 
 
 FREE = {
@@ -178,7 +174,8 @@ def test_the_report_on_a_hold() -> None:
         "import os, sys; os.fork() and os._exit(0); open('/proc/self/comm', 'w').write('service'); "
         "print('ready', flush=True); sys.stdin.read()"
     )
-    with running(portwait(str(PORT), "--", sys.executable, "-IS", "-c", service), stdin=subprocess.PIPE) as stray:
+    guard = portwait(str(PORT), "--", sys.executable, "-IS", "-c", service)
+    with cgroup("guard") as folder, running([*in_cgroup(folder), *guard], stdin=subprocess.PIPE) as stray:
         stray.says("ready")
         assert stray.process.wait(DEADLINE) == 0
         assert told(str(PORT))["verdict"] == "free"

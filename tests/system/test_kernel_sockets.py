@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from portwait.diagnosis.processes import describe
+from portwait.reports.details import process
 from tests.support.golden import UNBROKEN, assert_golden
 from tests.support.guarding import Outcome, run
-from tests.support.packages import needs
 from tests.support.programs import eventually, portwait, running
 from tests.support.surroundings import ALL_SEEN
 
@@ -62,11 +63,12 @@ def nfs_client(folder: Path) -> Iterator[int]:
 @pytest.mark.kernel
 def test_the_kernels_nfs_client(tmp_path: Path) -> None:
     """It binds a low port by number, a random one; the report says so, and how to keep it from this port."""
-    needs("/etc/services", "netbase")
     with nfs_client(tmp_path) as port:
         assert port < 1024
         other = f"min_resvport={port + 1}" if port < 1000 else f"max_resvport={port - 1}"
-        names = {"OTHER": other, "PORT": str(port), "SERVER": Path("/proc/self/comm").read_text().strip()}
+        ourselves = describe(os.getpid())
+        assert ourselves is not None
+        names = {"OTHER": other, "PORT": str(port), "SERVER (pid PID)": process(ourselves)}
         assert_golden(GOLDEN / "kernel-nfs.txt", functools.partial(explain, str(port)), names)
 
 

@@ -5,21 +5,37 @@ Those on the Tanuki wrapper are in test_wrapper.py. See tests.support.golden for
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from tests.support.golden import UNBROKEN, assert_golden
+from tests.support.golden import UNBROKEN, assert_golden, service
 from tests.support.guarding import Outcome, run
-from tests.support.packages import file_of
+from tests.support.netns import forced_source_port, in_network_of, sysctl
+from tests.support.packages import file_of, needs
 from tests.support.programs import portwait, running
-from tests.support.surroundings import PLAIN_HOST
+from tests.support.surroundings import PLAIN_HOST, cgroup, in_cgroup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.containers import Engine
+    from tests.support.images import Images
+    from tests.support.systemd import Machine
 
 pytestmark = pytest.mark.world
 
 PORT = 30010
 GOLDEN = Path(__file__).with_name("golden")
+
+
+def explain(*words: str) -> Outcome:
+    """Explain from out here."""
+    return run([*PLAIN_HOST, *portwait("explain", *words)], env={**os.environ, **UNBROKEN})
 
 
 @pytest.fixture(scope="session")
@@ -35,10 +51,103 @@ def test_a_port_that_docker_publishes(proxy: str, protocol: str) -> None:
     host = ("-proto", protocol, "-host-ip", "127.0.0.1", "-host-port", str(PORT))
     container = ("-container-ip", "172.17.0.2", "-container-port", "80")
 
-    def look(*options: str) -> Outcome:
-        words = portwait("explain", *options, f"{PORT}/{protocol}")
-        return run([*PLAIN_HOST, *words], env={**os.environ, **UNBROKEN})
-
-    with running(["sh", "-c", 'exec 3>&1; exec "$@"', "sh", proxy, *host, *container]) as program:
+    words = ("sh", "-c", 'exec 3>&1; exec "$@"', "sh", proxy, *host, *container)
+    with cgroup("proxy") as folder, running([*in_cgroup(folder), *words]) as program:
         program.says("0")
-        assert_golden(GOLDEN / f"docker-proxy-{protocol}.txt", look)
+        assert_golden(GOLDEN / f"docker-proxy-{protocol}.txt", functools.partial(explain, f"{PORT}/{protocol}"))
+
+
+def in_machine(host: Machine, *words: str) -> Outcome:
+    """Explain as root in there."""
+    done = host.run(
+        "env", *(f"{name}={value}" for name, value in UNBROKEN.items()), "portwait", "explain", *words, check=False
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def test_the_listener_of_a_unit(host: Machine) -> None:
+    """Master and workers share nginx's socket: all are named, and the unit is what is stopped."""
+    needs("/lib/systemd/system/nginx.service", "nginx-light")
+    configuration = host.root / "etc/nginx/nginx.conf"
+    host.write(
+        "/etc/nginx/nginx.conf", configuration.read_text().replace("worker_processes auto", "worker_processes 2")
+    )
+    host.systemctl("start", "nginx.service")
+    try:
+        assert_golden(GOLDEN / "unit-nginx.txt", functools.partial(in_machine, host, "80"))
+    finally:
+        host.systemctl("stop", "nginx.service")
+
+
+def test_the_listener_of_a_socket_unit(host: Machine) -> None:
+    """It is PID 1's, and the command shown finds the unit."""
+    files = {
+        "app.socket": f"[Socket]\nListenStream={PORT}\n",
+        "app.service": "[Service]\nExecStart=/usr/bin/sleep infinity\n",
+    }
+    with host.units(files):
+        host.systemctl("start", "app.socket")
+        look = functools.partial(in_machine, host, str(PORT))
+        assert_golden(GOLDEN / "unit-socket.txt", look)
+        find = look().out.splitlines()[-1].strip()
+        assert "app.socket" in host.run("sh", "-c", find).stdout
+
+
+def test_the_outbound_connection_of_a_unit(host: Machine) -> None:
+    """Its service can be started later than the one that wants the port."""
+    with host.blocked(PORT, "outbound"):
+        assert_golden(GOLDEN / "unit-outbound.txt", functools.partial(in_machine, host, str(PORT)), service(7000))
+
+
+CLIENT = """\
+import socket, time
+open("/proc/self/comm", "w").write("client")
+server = socket.create_server(("127.0.0.1", 7000))
+client = socket.create_connection(server.getsockname())
+accepted = server.accept()
+print("ready", client.getsockname()[1], flush=True)
+time.sleep(600)
+"""
+
+
+class Contained(NamedTuple):
+    """A client in a container, and the port that the kernel gave it."""
+
+    engine: Engine
+    name: str
+    port: int
+
+    @property
+    def id(self) -> str:
+        """The container's, as people write it."""
+        return self.engine.do("container", "inspect", "--format={{.Id}}", self.name)[:12]
+
+    def explain(self, *options: str) -> Outcome:
+        """Explain as root of the container."""
+        return self.engine.exec(self.name, "env", "COLUMNS=2000", "portwait", "explain", *options, str(self.port))
+
+
+@contextlib.contextmanager
+def contained(engine: Engine, images: Images, *options: str) -> Iterator[Contained]:
+    """Run a container with such a client for the length of the body."""
+    words = ("--user=0", "--cgroupns=private", *options, "--entrypoint=python3", images.portwait, "-c", CLIENT)
+    with engine.running(*words) as (podman, name):
+        yield Contained(engine, name, int(podman.says("ready").split()[1]))
+
+
+@pytest.mark.usefixtures("net")
+def test_a_client_in_a_container_seen_from_the_host(engine: Engine, images: Images) -> None:
+    """By its cgroup; the engine's own command stops it."""
+    with contextlib.ExitStack() as stack:
+        with forced_source_port(PORT):
+            client = stack.enter_context(contained(engine, images, "--network=host"))
+        assert_golden(GOLDEN / "container-from-host.txt", functools.partial(explain, str(PORT)), {"ID": client.id})
+
+
+def test_a_client_in_a_container_seen_from_inside(engine: Engine, images: Images) -> None:
+    """Its settings cannot be written in there; the lines that start it otherwise are shown."""
+    forced = f"--sysctl=net.ipv4.ip_local_port_range={PORT} {PORT}"
+    with contained(engine, images, forced, "--network=none") as client:
+        with in_network_of(engine.pid(client.name)):
+            sysctl("net.ipv4.ip_local_port_range", "1024 65000")
+        assert_golden(GOLDEN / "container-from-inside.txt", client.explain)

@@ -16,7 +16,7 @@ from tests.support.guarding import run
 from tests.support.packages import needs
 from tests.support.programs import portwait, running
 from tests.support.states import states_on
-from tests.support.surroundings import PLAIN_HOST
+from tests.support.surroundings import PLAIN_HOST, cgroup, in_cgroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,8 @@ class Product:
     @contextlib.contextmanager
     def runs(self, *properties: str, conf: str = "") -> Iterator[Program]:
         """Run it for the length of the body; a JVM stands below it then."""
-        with running([WRAPPER, conf or str(self.conf), *properties]) as wrapper:
+        words = (WRAPPER, conf or str(self.conf), *properties)
+        with cgroup("product") as folder, running([*in_cgroup(folder), *words]) as wrapper:
             wrapper.says("ready")
             yield wrapper
             wrapper.signal()
