@@ -44,9 +44,9 @@ def proxy() -> str:
     return str(file_of("docker.io", "/usr/sbin/docker-proxy"))
 
 
-@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+@pytest.mark.parametrize(("name", "protocol"), [("docker-proxy-tcp", "tcp"), ("docker-proxy-udp", "udp")])
 @pytest.mark.usefixtures("net")
-def test_a_port_that_docker_publishes(proxy: str, protocol: str) -> None:
+def test_a_port_that_docker_publishes(proxy: str, name: str, protocol: str) -> None:
     """Its proxy is started as dockerd does it, which reads on descriptor 3 that it is ready."""
     host = ("-proto", protocol, "-host-ip", "127.0.0.1", "-host-port", str(PORT))
     container = ("-container-ip", "172.17.0.2", "-container-port", "80")
@@ -54,7 +54,7 @@ def test_a_port_that_docker_publishes(proxy: str, protocol: str) -> None:
     words = ("sh", "-c", 'exec 3>&1; exec "$@"', "sh", proxy, *host, *container)
     with cgroup("proxy") as folder, running([*in_cgroup(folder), *words]) as program:
         program.says("0")
-        assert_golden(GOLDEN / f"docker-proxy-{protocol}.txt", functools.partial(explain, f"{PORT}/{protocol}"))
+        assert_golden(GOLDEN / f"{name}.txt", functools.partial(explain, f"{PORT}/{protocol}"))
 
 
 def in_machine(host: Machine, *words: str) -> Outcome:
