@@ -26,9 +26,11 @@ def evict(facts: Facts) -> Remedy | None:
     after = (
         f" {phrases.called(phrases.owners(live))} lives on; a pool connects again, from another port." if live else ""
     )
-    more = (
-        "" if facts.machine.may_evict or not facts.machine.root else " It takes CAP_NET_ADMIN, which is missing here."
-    )
+    more = ""
+    if not facts.machine.may_evict and facts.machine.contained:
+        more = " It takes root with CAP_NET_ADMIN: start the container with --cap-add=NET_ADMIN, or do it on the host."
+    elif not facts.machine.may_evict and facts.machine.root:
+        more = " It takes CAP_NET_ADMIN, which is missing here."
     named = () if all(one.evictable for one in some) else ("--evict=udp",)
     return Remedy("evict", f"Evict: destroy {what} now.{after}{more}", (phrases.portwait(facts, "evict", *named),))
 

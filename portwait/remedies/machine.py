@@ -31,6 +31,11 @@ class Machine(NamedTuple):
     unit: str | None = None
     """The system unit that this process is a part of: the service's own, where the guard runs in it."""
 
+    @property
+    def contained(self) -> bool:
+        """Whether this is a container as most are: its settings come from outside, and there is no sudo."""
+        return self.container is not None and not self.may_set
+
 
 def machine() -> Machine:
     """Look around."""

@@ -8,7 +8,6 @@ from portwait import ports
 from portwait.remedies import phrases
 from portwait.remedies.registry import Facts, Remedy, rule
 from portwait.reports.text import safe
-from portwait.reserved import container_sysctl
 
 if TYPE_CHECKING:
     from portwait.diagnosis.blockers import Blocker
@@ -67,17 +66,11 @@ def reserve_from_outside(facts: Facts) -> Remedy | None:
             (f"sudo portwait reserve --persist {port}",),
         )
     value = ports.show(ports.merge([*facts.exposure.reserved, (port, port)]))
-    if machine.container == "kubernetes":
-        lines = container_sysctl.kubernetes(_RESERVED, value)
-    elif machine.container in ("docker", "podman"):
-        lines = (*container_sysctl.docker(_RESERVED, value), *container_sysctl.compose(_RESERVED, value))
-    else:
-        lines = container_sysctl.lines(_RESERVED, value)
     return Remedy(
         "container-sysctl",
         f"Reserve {port} from outside, for /proc/sys is read-only in this container. Start it with these lines."
         f"{_stays(facts)}",
-        lines,
+        phrases.started_with(machine, _RESERVED, value),
     )
 
 

@@ -6,6 +6,8 @@ from portwait.remedies import phrases
 from portwait.remedies.registry import Facts, Remedy, rule
 from portwait.reports.text import safe
 
+_START = "net.ipv4.ip_unprivileged_port_start"
+
 
 def _is_privileged(facts: Facts) -> bool:
     start = facts.exposure.unprivileged_start
@@ -19,6 +21,12 @@ def bind_capability(facts: Facts) -> Remedy | None:
         return None
     start = facts.exposure.unprivileged_start
     own = facts.machine.unit
+    if facts.machine.contained:
+        return Remedy(
+            "bind-capability",
+            f"Ports below {1024 if start is None else start} take CAP_NET_BIND_SERVICE, which root of a container has "
+            "and other users have not.",
+        )
     return Remedy(
         "bind-capability",
         f"Ports below {1024 if start is None else start} take CAP_NET_BIND_SERVICE. Give it to "
@@ -30,9 +38,15 @@ def bind_capability(facts: Facts) -> Remedy | None:
 @rule
 def unprivileged_ports(facts: Facts) -> Remedy | None:
     """Let everybody bind from this port on."""
-    if facts.verdict.state != "denied" or not _is_privileged(facts) or not facts.machine.may_set:
+    if facts.verdict.state != "denied" or not _is_privileged(facts) or facts.machine.host_network:
         return None
-    setting = f"net.ipv4.ip_unprivileged_port_start={facts.target.port}"
+    if not facts.machine.may_set:
+        return Remedy(
+            "unprivileged-ports",
+            f"Or let everybody in this container bind ports from {facts.target.port} on. Start it with these lines.",
+            phrases.started_with(facts.machine, _START, str(facts.target.port)),
+        )
+    setting = f"{_START}={facts.target.port}"
     return Remedy(
         "unprivileged-ports",
         f"Or let everybody on this host bind ports from {facts.target.port} on.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from portwait.reports.text import safe, shell
+from portwait.reserved import container_sysctl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,8 +27,17 @@ _STOP: dict[str, tuple[str, ...]] = {
 
 
 def as_root(machine: Machine, *words: str) -> str:
-    """Quote a command that only root may run."""
-    return shell(words if machine.root else ("sudo", *words))
+    """Quote a command that only root may run; a container has no sudo."""
+    return shell(words if machine.root or machine.contained else ("sudo", *words))
+
+
+def started_with(machine: Machine, name: str, value: str) -> tuple[str, ...]:
+    """Write the lines with which whoever starts this container gives it a setting."""
+    if machine.container == "kubernetes":
+        return container_sysctl.kubernetes(name, value)
+    if machine.container in ("docker", "podman"):
+        return (*container_sysctl.docker(name, value), *container_sysctl.compose(name, value))
+    return container_sysctl.lines(name, value)
 
 
 def portwait(facts: Facts, verb: str, *words: str) -> str:

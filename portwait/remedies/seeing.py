@@ -11,4 +11,5 @@ def look_as_root(facts: Facts) -> Remedy | None:
     """Only root sees everybody's descriptors."""
     if facts.machine.root or not any(one.unseen for one in facts.blockers):
         return None
-    return Remedy("look-as-root", "See the owner:", (phrases.portwait(facts, "explain"),))
+    how = "See the owner, as root of this container:" if facts.machine.contained else "See the owner:"
+    return Remedy("look-as-root", how, (phrases.portwait(facts, "explain"),))

@@ -10,6 +10,8 @@ HOST_NETWORK = (
     "there the setting is the node's, so do it on the node itself."
 )
 
+_SAFE_SINCE = {"net.ipv4.ip_local_reserved_ports": "1.27", "net.ipv4.ip_unprivileged_port_start": "1.22"}
+
 
 def lines(name: str, value: str) -> tuple[str, ...]:
     """Say how `docker run`, compose and Kubernetes set `name`, `net.ipv4.ip_local_reserved_ports` say, to `value`."""
@@ -27,9 +29,10 @@ def compose(name: str, value: str) -> tuple[str, ...]:
 
 
 def kubernetes(name: str, value: str) -> tuple[str, ...]:
-    """The lines of a pod's spec; reserved ports are a safe sysctl since 1.27, which no node has to allow first."""
+    """The lines of a pod's spec; no node has to allow a safe sysctl first."""
+    since = f" (a safe sysctl since {_SAFE_SINCE[name]})" if name in _SAFE_SINCE else ""
     return (
-        "Kubernetes, in the pod's spec (a safe sysctl since 1.27):",
+        f"Kubernetes, in the pod's spec{since}:",
         "  securityContext:",
         "    sysctls:",
         f"      - name: {name}",

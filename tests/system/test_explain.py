@@ -128,6 +128,7 @@ SCENES = {
     "outbound-by-listener": Scene("restored", ("listener=yes",)),
     "no-netlink": Scene("outbound_established", before=(*PLAIN_HOST, *without("socket:16=EAFNOSUPPORT"))),
     "container-podman": Scene("outbound_established", before=PODMAN_CONTAINER),
+    "container-not-root": Scene("outbound_established", ("uid=65534",), before=(*PODMAN_CONTAINER, *AS_NOBODY)),
     "container-kubernetes": Scene(
         "outbound_established", before=PODMAN_CONTAINER, variables={"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
     ),
@@ -151,6 +152,7 @@ FREE = {
     "free-udp": (UDP, PLAIN_HOST),
     "free-out-of-reach": (("443",), PLAIN_HOST),
     "denied": (("80",), (*PLAIN_HOST, *AS_NOBODY)),
+    "denied-in-a-container": (("80",), (*PODMAN_CONTAINER, *AS_NOBODY)),
     "denied-by-policy": (("30010",), (*PLAIN_HOST, *without("bind=EACCES"))),
     "unavailable": (("192.0.2.1:30010",), PLAIN_HOST),
     "unavailable-systemd": (("192.0.2.1:30010",), SYSTEMD_HOST),

@@ -19,8 +19,6 @@ from tests.support.netns import private_network, sysctl
 from tests.support.programs import portwait, running
 from tests.support.surroundings import PODMAN_CONTAINER, cgroup, in_cgroup
 
-pytestmark = pytest.mark.kernel
-
 GOLDEN = Path(__file__).with_name("golden")
 KTHREADD = 2
 CLIENT = """
@@ -41,6 +39,7 @@ def _first() -> None:
         pytest.skip("this is not the network namespace that the kernel's own threads are in")
 
 
+@pytest.mark.kernel
 def test_it_is_told_from_others() -> None:
     """By its inode or its cookie; which of the two it is has changed."""
     assert netns.is_initial() is True

@@ -451,6 +451,7 @@ TABLES: dict[str, Table] = {
                 facts(target="443", state="denied"),
                 ("[Service]", "AmbientCapabilities=CAP_NET_BIND_SERVICE"),
             ),
+            "in a container": (facts(target="443", state="denied", machine=PODMAN), ()),
             "held, by the tables": (
                 facts(by(NGINX), target="443", state="denied"),
                 ("[Service]", "AmbientCapabilities=CAP_NET_BIND_SERVICE"),
@@ -470,9 +471,22 @@ TABLES: dict[str, Table] = {
                     "sysctl -w net.ipv4.ip_unprivileged_port_start=443",
                     appended("/etc/sysctl.d/90-unprivileged-ports.conf", "net.ipv4.ip_unprivileged_port_start=443"),
                 ),
-            )
+            ),
+            "in a container": (
+                facts(target="443", state="denied", machine=PODMAN),
+                (
+                    "docker run, podman run:",
+                    "  --sysctl net.ipv4.ip_unprivileged_port_start=443",
+                    "compose, in the service:",
+                    "  sysctls:",
+                    '    net.ipv4.ip_unprivileged_port_start: "443"',
+                ),
+            ),
         },
-        {"a high port": facts(state="denied"), "in a container": facts(target="443", state="denied", machine=PODMAN)},
+        {
+            "a high port": facts(state="denied"),
+            "on the node's network": facts(target="443", state="denied", machine=HOST_NETWORK),
+        },
     ),
     "bind-policy": Table(
         {
@@ -524,7 +538,10 @@ TABLES: dict[str, Table] = {
         },
     ),
     "look-as-root": Table(
-        {"unseen": (facts(NAMELESS, machine=USER), ("sudo portwait explain 30010",))},
+        {
+            "unseen": (facts(NAMELESS, machine=USER), ("sudo portwait explain 30010",)),
+            "in a container": (facts(NAMELESS, machine=PODMAN._replace(root=False)), ("portwait explain 30010",)),
+        },
         {"root": facts(NAMELESS), "seen": facts(OUTBOUND, machine=USER)},
     ),
 }

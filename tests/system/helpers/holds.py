@@ -6,6 +6,7 @@ calls itself `client`, says `ready` when it stands, and ends with its standard i
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 from tests.support import states
 
 PORT = 30010
+PR_SET_DUMPABLE = 4  # linux/prctl.h
 
 
 def main() -> None:
@@ -33,6 +35,7 @@ def main() -> None:
             os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
+            ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1)  # as if it had never been root: its user may look into it
         for _ in range(forks):
             if os.fork() == 0:
                 sys.stdin.read()
