@@ -77,7 +77,9 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     in_full = len(explained) <= _MOST_IN_FULL
     if in_full or asked.json:
         here = machine()
-        explained = [one._replace(remedies=advise(gather(*one[:4], here))) for one in explained]
+        explained = [
+            one._replace(remedies=advise(gather(*one[:4], here, reuseaddr=asked.reuseaddr))) for one in explained
+        ]
     text = (
         overview.as_json(explained, inspection.diagnosis.lost)
         if asked.json

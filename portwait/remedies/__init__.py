@@ -41,9 +41,15 @@ for _name in _RULES:
 
 
 def gather(
-    target: Target, verdict: Verdict, blockers: Sequence[Blocker], exposure: Exposure, where: Machine | None = None
+    target: Target,
+    verdict: Verdict,
+    blockers: Sequence[Blocker],
+    exposure: Exposure,
+    where: Machine | None = None,
+    *,
+    reuseaddr: bool = True,
 ) -> Facts:
     """Put together what the rules look at; `where` is for who has looked around already."""
     from portwait.remedies.wrapper import wrappers_of
 
-    return Facts(target, verdict, tuple(blockers), exposure, where or machine(), wrappers_of(blockers))
+    return Facts(target, verdict, tuple(blockers), exposure, where or machine(), wrappers_of(blockers), reuseaddr)

@@ -19,11 +19,13 @@ def wait(facts: Facts) -> Remedy | None:
         return None
     left = max(known)
     limit = () if left <= _TIME_WAIT else ("-t", durations.show(left + 15))
+    helps = "does not help here: the connection itself had to have it"
+    if not facts.reuseaddr:
+        helps = "helps where the connection had it too, as those of most servers have"
     return Remedy(
         "wait",
-        f"Wait {durations.show(left)}: the kernel ends it by itself. SO_REUSEADDR in the service does not help here: "
-        "the connection itself had to have it.",
-        (shell(("portwait", *limit, facts.target.text)),),
+        f"Wait {durations.show(left)}: the kernel ends it by itself. SO_REUSEADDR in the service {helps}.",
+        (shell(("portwait", *limit, *phrases.asked(facts))),),
     )
 
 

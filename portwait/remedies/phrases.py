@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from portwait.reports.text import safe, shell
 from portwait.reserved import container_sysctl
+from portwait.targets import ANY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -42,7 +43,15 @@ def started_with(machine: Machine, name: str, value: str) -> tuple[str, ...]:
 
 def portwait(facts: Facts, verb: str, *words: str) -> str:
     """Quote a command of ours on the target that only root may run."""
-    return as_root(facts.machine, "portwait", verb, *words, facts.target.text)
+    return as_root(facts.machine, "portwait", verb, *words, *asked(facts))
+
+
+def asked(facts: Facts) -> tuple[str, ...]:
+    """Write the target with the options that it was asked with: another bind has other blockers."""
+    target = facts.target
+    family = (f"-{target.family}",) if target.family and target.address == ANY else ()
+    reuse = () if facts.reuseaddr else ("--no-reuseaddr",)
+    return (*family, *reuse, target.text)
 
 
 def append(machine: Machine, path: str, lines: Sequence[str]) -> str:

@@ -43,6 +43,8 @@ class Facts(NamedTuple):
     machine: Machine = Machine()
     wrappers: tuple[Wrapper, ...] = ()
     """The Tanuki wrappers among the owners."""
+    reuseaddr: bool = True
+    """Whether the service sets SO_REUSEADDR."""
 
     def by_number(self, blocker: Blocker) -> bool:
         """Whether a client bound the port by number, as far as can be told: the kernel would not have picked it."""

@@ -112,6 +112,7 @@ SCENES = {
     "closing-orphan": Scene("fin_wait2_orphan"),
     "closing-orphan-late": Scene("fin_wait2_orphan_late"),
     "time-wait": Scene("outbound_time_wait"),
+    "time-wait-of-a-server": Scene("accepted_time_wait", words=PLAIN),
     "bound": Scene("bound_only"),
     "listener": Scene("listening"),
     "listener-unit": Scene("listening", before=SYSTEMD_HOST, group="system.slice/nginx.service"),

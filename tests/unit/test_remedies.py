@@ -294,6 +294,14 @@ TABLES: dict[str, Table] = {
             "TIME_WAIT": (facts(TIME_WAIT), ("portwait evict 30010",)),
             "itself": (facts(ITSELF), ("portwait evict 30010",)),
             "UDP": (facts(UDP_CLIENT, target="30010/udp"), ("portwait evict --evict=udp 30010/udp",)),
+            "one family": (
+                facts(OUTBOUND)._replace(target=parse(["30010"], 6)[0]),
+                ("portwait evict -6 30010",),
+            ),
+            "without SO_REUSEADDR": (
+                facts(OUTBOUND)._replace(reuseaddr=False),
+                ("portwait evict --no-reuseaddr 30010",),
+            ),
             "one address": (facts(OUTBOUND, target="[::1]:30010"), ("portwait evict '[::1]:30010'",)),
         },
         {
@@ -623,8 +631,10 @@ def test_a_cure_for_later_says_that_it_moves_no_connection(given: Facts) -> None
 
 
 def test_time_wait_is_not_cured_by_reuseaddr() -> None:
-    """The advice that people are given everywhere is named, and refused."""
+    """The advice that people are given everywhere is named, and refused; unless the service does not set it."""
     assert "SO_REUSEADDR in the service does not help here" in remedies(facts(TIME_WAIT))["wait"].summary
+    without = facts(TIME_WAIT)._replace(reuseaddr=False)
+    assert "SO_REUSEADDR in the service helps where the connection had it too" in remedies(without)["wait"].summary
 
 
 def test_the_order_is_that_of_what_to_do() -> None:
