@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from portwait._linux import netns
 from tests.support.golden import UNBROKEN, assert_golden, service
 from tests.support.guarding import Outcome, run
 from tests.support.netns import forced_source_port, in_network_of, sysctl
@@ -100,12 +101,12 @@ def test_the_outbound_connection_of_a_unit(host: Machine) -> None:
 
 
 CLIENT = """\
-import socket, time
+import socket, sys, time
 open("/proc/self/comm", "w").write("client")
-server = socket.create_server(("127.0.0.1", 7000))
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 client = socket.create_connection(server.getsockname())
 accepted = server.accept()
-print("ready", client.getsockname()[1], flush=True)
+print("ready", client.getsockname()[1], server.getsockname()[1], flush=True)
 time.sleep(600)
 """
 
@@ -116,6 +117,8 @@ class Contained(NamedTuple):
     engine: Engine
     name: str
     port: int
+    server: int
+    """The port that it has connected to."""
 
     @property
     def id(self) -> str:
@@ -128,11 +131,11 @@ class Contained(NamedTuple):
 
 
 @contextlib.contextmanager
-def contained(engine: Engine, images: Images, *options: str) -> Iterator[Contained]:
+def contained(engine: Engine, images: Images, *options: str, server: int = 7000) -> Iterator[Contained]:
     """Run a container with such a client for the length of the body."""
     words = ("--user=0", "--cgroupns=private", *options, "--entrypoint=python3", images.portwait, "-c", CLIENT)
-    with engine.running(*words) as (podman, name):
-        yield Contained(engine, name, int(podman.says("ready").split()[1]))
+    with engine.running(*words, str(server)) as (podman, name):
+        yield Contained(engine, name, *(int(word) for word in podman.says("ready").split()[1:]))
 
 
 @pytest.mark.usefixtures("net")
@@ -151,3 +154,14 @@ def test_a_client_in_a_container_seen_from_inside(engine: Engine, images: Images
         with in_network_of(engine.pid(client.name)):
             sysctl("net.ipv4.ip_local_port_range", "1024 65000")
         assert_golden(GOLDEN / "container-from-inside.txt", client.explain)
+
+
+def test_a_client_in_a_container_on_the_hosts_network(engine: Engine, images: Images) -> None:
+    """The machine's own, for no other can be told to be the host's; what is there is left alone."""
+    if not netns.is_initial():
+        pytest.skip("this is not the network namespace that the machine starts with")
+    span = sysctl("net.ipv4.ip_local_port_range").replace("\t", "-")
+    with contained(engine, images, "--network=host", server=0) as client:
+        ends = {"127.0.0.1:SERVER": f"127.0.0.1:{client.server}", "LOW-HIGH": span}  # first: the others may be in them
+        names = {**ends, "PORT": str(client.port), "NEXT": str(client.port + 1)}
+        assert_golden(GOLDEN / "container-on-host-network.txt", client.explain, names)
