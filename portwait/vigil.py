@@ -210,7 +210,7 @@ class Vigil:
     def _pause(self, seconds: float) -> None:
         """Sleep, until an event or a new word of bind at the longest.
 
-        Only bind is asked in here, every tenth of a second and with nothing around it: that is what a wait costs.
+        Only bind is asked in here, a few times a second and with nothing around it: that is what a wait costs.
         """
         from portwait import waiting
 
@@ -226,7 +226,7 @@ class Vigil:
                 self._events.drain()
                 self._news = True
                 return
-            if self._survey.changed():
+            if left <= waiting.POLL or self._survey.changed():  # or the look that follows asks
                 return
 
 

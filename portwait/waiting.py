@@ -15,8 +15,8 @@ import tenacity
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-POLL = 0.1  # seconds; 0.09 % of a core, and what a user waits at worst where the kernel sends no event
-LOOK = 1.0  # seconds between two whole looks where the pause itself asks bind() every POLL
+POLL = 0.2  # seconds: the kernel sends no event for some ends, and then half of this is what a start is late by
+LOOK = 5 * POLL  # seconds between two whole looks where the pause itself asks bind() every POLL
 CLOSE_POLL = 0.025  # around the end of a TIME_WAIT
 CLOSE_FOR = 3.0  # a TIME_WAIT ended 0.3 to 2 s after its timer had said so
 

@@ -159,7 +159,7 @@ def test_a_deadline_that_is_over_leaves_one_look(clock: Clock, deadline: float) 
 def test_slow_looks_count(clock: Clock) -> None:
     """The time that looks take is not added to the deadline, as it is where only planned pauses are counted."""
     port = Port(clock, takes=0.4)
-    assert waiting.until(port, clock.sleep, BEGAN + 2) is False
+    assert waiting.until(port, clock.sleep, BEGAN + 2, every=0.1) is False
     assert len(port.looks) == 5
     assert clock.now == pytest.approx(BEGAN + 2.4)
 
