@@ -64,7 +64,7 @@ RULE: dict[tuple[str, Family], set[str]] = {
 }
 
 
-@pytest.mark.parametrize(("target", "expected"), RULE.items(), ids=lambda value: "" if isinstance(value, set) else str(value))
+@pytest.mark.parametrize(("target", "expected"), RULE.items(), ids=[f"{target} -{family}" for target, family in RULE])
 def test_who_lays_claim_to_the_same_address(target: tuple[str, Family], expected: set[str]) -> None:
     """Addresses count, and so does IPV6_V6ONLY, on either side; where the tables do not show it, it is not assumed."""
     (wanted,) = parse([target[0]], target[1])
