@@ -155,7 +155,7 @@ class Vigil:
             event = verdict.state if first else "changed"
             # Advice when a wait begins, on one screen; afterwards only what has changed.
             advised = first and target in self._survey.obstructed and len(self._told) <= _MOST_ADVISED
-            advice = advise(gather(target, verdict, found, seen)) if advised else ()
+            advice = advise(gather(target, verdict, found, seen, reuseaddr=self._survey.reuseaddr)) if advised else ()
             text = report.full(target, verdict, found, seen, remedies=advice, paper=self._paper, briefly=True)
             self._log.warning(event, text, **report.as_dict(target, verdict, found, seen, advice))
 

@@ -256,6 +256,13 @@ class TestWhatItSays:
             seen = guard("--timeout", "1.5", "--log-format", "json", str(PORT))
         assert [event["event"] for event in seen.events] == ["held", "waiting", "gave-up"]
 
+    def test_advice_is_for_the_bind_that_was_asked_for(self) -> None:
+        """A command to paste asks with the same options: without SO_REUSEADDR there can be more in the way."""
+        with outbound_established(PORT):
+            (held, *_) = guard("--timeout", "0", "--no-reuseaddr", "--log-format", "json", str(PORT)).events
+        commands = [line for one in held["remedies"] for line in one["commands"]]
+        assert f"portwait evict --no-reuseaddr {PORT}" in commands
+
     def test_another_blocker(self) -> None:
         """Whoever takes the place of the first one is named."""
         with contextlib.ExitStack() as stack:
