@@ -87,8 +87,9 @@ def _move(audit: Audit, exposed: tuple[Range, ...], known: Collection[int]) -> A
         return None
     start = _outside(audit, count, known)
     ways = [] if start is None else [f"to {ports.show([(start, start + count - 1)])}, which is outside the range"]
-    odd = exposed[0][0] + 1
-    if count == 1 and audit.exposure.prefers(exposed[0][0]) and _is_quiet(audit, odd, known):
+    port, odd = exposed[0][0], exposed[0][0] + 1
+    preferred = any(one.port == port and one.preferred for one in audit.at_risk)
+    if count == 1 and preferred and _is_quiet(audit, odd, known):
         ways.append(f"to {odd}, which connect() takes only when no port of the other parity is left")
     if not ways:
         return None

@@ -51,7 +51,7 @@ class Finding(NamedTuple):
     in_range: bool
     reserved: bool
     preferred: bool
-    """Whether it has the parity that connect() looks at first."""
+    """Whether it has the parity that connect() looks at first; for UDP all ports are alike."""
     taken: bool
     """Whether a connection has it now, and nobody listens there."""
     per_client: float
@@ -214,7 +214,7 @@ class _Look:
                     processes=names.get((protocol, port), ()),
                     in_range=self._seen.covers(port),
                     reserved=port in self._reserved,
-                    preferred=self._seen.prefers(port),
+                    preferred=protocol == "tcp" and self._seen.prefers(port),
                     taken=not listening and port in self._taken,
                     per_client=each,
                     probability=probability,

@@ -104,18 +104,19 @@ class TestAdvice:
         assert apart.commands[0] == "sysctl -w net.ipv4.ip_local_port_range='20000 65000'"
 
     @pytest.mark.parametrize(
-        ("port", "words"),
+        ("exposed", "words", "priced"),
         [
-            (40000, "to 32767, which is outside the range, or to 40001, which connect() takes only"),
-            (40001, "to 32767, which is outside the range."),
+            (finding(40000), "to 32767, which is outside the range, or to 40001, which connect() takes only", True),
+            (finding(40001), "to 32767, which is outside the range.", False),
+            (finding(40000, protocol="udp", preferred=False), "to 32767, which is outside the range.", False),
         ],
-        ids=["preferred", "other"],
+        ids=["preferred", "other", "udp"],
     )
-    def test_a_better_port(self, port: int, words: str) -> None:
+    def test_a_better_port(self, exposed: Finding, words: str, priced: bool) -> None:
         """Rule: outside the range, or of the other parity, where that is better; with what it costs."""
-        cure = next(one for one in advice.advise(audit(finding(port))) if one.code == "better-port")
+        cure = next(one for one in advice.advise(audit(exposed)) if one.code == "better-port")
         assert words in cure.summary
-        assert ("no guarantee" in cure.price) == (port == 40000)
+        assert ("no guarantee" in cure.price) == priced
         assert cure.commands == ()
 
     def test_a_better_port_is_nobodys(self) -> None:
