@@ -50,7 +50,7 @@ def holders(sockets: Iterable[KernelSocket], *, cheaply: bool = False) -> Found:
 
     All processes are looked at while they are few, for a socket can be shared after fork; among many, once all sockets
     have an owner, only the owners' relatives. Everyone is asked only about sockets that nobody has been found for.
-    `cheaply` asks nobody among many.
+    `cheaply` asks nobody among many, and no relatives.
     """
     missing = {which.inode: which for which in sockets if which.inode}
     search = _Search()
@@ -60,7 +60,7 @@ def holders(sockets: Iterable[KernelSocket], *, cheaply: bool = False) -> Found:
         pids = choose(missing.values())
         if cheaply and len(pids) > _CHEAP:
             break
-        search.through(_likely_first(pids, missing.values()), frozenset(missing))
+        search.through(_likely_first(pids, missing.values()), frozenset(missing), relatives_too=not cheaply)
         for inode in search.found:
             missing.pop(inode, None)
     unseen = why_unseen(search.denied) if missing else None
@@ -73,11 +73,12 @@ class _Search:
         self.denied = 0
         self._looked: set[int] = set()
 
-    def through(self, pids: Sequence[int], inodes: frozenset[int]) -> None:
+    def through(self, pids: Sequence[int], inodes: frozenset[int], *, relatives_too: bool) -> None:
         links = {f"socket:[{inode}]": inode for inode in inodes}
         for pid in pids:
             if len(pids) > _FEW and inodes <= self.found.keys():
-                for owner in {holder.pid for inode in inodes for holder in self.found[inode]}:
+                owners = {holder.pid for inode in inodes for holder in self.found[inode]} if relatives_too else ()
+                for owner in owners:
                     for relative in relatives(owner):
                         self._look(relative, links)
                 return
