@@ -15,8 +15,8 @@ from portwait._linux import kernel
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_INITIAL_INODE = 0xEFFFFFF9  # NET_NS_INIT_INO, linux/nsfs.h; before Linux 6.17 it was an inode like others
-_FIRST_COOKIE = 1  # until Linux 6.17 counted from 1 for this kind of namespace (gen_cookie_next), then with all others
+_SETTINGS = "/proc/sys/net"
+_OF_THE_MACHINE = "core/netdev_max_backlog"  # only the first namespace shows it (sysctl_core_init, net/core)
 
 _WAITERS = 128  # more than that ask again a moment later
 _MOMENT = 0.01  # seconds
@@ -35,12 +35,10 @@ def cookie() -> int | None:
 
 
 def is_initial() -> bool | None:
-    """Whether this is the namespace that the machine starts with; None: not known (before Linux 5.14)."""
-    with contextlib.suppress(OSError):
-        if os.stat("/proc/thread-self/ns/net").st_ino == _INITIAL_INODE:
-            return True
-    number = cookie()
-    return None if number is None else number == _FIRST_COOKIE
+    """Whether this is the namespace that the machine starts with; None where /proc/sys does not show any settings."""
+    if not os.path.isdir(_SETTINGS):
+        return None
+    return os.path.exists(f"{_SETTINGS}/{_OF_THE_MACHINE}")
 
 
 @contextlib.contextmanager

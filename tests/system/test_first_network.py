@@ -13,7 +13,7 @@ from tests.support.netns import private_network
 
 @pytest.mark.kernel
 def test_it_is_told_from_others() -> None:
-    """By its inode or its cookie: which of the two, has changed. The kernel's own threads are in it."""
+    """By a setting that only the first one shows. The kernel's own threads are in it."""
     kthreadd = Path("/proc/2")
     if os.access(kthreadd / "comm", os.R_OK) and (kthreadd / "comm").read_text() == "kthreadd\n":
         theirs, ours = (kthreadd / "ns/net").readlink(), Path("/proc/self/ns/net").readlink()
