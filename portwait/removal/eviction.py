@@ -186,9 +186,12 @@ def evict(door: Door, blocker: Blocker) -> Refusal | Literal["evicted", "gone"]:
     if now is None or (now.state == "LISTEN") != (blocker.socket.state == "LISTEN"):
         return "gone"
     number = door.destroy(now)
-    if number == 0:
+    if number in (errno.ENOENT, errno.ESTALE):
+        return "gone"
+    # tcp_abort() of Linux 5.10 reports success and does nothing to what no process has (FIN_WAIT1, CLOSING, LAST_ACK)
+    if number == 0 and (now.inode or door.again(now) is None):
         return "evicted"
-    return "gone" if number in (errno.ENOENT, errno.ESTALE) else failure(door, blocker, number)
+    return failure(door, blocker, number)
 
 
 def rehearse(door: Door, blocker: Blocker) -> Refusal | None:
@@ -198,7 +201,7 @@ def rehearse(door: Door, blocker: Blocker) -> Refusal | None:
 
 
 def failure(door: Door, blocker: Blocker, number: int) -> Refusal:
-    """Put the kernel's error into words."""
+    """Put the kernel's error into words; 0 is a success that changed nothing."""
     if number == errno.EPERM:
         return Refusal(
             "not-permitted",
@@ -207,12 +210,13 @@ def failure(door: Door, blocker: Blocker, number: int) -> Refusal:
             " in a container --cap-add NET_ADMIN",
             general=True,
         )
-    if number == errno.EOPNOTSUPP and door.may_destroy() != errno.EOPNOTSUPP:
-        left = "a minute" if blocker.expires_in is None else f"{blocker.expires_in:.0f} s"
+    if number == 0 or (number == errno.EOPNOTSUPP and door.may_destroy() != errno.EOPNOTSUPP):
+        left = "it" if blocker.expires_in is None else f"it, at most {blocker.expires_in:.0f} s"
         return Refusal(
             "state-unsupported",
-            f"this kernel cannot destroy a connection in {blocker.socket.state} (EOPNOTSUPP)",
-            f"wait for it, at most {left}; newer kernels can (6.1 does)",
+            f"this kernel cannot destroy a connection in {blocker.socket.state} that no process has"
+            f"{' (EOPNOTSUPP)' if number else ', though it says that it did'}",
+            f"wait for {left}; newer kernels can (6.1 does)",
         )
     if number == errno.EOPNOTSUPP:
         return Refusal(

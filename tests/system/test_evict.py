@@ -122,7 +122,11 @@ class TestDestroy:
         with maker(PORT, address=address), SockDiag() as door:
             seen = the_blocker()
             assert seen.evictable
-            assert eviction.evict(door, seen) == "evicted"
+            done = eviction.evict(door, seen)
+            if isinstance(done, eviction.Refusal) and seen.socket.inode == 0:
+                assert (done.code, states_on(PORT)) == ("state-unsupported", [seen.socket.state])
+                pytest.skip("this kernel does not destroy what no process has")
+            assert done == "evicted"
             assert states_on(PORT) == []
             assert service_bind(PORT, "::") == service_bind(PORT, "::", reuseaddr=True) == "ok"
 

@@ -241,6 +241,7 @@ class FakeDoor:
         pytest.param(FakeDoor(errno.EPERM, any_socket=errno.EPERM), LIVE, "not-permitted", id="not-permitted"),
         pytest.param(FakeDoor(errno.EOPNOTSUPP, any_socket=errno.EOPNOTSUPP), LIVE, "unsupported", id="no-destroy"),
         pytest.param(FakeDoor(errno.EOPNOTSUPP), TIME_WAIT, "state-unsupported", id="no-time-wait"),
+        pytest.param(FakeDoor(), TIME_WAIT, "state-unsupported", id="nothing-done"),
         pytest.param(FakeDoor(errno.EINVAL), LIVE, "failed", id="anything-else"),
     ],
 )
