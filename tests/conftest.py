@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +27,12 @@ class Dealer(LoadScopeScheduling):  # type: ignore[misc]  # likewise
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         return next((shared for prefix, shared in _SHARING.items() if file.startswith(prefix)), file)
+
+
+def pytest_configure() -> None:
+    """Let no signal be ignored from the start, as a background job has it: what the tests start would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Dealer:
