@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from tests.support.guarding import run
-from tests.support.states import outbound_established
+from tests.support.programs import running
+from tests.support.states import outbound_established, reset
 
 pytestmark = pytest.mark.usefixtures("net")
 
@@ -45,13 +46,22 @@ start()
 """The guard in an interpreter that tells, at the moment of exec, what it has loaded by then."""
 
 
+def telling(*words: str) -> list[str]:
+    """Answer how to run it."""
+    path = f"import sys; sys.path[:0] = {[entry for entry in sys.path if entry]!r}\n"
+    return [sys.executable, "-IS", "-c", path + EXEC, *words]
+
+
+def told(out: str) -> set[str]:
+    """Read what it tells."""
+    command, _, names = out.partition(" | ")
+    assert command == "the command", out
+    return set(names.split())
+
+
 def loaded(*words: str, **environment: str) -> set[str]:
     """Name the modules that the guard loads on its way to exec."""
-    path = f"import sys; sys.path[:0] = {[entry for entry in sys.path if entry]!r}\n"
-    seen = run([sys.executable, "-IS", "-c", path + EXEC, *words], env={**os.environ, **environment})
-    command, _, names = seen.out.partition(" | ")
-    assert command == "the command", seen
-    return set(names.split())
+    return told(run(telling(*words), env={**os.environ, **environment}).out)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +89,8 @@ def test_options_need_no_library() -> None:
 
 def test_a_held_port_loads_what_it_needs() -> None:
     """The check above can see them."""
-    with outbound_established(PORT):
-        modules = loaded("--timeout", "0.2", "--anyway", str(PORT), "--", "the", "command")
+    with outbound_established(PORT) as made, running(telling(str(PORT), "--", "the", "command")) as guard:
+        guard.complains("waiting for")
+        reset(made.sock)
+        modules = told(guard.says(" | "))
     assert {"tenacity", "select"} <= modules
