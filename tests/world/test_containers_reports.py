@@ -1,7 +1,4 @@
-"""`portwait explain` on real software, and the whole text kept: units of a systemd, containers, Docker's proxy.
-
-Those on the Tanuki wrapper are in test_wrapper.py. See tests.support.golden for how the texts are renewed.
-"""
+"""What `explain` says of a client in a container, from the host and from inside; the reports are kept as text."""
 
 from __future__ import annotations
 
@@ -14,19 +11,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from portwait._linux import netns
-from tests.support.golden import UNBROKEN, assert_golden, service
+from tests.support.golden import UNBROKEN, assert_golden
 from tests.support.guarding import Outcome, run
 from tests.support.netns import forced_source_port, in_network_of, sysctl
-from tests.support.packages import file_of, needs
-from tests.support.programs import portwait, running
-from tests.support.surroundings import PLAIN_HOST, cgroup, in_cgroup
+from tests.support.programs import portwait
+from tests.support.surroundings import PLAIN_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.containers import Engine
     from tests.support.images import Images
-    from tests.support.systemd import Machine
 
 pytestmark = pytest.mark.world
 
@@ -37,67 +32,6 @@ GOLDEN = Path(__file__).with_name("golden")
 def explain(*words: str) -> Outcome:
     """Explain from out here."""
     return run([*PLAIN_HOST, *portwait("explain", *words)], env={**os.environ, **UNBROKEN})
-
-
-@pytest.fixture(scope="session")
-def proxy() -> str:
-    """Fetch Docker's proxy, while the network is still this machine's."""
-    return str(file_of("docker.io", "/usr/sbin/docker-proxy"))
-
-
-@pytest.mark.parametrize(("name", "protocol"), [("docker-proxy-tcp", "tcp"), ("docker-proxy-udp", "udp")])
-@pytest.mark.usefixtures("net")
-def test_a_port_that_docker_publishes(proxy: str, name: str, protocol: str) -> None:
-    """Its proxy is started as dockerd does it, which reads on descriptor 3 that it is ready."""
-    host = ("-proto", protocol, "-host-ip", "127.0.0.1", "-host-port", str(PORT))
-    container = ("-container-ip", "172.17.0.2", "-container-port", "80")
-
-    words = ("sh", "-c", 'exec 3>&1; exec "$@"', "sh", proxy, *host, *container)
-    with cgroup("proxy") as folder, running([*in_cgroup(folder), *words]) as program:
-        program.says("0")
-        assert_golden(GOLDEN / f"{name}.txt", functools.partial(explain, f"{PORT}/{protocol}"))
-
-
-def in_machine(host: Machine, *words: str) -> Outcome:
-    """Explain as root in there."""
-    done = host.run(
-        "env", *(f"{name}={value}" for name, value in UNBROKEN.items()), "portwait", "explain", *words, check=False
-    )
-    return Outcome(done.returncode, done.stdout, done.stderr)
-
-
-def test_the_listener_of_a_unit(host: Machine) -> None:
-    """Master and workers share nginx's socket: all are named, and the unit is what is stopped."""
-    needs("/lib/systemd/system/nginx.service", "nginx-light")
-    configuration = host.root / "etc/nginx/nginx.conf"
-    host.write(
-        "/etc/nginx/nginx.conf", configuration.read_text().replace("worker_processes auto", "worker_processes 2")
-    )
-    host.systemctl("start", "nginx.service")
-    try:
-        assert_golden(GOLDEN / "unit-nginx.txt", functools.partial(in_machine, host, "80"))
-    finally:
-        host.systemctl("stop", "nginx.service")
-
-
-def test_the_listener_of_a_socket_unit(host: Machine) -> None:
-    """It is PID 1's, and the command shown finds the unit."""
-    files = {
-        "app.socket": f"[Socket]\nListenStream={PORT}\n",
-        "app.service": "[Service]\nExecStart=/usr/bin/sleep infinity\n",
-    }
-    with host.units(files):
-        host.systemctl("start", "app.socket")
-        look = functools.partial(in_machine, host, str(PORT))
-        assert_golden(GOLDEN / "unit-socket.txt", look)
-        find = look().out.splitlines()[-1].strip()
-        assert "app.socket" in host.run("sh", "-c", find).stdout
-
-
-def test_the_outbound_connection_of_a_unit(host: Machine) -> None:
-    """Its service can be started later than the one that wants the port."""
-    with host.blocked(PORT, "outbound"):
-        assert_golden(GOLDEN / "unit-outbound.txt", functools.partial(in_machine, host, str(PORT)), service(7000))
 
 
 CLIENT = """\
