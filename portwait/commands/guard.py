@@ -91,7 +91,7 @@ def _reserve(wanted: Sequence[targets.Target], options: Options) -> None:
         if options.verbose:
             from portwait.log import Log
 
-            Log(options.log_format, verbose=True).debug("reserved", f"{ports.show(named)} is reserved")
+            Log(options.log_format, verbose=True).debug("reserved", f"{ports.show(named)}: reserved")
     except Exception as fault:  # noqa: BLE001  # a fault of the guard's own keeps no service down
         _confess("reserve the port", fault)
 

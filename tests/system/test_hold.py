@@ -306,6 +306,16 @@ class TestAcrossExec:
             service.says("started")
             assert len(sockets_of(service.pid)) == count
 
+    @pytest.mark.parametrize(
+        ("words", "said"), [((), False), (("-v",), True), (("--hold",), True), (("--dry-run",), True)], ids=str
+    )
+    def test_what_is_said_of_more(self, words: tuple[str, ...], said: bool) -> None:
+        """A hold that was asked for by name is not left out without a word, and none is promised."""
+        seen = guard(*words, "30010-30074", "--", "true")
+        assert seen.status == 0
+        assert ("30010-30074: nothing is held, for at most 64 ports are" in seen.err) == said
+        assert "would hold" not in seen.err
+
 
 class TestWithoutIPv6:
     """A kernel that knows no IPv6, as far as a program can tell: socket(AF_INET6) says EAFNOSUPPORT."""
