@@ -54,7 +54,7 @@ def _summed_up(explained: Sequence[Explained], taken: Sequence[Explained]) -> li
     by = "by the socket tables" if any(one.verdict.by == "tables" for one in explained) else "by bind"
     lines = [f"{len(explained)} asked, {by}: {held} held, {len(free)} free" + _others(taken, held) + "."]
     exposure = explained[0].exposure
-    exposed = _ports(one.target.port for one in free if exposure.hands_out(one.target.port))
+    exposed = _ports(one.target for one in free if exposure.hands_out(one.target.port))
     if exposed and exposure.ephemeral_range is not None:
         span = "{}-{}".format(*exposure.ephemeral_range)
         lines.append(f"Of the free ones the kernel may give {exposed} to any client (ip_local_port_range {span}).")
@@ -69,10 +69,18 @@ def _others(taken: Sequence[Explained], held: int) -> str:
     return "".join(f", {count}" for count in counts) if held < len(taken) else ""
 
 
-def _ports(numbers: Iterable[int]) -> str:
-    found = sorted(set(numbers))
-    listed = ports.show(ports.merge((port, port) for port in found))
-    return listed if len(listed) <= 40 else f"{len(found)} of them"
+def _ports(targets: Iterable[Target]) -> str:
+    """Name ports as ranges, each protocol's by itself where there are two."""
+    found = {"tcp": set[int](), "udp": set[int]()}
+    for target in targets:
+        found[target.protocol].add(target.port)
+    listed = [
+        ports.show(ports.merge((port, port) for port in some)) + ("/udp" if protocol == "udp" else "")
+        for protocol, some in found.items()
+        if some
+    ]
+    text = " and ".join(listed)
+    return text if len(text) <= 40 else f"{sum(map(len, found.values()))} of them"
 
 
 def as_json(explained: Sequence[Explained], lost: str | None) -> str:

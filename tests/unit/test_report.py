@@ -388,6 +388,15 @@ def test_many_targets_that_are_neither() -> None:
     assert "3 asked, by the socket tables: 0 held, 1 free, 2 denied.\n" in said
 
 
+def test_many_targets_of_both_protocols() -> None:
+    """A port that is held for TCP and free for UDP is not called free without saying for which."""
+    udp = Explained(Target("30003/udp", 30003, protocol="udp"), Verdict("free"), (), EXPOSED)
+    said = overview.as_text(
+        [explained(30003, "held", OUTBOUND), explained(30005, "free"), udp], None, Paper(80), in_full=False
+    )
+    assert "the kernel may give 30005 and 30003/udp to any client" in said
+
+
 def test_nothing_held_among_many() -> None:
     """Then there is nothing to look at in full."""
     said = overview.as_text([explained(port, "free") for port in range(1, 6)], None, Paper(80), in_full=False)
