@@ -150,7 +150,10 @@ def _not_named(blocker: Blocker, missing: frozenset[str], option: str) -> Refusa
         why = "that this end called connect() is not proved"
         return Refusal("unproved", why, f"look again, for data in flight hides it, {anyway}", passing=True)
     if "unseen" in missing:
-        return Refusal("unseen", blocker.unseen or "owner not visible", f"look as root on the host, {anyway}")
+        why, _, cure = (blocker.unseen or "owner not visible").partition("; ")
+        return Refusal(
+            "unseen", why, f"{cure or 'look as root on the host'}, or name it (with CAP_NET_ADMIN): {option}"
+        )
     if "udp" in missing:
         return Refusal("udp", "a UDP socket is evicted only when it is named", f"name it: {option}")
     return Refusal(

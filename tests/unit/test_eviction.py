@@ -354,3 +354,18 @@ def test_every_deed_is_said_with_its_identity() -> None:
         }
         == fields
     )
+
+
+@pytest.mark.parametrize(
+    ("unseen", "why", "cure"),
+    [
+        ("hidden; run as root", "hidden", "run as root"),
+        (None, "owner not visible", "look as root on the host"),
+    ],
+)
+def test_the_cure_for_an_owner_that_is_not_seen(unseen: str | None, why: str, cure: str) -> None:
+    """What shows it comes first and once; naming it helps only who may destroy connections."""
+    refused = eviction.refusal(UNSEEN._replace(unseen=unseen), Selection())
+    assert refused is not None
+    assert (refused.code, refused.why) == ("unseen", why)
+    assert refused.cure.startswith(f"{cure}, or name it (with CAP_NET_ADMIN): --evict=")
