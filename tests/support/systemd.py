@@ -132,7 +132,9 @@ class Machine:
             with self.network(), forced_source_port(port) if port >= 1024 else contextlib.nullcontext():
                 # a TIME_WAIT of another test's service keeps connect() away from its port
                 subprocess.run(
-                    ["ss", "--kill", "--tcp", "state", "time-wait", f"sport = :{port}"], check=True, stdout=subprocess.DEVNULL
+                    ["ss", "--kill", "--tcp", "state", "time-wait", f"sport = :{port}"],
+                    check=True,
+                    stdout=subprocess.DEVNULL,
                 )
                 helper = ("/usr/bin/python3", f"{HELPERS}/blocker.py", kind, str(port))
                 stack.enter_context(self.transient("blocker", *helper))
