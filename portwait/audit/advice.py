@@ -1,7 +1,7 @@
 """What to do about ports that the kernel may hand out, each cure with its price: pure functions.
 
 None of them moves a connection that has the port already. A cure that would not keep enough ports for the host's own
-connections is not given.
+connections is not given, nor a command that this machine would refuse: the remedies' own phrases know the rights.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 from portwait import ports
+from portwait.remedies import phrases
 from portwait.reserved.reservation_report import shown
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _FEW = 8  # services that can be asked to move
 
 
 class Advice(NamedTuple):
-    """A cure: what it is, what it costs, and the commands for it."""
+    """A cure: what it is, what it costs, and the commands for it, or the lines that the summary names."""
 
     code: str
     summary: str
@@ -59,11 +60,12 @@ def _evict(audit: Audit) -> Advice | None:
     taken = ports.merge((one.port, one.port) for one in audit.at_risk if one.taken)
     if not taken:
         return None
+    targets = ports.show(taken).split(",")
     return Advice(
         "taken",
         f"{shown(taken)} is in use by a connection now: see whose it is, let it end, or destroy it.",
         "the client whose connection is destroyed connects again, from another port",
-        (f"portwait explain {shown(taken)}", f"portwait evict {shown(taken)}"),
+        tuple(phrases.as_root(audit.machine, "portwait", verb, *targets) for verb in ("explain", "evict")),
     )
 
 
@@ -71,12 +73,18 @@ def _reserve(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | No
     if not exposed:
         return None
     left = ports.count(ports.subtract(ports.subtract([audit.span], audit.exposure.reserved), exposed))
+    if audit.machine.may_set:
+        summary = f"Reserve {shown(exposed)}, now and at boot."
+        lines = [phrases.as_root(audit.machine, "portwait", "reserve", "--persist", ports.show(exposed))]
+    else:
+        already = audit.exposure.reserved
+        summary, [*lines] = phrases.reserved_from_outside(audit.machine, shown(exposed), exposed, already)
     return Advice(
         "reserve",
-        f"Reserve {shown(exposed)}, now and at boot.",
+        summary,
         f"leaves {left:,} ports to this host's own connections, which use {used:,} now; has to be thought of on every "
         "host and for every new port",
-        (f"portwait reserve --persist {ports.show(exposed)}",),
+        tuple(lines),
     )
 
 
@@ -126,13 +134,13 @@ def _narrow(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | Non
     if not exposed or not parts:
         return None
     low, high = max(parts, key=lambda part: part[1] - part[0])
-    if not _keeps_enough((low, high), used):
+    if not _can_be(audit, (low, high), used):
         return None
     return Advice(
         "narrow-range",
         f"Narrow ip_local_port_range to {low}-{high}, which has none of them.",
         _left(low, high, used),
-        _range_commands(low, high),
+        phrases.port_range(audit.machine, low, high),
     )
 
 
@@ -142,29 +150,23 @@ def _apart(audit: Audit, exposed: tuple[Range, ...], known: Collection[int], use
     count = ports.count(exposed)
     first, last = _SERVICES[0], max(_SERVICES[1], _SERVICES[0] + count)
     busy = any(first <= port <= last for port in known)
-    if not exposed or low >= _APART or last >= _APART or busy or not _keeps_enough((_APART, high), used):
+    if not exposed or low >= _APART or last >= _APART or busy or not _can_be(audit, (_APART, high), used):
         return None
     return Advice(
         "keep-apart",
         f"Keep the two apart for good: services to {first}-{last}, ip_local_port_range to {_APART}-{high}.",
         f"clients, firewalls and configurations have to follow; {_left(_APART, high, used)}",
-        _range_commands(_APART, high),
+        phrases.port_range(audit.machine, _APART, high),
     )
 
 
-def _keeps_enough(span: Range, used: int) -> bool:
-    return span[1] - span[0] + 1 >= max(_ENOUGH, _HEADROOM * used)
+def _can_be(audit: Audit, span: Range, used: int) -> bool:
+    """Whether the range can be made this one from here, and enough ports are in it."""
+    return audit.machine.may_set and span[1] - span[0] + 1 >= max(_ENOUGH, _HEADROOM * used)
 
 
 def _left(low: int, high: int, used: int) -> str:
     return (
         f"leaves {high - low + 1:,} ports to this host's own connections, which use {used:,} now; those that are open "
         "keep their ports"
-    )
-
-
-def _range_commands(low: int, high: int) -> tuple[str, ...]:
-    return (
-        f"sysctl -w net.ipv4.ip_local_port_range='{low} {high}'",
-        f"echo 'net.ipv4.ip_local_port_range = {low} {high}' > /etc/sysctl.d/60-port-range.conf",
     )

@@ -132,7 +132,7 @@ def notes(audit: Audit) -> list[str]:
 
 def _cure(cure: advice.Advice) -> list[str]:
     words = [*_wrapped(cure.summary), *_wrapped(f"price: {cure.price}", indent="  ")]
-    return [*words, *(f"  $ {command}" for command in cure.commands)]
+    return [*words, *(f"    {line}" for line in cure.commands)]
 
 
 def _wrapped(words: str, indent: str = "") -> list[str]:

@@ -16,6 +16,7 @@ from portwait.audit.chances import Choice, Traffic
 from portwait.diagnosis import processes
 from portwait.errors import PortwaitError
 from portwait.exposure import Exposure, exposure
+from portwait.remedies.machine import Machine, machine
 from portwait.reserved import persistence, reservation, sysctld
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class Audit(NamedTuple):
     drift: Drift | None = None
     lost_at_boot: tuple[Range, ...] = ()
     """Ports that are reserved now, and that neither a file of sysctl.d nor a unit of ours reserves at boot."""
+    machine: Machine = Machine()
 
     @property
     def span(self) -> Range:
@@ -130,6 +132,7 @@ def audit(
         persistence.ours(found),
         persistence.drift(found),
         () if persistence.counts_here() is False else ports.subtract(seen.reserved, persistence.at_boot(found)),
+        machine(),
     )
 
 

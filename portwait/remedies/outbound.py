@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portwait import ports
 from portwait.remedies import phrases
 from portwait.remedies.registry import Facts, Remedy, rule
 from portwait.reports.text import safe
@@ -12,8 +11,6 @@ from portwait.reports.text import safe
 if TYPE_CHECKING:
     from portwait.diagnosis.blockers import Blocker
 
-_RESERVED = "net.ipv4.ip_local_reserved_ports"
-_RANGE = "net.ipv4.ip_local_port_range"
 _USUAL = (32768, 60999)  # the kernel's own default (inet_init_net)
 _ENOUGH = 16384  # source ports for one destination; half of it is what connect() looks at first
 
@@ -54,24 +51,11 @@ def _stays(facts: Facts) -> str:
 @rule
 def reserve_from_outside(facts: Facts) -> Remedy | None:
     """In a container whose /proc/sys is read-only, say how it is started with the port reserved."""
-    machine = facts.machine
+    machine, port = facts.machine, facts.target.port
     if not _can_be_picked(facts) or machine.may_set:
         return None
-    port = facts.target.port
-    if machine.host_network:
-        return Remedy(
-            "node-sysctl",
-            f"Reserve {port} on the node: this container uses the host's network, so the setting is the host's, and "
-            f"the engines refuse it here.{_stays(facts)}",
-            (f"sudo portwait reserve --persist {port}",),
-        )
-    value = ports.show(ports.merge([*facts.exposure.reserved, (port, port)]))
-    return Remedy(
-        "container-sysctl",
-        f"Reserve {port} from outside, for /proc/sys is read-only in this container. Start it with these lines."
-        f"{_stays(facts)}",
-        phrases.started_with(machine, _RESERVED, value),
-    )
+    words, lines = phrases.reserved_from_outside(machine, str(port), [(port, port)], facts.exposure.reserved)
+    return Remedy("node-sysctl" if machine.host_network else "container-sysctl", f"{words}{_stays(facts)}", lines)
 
 
 @rule
@@ -82,16 +66,12 @@ def narrow_range(facts: Facts) -> Remedy | None:
     narrower = without(facts.exposure.ephemeral_range, facts.target.port)
     if narrower is None:
         return None
-    setting = f"{narrower[0]} {narrower[1]}"
     gain = f"all services below {narrower[0]} are" if narrower[0] > facts.target.port else f"{facts.target.port} is"
     return Remedy(
         "narrow-range",
         f"Or narrow ip_local_port_range from {'{}-{}'.format(*facts.exposure.ephemeral_range)} to "
         f"{'{}-{}'.format(*narrower)}, so that {gain} out of its reach.{_stays(facts)}",
-        (
-            phrases.as_root(facts.machine, "sysctl", "-w", f"{_RANGE}={setting}"),
-            phrases.append(facts.machine, "/etc/sysctl.d/90-port-range.conf", [f"{_RANGE} = {setting}"]),
-        ),
+        phrases.port_range(facts.machine, *narrower),
     )
 
 

@@ -1,9 +1,10 @@
-"""What several rules say alike: naming an owner, stopping it, running a command with the rights that it takes."""
+"""What several rules, and the audit, say alike: naming an owner, running a command with the rights that it takes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from portwait import ports
 from portwait.reports.text import safe, shell
 from portwait.reserved import container_sysctl
 from portwait.targets import ANY
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from portwait.owners import Owner
     from portwait.remedies.machine import Machine
     from portwait.remedies.registry import Facts
+    from portwait.sockets import Range
 
+_RESERVED = "net.ipv4.ip_local_reserved_ports"
+_RANGE = "net.ipv4.ip_local_port_range"
 _STOP: dict[str, tuple[str, ...]] = {
     "docker": ("docker", "stop"),
     "podman": ("podman", "stop"),
@@ -39,6 +43,28 @@ def started_with(machine: Machine, name: str, value: str) -> tuple[str, ...]:
     if machine.container in ("docker", "podman"):
         return (*container_sysctl.docker(name, value), *container_sysctl.compose(name, value))
     return container_sysctl.lines(name, value)
+
+
+def reserved_from_outside(
+    machine: Machine, named: str, wanted: Sequence[Range], already: Sequence[Range]
+) -> tuple[str, tuple[str, ...]]:
+    """Say how ports, called `named`, are reserved where /proc/sys is read-only, in words and in lines."""
+    if machine.host_network:
+        why = "this container uses the host's network, so the setting is the host's, and the engines refuse it here."
+        return f"Reserve {named} on the node: {why}", (f"sudo portwait reserve --persist {ports.show(wanted)}",)
+    return (
+        f"Reserve {named} from outside, for /proc/sys is read-only in this container. Start it with these lines.",
+        started_with(machine, _RESERVED, ports.show(ports.merge([*already, *wanted]))),
+    )
+
+
+def port_range(machine: Machine, low: int, high: int) -> tuple[str, str]:
+    """Quote what sets ip_local_port_range, now and at boot: one file for whoever advises it, whose last line counts."""
+    setting = f"{low} {high}"
+    return (
+        as_root(machine, "sysctl", "-w", f"{_RANGE}={setting}"),
+        append(machine, "/etc/sysctl.d/90-port-range.conf", [f"{_RANGE} = {setting}"]),
+    )
 
 
 def portwait(facts: Facts, verb: str, *words: str) -> str:

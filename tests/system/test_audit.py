@@ -106,6 +106,18 @@ class TestFindings:
         assert of_port(document, 30010)["taken"] is True
         assert document["advice"][0]["commands"] == ["portwait explain 30010", "portwait evict 30010"]
 
+    def test_an_ordinary_user_gets_commands_that_root_runs(self, host: Host) -> None:
+        """Rule: reading takes no root, and what takes it says so."""
+        setting(RANGE, "1024 65000")
+        user = ("setpriv", "--reuid=65534", "--clear-groups")
+        done = host.run(*user, *portwait("audit", *QUICKLY, "--only", "30010"), check=False)
+        assert done.returncode == 1
+        commands = [line.strip() for line in done.stdout.splitlines() if line.startswith("    ")]
+        assert "sudo portwait reserve --persist 30010" in commands
+        changing = [one for one in commands if any(word in one for word in ("sysctl", "portwait", "/etc"))]
+        assert len(changing) == 5
+        assert [one for one in changing if not (one.startswith("sudo ") or " | sudo tee -a " in one)] == []
+
     def test_an_accepted_connection_takes_nothing(self, host: Host) -> None:
         """Rule: a server's own connections are on its own port."""
         setting(RANGE, "32768 60999")

@@ -14,8 +14,15 @@ from portwait import ports
 from portwait._linux import snmp
 from portwait.audit import advice, audit_report, metrics, picture
 from portwait.audit.auditing import Audit, Finding, Rate
+from portwait.diagnosis.blockers import Blocker
+from portwait.diagnosis.kinds import Kind
 from portwait.exposure import Exposure
+from portwait.remedies import Facts, outbound
+from portwait.remedies.machine import Machine
 from portwait.reserved.persistence import Drift, Ours
+from portwait.sockets import KernelSocket
+from portwait.targets import parse
+from portwait.verdict import Verdict
 from tests.support import schemas
 
 if TYPE_CHECKING:
@@ -53,6 +60,7 @@ def audit(*findings: Finding, span: tuple[int, int] = (32768, 60999), reserved: 
     return Audit(seen, findings=findings, **{**fields, **what})
 
 
+RANGE_FILE = "/etc/sysctl.d/90-port-range.conf"
 SAFE = finding(22, processes=("sshd",), in_range=False, per_client=0.0, probability=0.0)
 HOSTILE = finding(40000, processes=('a"b\\c\nd\x1b[31m', "{x=1}"))
 EVERYTHING = audit(
@@ -101,7 +109,10 @@ class TestAdvice:
         found = advice.advise(audit(finding(30010), span=(1024, 65000)))
         apart = next(cure for cure in found if cure.code == "keep-apart")
         assert "services to 10000-10100, ip_local_port_range to 20000-65000" in apart.summary
-        assert apart.commands[0] == "sysctl -w net.ipv4.ip_local_port_range='20000 65000'"
+        assert apart.commands == (
+            "sysctl -w 'net.ipv4.ip_local_port_range=20000 65000'",
+            rf"printf '\n%s\n' 'net.ipv4.ip_local_port_range = 20000 65000' >> {RANGE_FILE}",
+        )
 
     @pytest.mark.parametrize(
         ("exposed", "words", "priced"),
@@ -152,6 +163,70 @@ class TestAdvice:
         assert codes(found) == ["taken"]
         assert advice.advise(found)[0].commands == ("portwait explain 40000", "portwait evict 40000")
 
+    def test_what_is_taken_is_named_as_targets(self) -> None:
+        """Rule: a command to paste names all of them, each a word that explain and evict can read."""
+        taken = ports.merge((port, port) for port in (40000, 40001, *range(40010, 40210, 2)))
+        found = advice.advise(
+            audit(*(finding(port, taken=True, listening=False) for low, high in taken for port in range(low, high + 1)))
+        )
+        for verb, command in zip(("explain", "evict"), found[0].commands, strict=True):
+            program, said, *words = command.split()
+            assert (program, said) == ("portwait", verb)
+            assert sorted(target.port for target in parse(words)) == [
+                port for low, high in taken for port in range(low, high + 1)
+            ]
+
+    def test_the_range_is_set_at_boot_as_explain_sets_it(self) -> None:
+        """Rule: in one file and by appending, so that following one advice after the other undoes nothing."""
+        [narrow] = [one for one in advice.advise(audit(finding(40999))) if one.code == "narrow-range"]
+        which = KernelSocket(2, "tcp", "ESTABLISHED", None, "127.0.0.1", 40999, "127.0.0.1", 7000, 0, 9, 0, 5)
+        client = Blocker(Kind("outbound", "state"), which, "root", (), None, None, None, True, None)
+        [target] = parse(["40999"])
+        other = outbound.narrow_range(Facts(target, Verdict("held"), (client,), Exposure((32768, 60999))))
+        assert other is not None
+        assert other.commands == narrow.commands
+
+    def test_who_is_not_root_is_told_to_become_it(self) -> None:
+        """Rule: a command that is pasted works, also where it writes below /etc."""
+        user = Machine(root=False, may_evict=False)
+        found = audit(finding(40000), finding(40002, taken=True, listening=False), span=(1024, 65000), machine=user)
+        cures = {cure.code: cure.commands for cure in advice.advise(found)}
+        assert cures["taken"] == ("sudo portwait explain 40002", "sudo portwait evict 40002")
+        assert cures["reserve"] == ("sudo portwait reserve --persist 40000,40002",)
+        assert cures["keep-apart"] == (
+            "sudo sysctl -w 'net.ipv4.ip_local_port_range=20000 65000'",
+            rf"printf '\n%s\n' 'net.ipv4.ip_local_port_range = 20000 65000' | sudo tee -a {RANGE_FILE}",
+        )
+
+    @pytest.mark.parametrize(
+        ("host_network", "words", "lines"),
+        [
+            (
+                False,
+                "Reserve 40000 from outside",
+                (
+                    "docker run, podman run:",
+                    "  --sysctl net.ipv4.ip_local_reserved_ports=8080,40000",
+                    "compose, in the service:",
+                    "  sysctls:",
+                    '    net.ipv4.ip_local_reserved_ports: "8080,40000"',
+                ),
+            ),
+            (True, "Reserve 40000 on the node", ("sudo portwait reserve --persist 40000",)),
+        ],
+        ids=["own-network", "host-network"],
+    )
+    def test_in_a_container_the_settings_come_from_outside(
+        self, host_network: bool, words: str, lines: tuple[str, ...]
+    ) -> None:
+        """Rule: no command that a read-only /proc/sys refuses."""
+        inside = Machine(container="podman", may_set=False, host_network=host_network, systemd=False)
+        found = audit(finding(40000), span=(1024, 65000), reserved="8080", machine=inside)
+        cures = {cure.code: cure for cure in advice.advise(found)}
+        assert list(cures) == ["reserve", "better-port"]
+        assert cures["reserve"].summary.startswith(words)
+        assert cures["reserve"].commands == lines
+
 
 class TestPicture:
     def test_columns(self) -> None:
@@ -176,7 +251,8 @@ class TestText:
 
     def test_fits_on_eighty_columns(self) -> None:
         """Rule: all but commands to paste."""
-        lines = [line for line in audit_report.text(EVERYTHING).splitlines() if not line.startswith("  $ ")]
+        pasted = {f"    {line}" for cure in advice.advise(EVERYTHING) for line in cure.commands}
+        lines = [line for line in audit_report.text(EVERYTHING).splitlines() if line not in pasted]
         assert max(map(len, lines)) <= 80
 
     def test_hostile_names_are_harmless(self) -> None:
