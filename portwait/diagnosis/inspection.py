@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from portwait.diagnosis.blockers import Diagnosis, diagnose, inodes
 from portwait.errors import TablesError
+from portwait.exposure import exposure
 from portwait.verdict import Verdict
 
 if TYPE_CHECKING:
+    from portwait.diagnosis.blockers import Blocker
+    from portwait.exposure import Exposure
     from portwait.survey import Survey
     from portwait.targets import Target
 
@@ -39,8 +42,11 @@ class Inspection:
             self.diagnosis = Diagnosis({}, str(error))
         else:
             survey.served = self.diagnosis.listening
+        seen = exposure()
         for target in survey.undecided:
             found = self.diagnosis.blockers.get(target, ())
+            if survey.reuseaddr and not survey.wide:
+                found = tuple(one for one in found if _is_surely_in_the_way(one, seen))
             if found:
                 self._by_tables[target] = Verdict("held", survey.verdicts[target].errno, "tables")
             elif survey.wide and self.diagnosis.blockers:
@@ -48,3 +54,15 @@ class Inspection:
             else:
                 self._by_tables.pop(target, None)
         return self.look()
+
+
+def _is_surely_in_the_way(blocker: Blocker, seen: Exposure) -> bool:
+    """Whether it fails the bind of a service that sets SO_REUSEADDR, as far as the tables can tell without bind's word.
+
+    They do not show who else has set it. A server's connections have it from their listener mostly, and so do their
+    leftovers; a client's have not, and the kernel gives a client no port outside of its range.
+    """
+    kind = blocker.kind.name
+    if kind in ("time-wait", "closing"):
+        return seen.covers(blocker.socket.local_port)
+    return kind != "accepted"

@@ -26,7 +26,15 @@ from tests.support.guarding import GAVE_UP, STARTED, Outcome, guard, run
 from tests.support.netns import sysctl
 from tests.support.packages import needs
 from tests.support.programs import DEADLINE, portwait, running
-from tests.support.states import LOOPBACK, listening, outbound_established, reset
+from tests.support.states import (
+    LOOPBACK,
+    accepted_leftover,
+    accepted_time_wait,
+    listening,
+    outbound_established,
+    reset,
+    service_bind,
+)
 from tests.support.without import NO_IPV6, NO_NETLINK, without
 from tests.system.test_wait import subscribed
 
@@ -146,6 +154,14 @@ class TestDenied:
             seen = guard("--timeout", "0", "--log-format", "json", str(PORT), "--", *STARTED, before=NOBODY)
         assert (seen.status, seen.out) == (GAVE_UP, "")
         assert [seen.event("held")[key] for key in ("verdict", "errno", "by")] == ["held", "EACCES", "tables"]
+
+    @pytest.mark.parametrize("leftover", [accepted_leftover, accepted_time_wait])
+    def test_what_the_service_itself_has_left(self, leftover: Maker) -> None:
+        """A restart is not kept waiting for it: bind would succeed, and the tables do not tell otherwise."""
+        with leftover(80):
+            assert service_bind(80, reuseaddr=True) == "ok"
+            assert guard("--timeout", "0", "80", "--", *STARTED, before=NOBODY).started
+            assert guard("--timeout", "0", "--no-reuseaddr", "80", "--", *STARTED, before=NOBODY).status == GAVE_UP
 
     def test_it_becomes_free(self) -> None:
         """The tables are asked again."""
