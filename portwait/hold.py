@@ -142,6 +142,8 @@ class Hold:
 
     def adopt(self, sock: _socket.socket, form: str) -> bool:
         """Take over what an earlier hold of this form has left (`fdstore`); whether it may stay beside the service."""
+        if sock.family not in (_socket.AF_INET, _socket.AF_INET6):
+            return False
         for known in self._forms.at_exec:
             if known == form and sock.getsockname()[1] == self.target.port:
                 self.drop()

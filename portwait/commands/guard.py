@@ -64,20 +64,37 @@ def _plan(options: Options, command: Sequence[str]) -> tuple[Survey, Callable[[S
     if mode == "full" and not options.reuseaddr:
         raise UsageError("cannot use --hold=full with --no-reuseaddr: such a service cannot bind beside a full hold")
     mode = "none" if options.dry_run else mode
+    passes = options.listen or options.fdstore or activation.has_ours()
+    if passes:
+        from portwait.systemd import passing
+
+        passing.check(options, wanted, command)
     if options.reserve and not options.dry_run:
         _reserve(wanted, options)
-    if options.listen or options.fdstore or activation.has_ours():
-        from portwait.systemd.passing import Passing
-
-        passing = Passing(options, wanted, command)
-        return passing.survey(mode), passing.settle
+    if passes:
+        try:
+            plan = passing.Passing(options, wanted)
+            return plan.survey(mode), plan.settle
+        except Exception as fault:  # noqa: BLE001  # a fault of the guard's own keeps no service down
+            _confess("use the sockets that were passed in or kept", fault)
     try:
         passed_in = activation.passed_in(wanted)
     except Exception as fault:  # noqa: BLE001  # a fault of the guard's own keeps no service down
         _confess("look at the sockets that were passed in", fault)
         passed_in = frozenset()
     survey = Survey(wanted, reuseaddr=options.reuseaddr, mode=mode, passed_in=passed_in)
-    return survey, lambda survey: hold.keep_all(survey.holds)
+    return survey, _settle_without_passing if passes else _settle
+
+
+def _settle(survey: Survey) -> None:
+    hold.keep_all(survey.holds)
+
+
+def _settle_without_passing(survey: Survey) -> None:
+    try:
+        hold.keep_all(survey.holds)
+    finally:
+        activation.hide_ours()
 
 
 def _reserve(wanted: Sequence[targets.Target], options: Options) -> None:

@@ -94,6 +94,19 @@ def has_ours() -> bool:
     return OURS in os.environ.get("LISTEN_FDNAMES", "")
 
 
+def hide_ours() -> None:
+    """Keep what is ours from the next program, where nothing else can be done with it. Raises OSError as `hand_on`."""
+    given = received()
+    theirs = [one for one in given if not one.name.startswith(OURS)]
+    for one in given:
+        if one not in theirs:
+            try:
+                os.set_inheritable(one.number, False)
+            except OSError:  # it was closed already
+                continue
+    hand_on(theirs)
+
+
 def _count() -> int:
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return 0

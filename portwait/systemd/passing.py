@@ -44,9 +44,8 @@ class Kept(Value):
 class Passing:
     """The sockets of one start."""
 
-    def __init__(self, options: Options, targets: Sequence[Target], command: Sequence[str]) -> None:
-        """Take out of LISTEN_FDS what is ours. Raises UsageError where the options make no sense."""
-        _check(options, targets, command)
+    def __init__(self, options: Options, targets: Sequence[Target]) -> None:
+        """Take out of LISTEN_FDS what is ours."""
         self._options = options
         self._targets = targets
         received = activation.received()
@@ -170,7 +169,8 @@ class Passing:
         )
 
 
-def _check(options: Options, targets: Sequence[Target], command: Sequence[str]) -> None:
+def check(options: Options, targets: Sequence[Target], command: Sequence[str]) -> None:
+    """Raise UsageError where the options make no sense."""
     if options.listen and not command:
         raise UsageError("cannot use --listen without a COMMAND: there is nobody to pass the socket to")
     if options.fdstore and not command:

@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -202,6 +203,36 @@ def test_a_store_without_room_is_said_with_the_lines_to_add(
     assert (event["event"], event["level"]) == ("fdstore", "warning")
     assert event["lines"] == ["[Service]", f"FileDescriptorStoreMax={needed}", "NotifyAccess=exec"]
     assert len(manager.names) == room
+
+
+def test_what_is_no_socket_of_ours_is_hidden_all_the_same(manager: Manager) -> None:
+    """Whoever gave it our name: it is not adopted, and the service does not see it."""
+    with socket.socket(socket.AF_UNIX) as stranger:
+        seen = start(manager, str(PORT), sockets=[(NAME, stranger)])
+    assert (seen.names, len(seen.held), len(seen.sockets)) == ([], 1, 1)
+
+
+@pytest.mark.parametrize("part", ["Passing.survey", "Passing.__init__", "fdstore.remove"])
+def test_a_bug_with_them_keeps_no_service_down(manager: Manager, part: str) -> None:
+    """It is confessed in one line; the service starts with its own sockets and without ours, its port held."""
+    bug = f"""
+import sys
+from portwait.__main__ import start
+from portwait.systemd import passing
+def fail(*_, **__): raise RuntimeError("a bug")
+passing.{part} = fail
+sys.argv = ["portwait", *sys.argv[1:]]
+start()
+"""
+    with listening(7001) as web, listening(7002) as old:
+        sockets = [("web", web.sock), (NAME, old.sock)]
+        argv = [sys.executable, "-c", bug, str(PORT), "--", *SHOW]
+        with manager.running(*argv, sockets=sockets, stdin=subprocess.PIPE) as program:
+            seen = shown(program)
+            assert (seen.names, seen.served) == (["web"], [f"socket:[{os.fstat(web.sock.fileno()).st_ino}]"])
+            assert len(seen.held) == 1
+            assert len(seen.sockets) == 2
+            assert [line for line in program.err if "a bug" in line] == program.err
 
 
 def test_without_systemd_it_says_so_and_starts() -> None:
