@@ -54,7 +54,7 @@ def headline(target: Target, verdict: Verdict, blockers: Sequence[Blocker]) -> s
         where = f"{missing} is not on this host" if target.address != ANY else "no such address family"
         return f"{name} is unavailable: {where} ({verdict.errno_name})"
     if verdict.state == "denied":
-        return f"{name}: binding is denied to this user ({verdict.errno_name}); nothing in the socket tables holds it"
+        return f"{name}: binding is denied to this user ({verdict.errno_name}); nothing is known to hold it"
     if verdict.state == "unknown":
         return f"{name}: the kernel gave no verdict ({verdict.errno_name or 'the socket tables cannot be read'})"
     return f"{name} is free"

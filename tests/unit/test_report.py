@@ -163,7 +163,7 @@ def test_the_headline(blockers: list[Blocker], line: str) -> None:
         (
             Verdict("denied", 13),
             Target("443", 443),
-            "443/tcp: binding is denied to this user (EACCES); nothing in the socket tables holds it",
+            "443/tcp: binding is denied to this user (EACCES); nothing is known to hold it",
         ),
         (
             Verdict("unavailable", 99),
