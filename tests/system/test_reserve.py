@@ -288,6 +288,22 @@ class TestRefusals:
         said = "portwait: cannot reserve 30010: permission denied; it takes root in this network namespace\n"
         assert done.stderr == said
 
+    @pytest.mark.parametrize(
+        ("verb", "port", "what"),
+        [("reserve", "30012", "persist 30012"), ("release", "30010", "release 30010 at boot")],
+        ids=["reserve", "release"],
+    )
+    def test_without_root_nothing_is_persisted(self, host: Host, verb: str, port: str, what: str) -> None:
+        """Rule: a refusal names its cure, for the file as for the list, and both are as they were."""
+        host.run(*portwait("reserve", "--persist", "30010"))
+        user = ("setpriv", "--reuid=65534", "--clear-groups")
+        done = host.run(*user, *portwait(verb, "--persist", port), check=False)
+        assert (done.returncode, done.stdout, listed()) == (125, "", "30010")
+        assert done.stderr == (
+            f"portwait: cannot {what}: /etc/sysctl.d/zzz-portwait.conf: Permission denied; it takes root; "
+            "nothing was changed\n"
+        )
+
     def test_without_root_listing_works(self, host: Host) -> None:
         """Rule: what is reserved is no secret."""
         setting(RESERVED, "8080")
