@@ -149,9 +149,11 @@ def test_a_rehearsal_listens_on_nothing() -> None:
 )
 def test_what_makes_no_sense_is_refused(words: list[str]) -> None:
     """With the status for a wrong call, and before anything happens."""
-    outcome = guard(*words)
+    before = sysctl("net.ipv4.ip_local_reserved_ports")
+    outcome = guard("--reserve", *words)
     assert outcome.status == WRONG
     assert outcome.err.startswith("portwait: cannot use --listen ")
+    assert sysctl("net.ipv4.ip_local_reserved_ports") == before
 
 
 def test_the_environment_can_ask_for_it() -> None:
