@@ -122,7 +122,7 @@ def _percent(part: float) -> str:
 
 def notes(audit: Audit) -> list[str]:
     """What is worth knowing beside the ports."""
-    found = [] if audit.drift is None else drift_notes(audit.drift)
+    found = drift_notes(audit.ours, audit.drift, audit.machine)
     if audit.lost_at_boot:
         found.append(f"neither a file of sysctl.d nor a unit of ours reserves {shown(audit.lost_at_boot)} at boot")
     if audit.lost:
@@ -172,7 +172,7 @@ def as_dict(audit: Audit) -> dict[str, object]:
             for finding in audit.findings
         ],
         "at_risk": [str(finding) for finding in audit.at_risk],
-        "persisted": persisted_dict(audit.ours, audit.drift),
+        "persisted": persisted_dict(audit.ours, audit.drift, audit.machine),
         "lost_at_boot": ports.show(audit.lost_at_boot),
         "advice": [
             {"code": cure.code, "summary": cure.summary, "price": cure.price, "commands": list(cure.commands)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from portwait import ports
+from portwait.remedies import phrases
 from portwait.reports.text import safe
 from portwait.reserved import persistence
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from portwait.exposure import Exposure
+    from portwait.remedies.machine import Machine
     from portwait.reserved.persistence import Drift, Ours, Persisted
     from portwait.reserved.reservation import Change
     from portwait.sockets import Range
@@ -28,6 +30,7 @@ class Standing(NamedTuple):
     added: tuple[Range, ...] | None
     ours: Ours | None
     drift: Drift | None
+    machine: Machine
 
 
 class Done(NamedTuple):
@@ -92,8 +95,7 @@ def standing_text(standing: Standing) -> str:
         ("by portwait, at boot", _at_boot(standing.ours)),
     ]
     lines = [f"{name:<22}{text}" for name, text in rows]
-    if standing.drift is not None:
-        lines += [f"note: {note}" for note in drift_notes(standing.drift)]
+    lines += [f"note: {note}" for note in drift_notes(standing.ours, standing.drift, standing.machine)]
     return "\n".join(lines) + "\n"
 
 
@@ -120,11 +122,11 @@ def standing_dict(standing: Standing) -> dict[str, object]:
         "range": list(standing.exposure.ephemeral_range) if standing.exposure.ephemeral_range else None,
         "reserved": ports.show(standing.reserved),
         "added": None if standing.added is None else ports.show(ports.intersect(standing.added, standing.reserved)),
-        "persisted": persisted_dict(standing.ours, standing.drift),
+        "persisted": persisted_dict(standing.ours, standing.drift, standing.machine),
     }
 
 
-def persisted_dict(ours: Ours | None, drift: Drift | None) -> dict[str, object] | None:
+def persisted_dict(ours: Ours | None, drift: Drift | None, machine: Machine) -> dict[str, object] | None:
     """Our file and how it has drifted; None where there is none."""
     if ours is None:
         return None
@@ -132,12 +134,17 @@ def persisted_dict(ours: Ours | None, drift: Drift | None) -> dict[str, object] 
         "file": persistence.PLACE,
         "ours": ports.show(ours.asked),
         "theirs": ports.show(ports.subtract(ours.written, ours.asked)),
-        "drift": None if drift is None else list(drift_notes(drift)),
+        "drift": None if drift is None else drift_notes(ours, drift, machine),
     }
 
 
-def drift_notes(drift: Drift) -> list[str]:
-    """Say how our file differs from what it should be, and the cure."""
+def drift_notes(ours: Ours | None, drift: Drift | None, machine: Machine) -> list[str]:
+    """Say how our file differs from what it should be, and in a note of its own the cure, short enough to stay whole.
+
+    Any of its own ports will do: whatever is asked for, the file is put together anew.
+    """
+    if ours is None or drift is None:
+        return []
     notes = []
     if drift.missing:
         notes.append(f"{persistence.PLACE} lacks {shown(drift.missing)}")
@@ -147,8 +154,9 @@ def drift_notes(drift: Drift) -> list[str]:
         notes[-1] += f" (changed since: {', '.join(safe(name) for name in drift.sources[:3])})"
     if drift.overridden:
         notes.append(f"{drift.overridden} is read after {persistence.PLACE} and undoes it")
-    if notes and not drift.overridden:
-        notes[-1] += "; write it anew: portwait reserve --persist with any of its ports"
+    if notes and not drift.overridden and ours.asked:
+        port = str(ours.asked[0][0])
+        notes.append(f"write it anew: {phrases.as_root(machine, 'portwait', 'reserve', '--persist', port)}")
     return notes
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from portwait import ports, stderr, tables
 from portwait.errors import TablesError
 from portwait.exposure import exposure
+from portwait.remedies.machine import machine
 from portwait.reports.text import safe
 from portwait.reserved import persistence, reservation, sysctld
 from portwait.reserved.reservation_report import Done, Standing, shown
@@ -49,7 +50,12 @@ def standing() -> Standing:
     """Read what is reserved now and at boot. Raises PortwaitError."""
     found = sysctld.read()
     return Standing(
-        exposure(), reservation.reserved(), reservation.added(), persistence.ours(found), persistence.drift(found)
+        exposure(),
+        reservation.reserved(),
+        reservation.added(),
+        persistence.ours(found),
+        persistence.drift(found),
+        machine(),
     )
 
 

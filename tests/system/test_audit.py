@@ -154,9 +154,15 @@ class TestFindings:
         host.run(*portwait("reserve", "--persist", "30010"))
         assert audited(host, *QUICKLY)["persisted"]["drift"] == []
         host.write("/etc/sysctl.d/a.conf", "net.ipv4.ip_local_reserved_ports = 9090\n")
-        [lacks, repeats] = audited(host, *QUICKLY)["persisted"]["drift"]
+        document = audited(host, *QUICKLY)
+        [lacks, repeats, cure] = document["persisted"]["drift"]
         assert "lacks 9090" in lacks
         assert "repeats 8080" in repeats
+        assert cure == "write it anew: portwait reserve --persist 30010"
+        listing = host.run(*portwait("reserve")).stdout.splitlines()
+        assert listing[-1] == f"note: {cure}"
+        host.run(*portwait(*cure.removeprefix("write it anew: portwait ").split()))
+        assert audited(host, *QUICKLY)["persisted"]["drift"] == []
 
 
 class TestOutput:

@@ -255,6 +255,30 @@ class TestText:
         lines = [line for line in audit_report.text(EVERYTHING).splitlines() if line not in pasted]
         assert max(map(len, lines)) <= 80
 
+    @pytest.mark.parametrize(
+        ("machine", "command"),
+        [
+            (Machine(), "portwait reserve --persist 60000"),
+            (Machine(root=False), "sudo portwait reserve --persist 60000"),
+        ],
+        ids=["root", "user"],
+    )
+    def test_the_cure_of_drift_can_be_pasted(self, machine: Machine, command: str) -> None:
+        """Rule: a whole command with a port of the file, on one line, however long the names of files are."""
+        drift = Drift(("/etc/sysctl.d/" + "a" * 60 + ".conf",), ((9090, 9090),), (), None)
+        found = audit(ours=Ours(((60000, 60010), (60020, 60020)), ((60000, 60020),)), drift=drift, machine=machine)
+        assert f"note: write it anew: {command}" in audit_report.text(found).splitlines()
+
+    @pytest.mark.parametrize(
+        ("ours", "overridden"),
+        [(((60000, 60000),), "/etc/sysctl.conf:1"), ((), None)],
+        ids=["overridden", "nothing-asked"],
+    )
+    def test_no_cure_where_it_would_be_none(self, ours: tuple[tuple[int, int], ...], overridden: str | None) -> None:
+        """Rule: writing anew is refused where another file wins, and takes a port that was asked for."""
+        found = audit(ours=Ours(ours, ((60000, 60000),)), drift=Drift((), ((9090, 9090),), (), overridden))
+        assert "write it anew" not in audit_report.text(found)
+
     def test_hostile_names_are_harmless(self) -> None:
         """Rule: no process moves the cursor of who reads."""
         text = audit_report.text(EVERYTHING)
