@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _CGROUP_MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 _INITIAL_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO, linux/proc_ns.h
 _FEW = 64
-"""So many processes are all looked at; among more, once every socket has an owner, only that owner's relatives."""
+"""So many processes are all looked at; among more, only until every socket has an owner."""
 _CHEAP = 256
 """Among more processes nobody is looked for who is only nice to know."""
 
@@ -48,43 +48,50 @@ class Found(NamedTuple):
 def holders(sockets: Iterable[KernelSocket], *, cheaply: bool = False) -> Found:
     """Find the processes that have these sockets open.
 
-    All processes are looked at while they are few, for a socket can be shared after fork; among many, once all sockets
-    have an owner, only the owners' relatives. Everyone is asked only about sockets that nobody has been found for.
-    `cheaply` asks nobody among many, and no relatives.
+    All processes are looked at while they are few; among many, until all sockets have an owner. A socket can be shared
+    after fork, wherever the processes have gone then, so the owners' relatives are looked at in any case. `cheaply`
+    asks nobody among many, and no relatives.
     """
     missing = {which.inode: which for which in sockets if which.inode}
-    search = _Search()
+    search = _Search(missing)
     for choose in (_in_cgroup, _everyone):
         if not missing:
             break
         pids = choose(missing.values())
         if cheaply and len(pids) > _CHEAP:
             break
-        search.through(_likely_first(pids, missing.values()), frozenset(missing), relatives_too=not cheaply)
+        search.through(_likely_first(pids, missing.values()))
         for inode in search.found:
             missing.pop(inode, None)
+    if not cheaply:
+        search.through_relatives()
     unseen = why_unseen(search.denied) if missing else None
     return Found({inode: tuple(some) for inode, some in search.found.items()}, unseen)
 
 
 class _Search:
-    def __init__(self) -> None:
+    def __init__(self, inodes: Iterable[int]) -> None:
         self.found: dict[int, list[Holder]] = {}
         self.denied = 0
+        self._links = {f"socket:[{inode}]": inode for inode in inodes}
         self._looked: set[int] = set()
 
-    def through(self, pids: Sequence[int], inodes: frozenset[int], *, relatives_too: bool) -> None:
-        links = {f"socket:[{inode}]": inode for inode in inodes}
+    def through(self, pids: Sequence[int]) -> None:
+        """Look at these in turn; where they are many, until each socket has an owner."""
         for pid in pids:
-            if len(pids) > _FEW and inodes <= self.found.keys():
-                owners = {holder.pid for inode in inodes for holder in self.found[inode]} if relatives_too else ()
-                for owner in owners:
-                    for relative in relatives(owner):
-                        self._look(relative, links)
+            if len(pids) > _FEW and len(self.found) == len(self._links):
                 return
-            self._look(pid, links)
+            self._look(pid)
 
-    def _look(self, pid: int, links: Mapping[str, int]) -> None:
+    def through_relatives(self) -> None:
+        """Look at the owners' relatives, and at those of each owner that is found among these."""
+        asked: set[int] = set()
+        while owners := {holder.pid for some in self.found.values() for holder in some} - asked:
+            asked |= owners
+            for relative in relatives(owners):
+                self._look(relative)
+
+    def _look(self, pid: int) -> None:
         if pid in self._looked:
             return
         self._looked.add(pid)
@@ -96,7 +103,7 @@ class _Search:
         except OSError:  # it has ended
             return
         try:
-            self._read(pid, folder, links)
+            self._read(pid, folder)
         except PermissionError:  # it is opened by who may look, and then another program has been executed
             self.denied += 1
         except OSError:
@@ -104,9 +111,9 @@ class _Search:
         finally:
             os.close(folder)
 
-    def _read(self, pid: int, folder: int, links: Mapping[str, int]) -> None:
+    def _read(self, pid: int, folder: int) -> None:
         seen: set[int] = set()
-        readlink = os.readlink  # this loop is where the time goes
+        links, readlink = self._links, os.readlink  # this loop is where the time goes
         for descriptor in os.listdir(folder):
             try:
                 link = readlink(descriptor, dir_fd=folder)
@@ -121,23 +128,30 @@ class _Search:
                     return
 
 
-def relatives(pid: int) -> list[int]:
-    """Name the processes that can have got a socket from this one, or given it, by fork: the nearest in the tree.
+def relatives(pids: Iterable[int]) -> list[int]:
+    """Name the processes that can have got a socket from one of these, or given it, by fork: the nearest in the tree.
 
-    Ancestors, descendants, and siblings as far as these are few. What misses here: children whose parent has ended, and
-    a socket that was sent in a message.
+    Ancestors, descendants, and siblings where these are few: a supervisor's children are not its heirs. What misses
+    here: children whose parent has ended, and a socket that was sent in a message.
     """
-    found = []
-    stat = procfs.stat_of(pid)
-    parent = 0 if stat is None else stat.parent
-    siblings = procfs.children(parent) if parent > 1 else []
-    while stat is not None and stat.parent > 1 and stat.parent not in found:
-        found.append(stat.parent)
-        stat = procfs.stat_of(stat.parent)
-    heirs = [pid, *(siblings if len(siblings) <= _FEW else [])]
-    for heir in heirs:  # grows as it goes
-        heirs += [child for child in procfs.children(heir) if child not in heirs]
-    return found + heirs
+    heirs = dict.fromkeys(pids)
+    above: dict[int, None] = {}
+    siblings: list[int] = []
+    parents: set[int] = set()
+    for pid in heirs:
+        stat = procfs.stat_of(pid)
+        if stat is not None and stat.parent > 1 and stat.parent not in parents:
+            parents.add(stat.parent)
+            born = procfs.children(stat.parent)
+            siblings += born if len(born) <= _FEW else []
+        while stat is not None and stat.parent > 1 and stat.parent not in above:
+            above[stat.parent] = None
+            stat = procfs.stat_of(stat.parent)
+    generation = [*heirs]
+    while generation:
+        generation = [child for one in generation for child in procfs.children(one) if child not in heirs]
+        heirs |= dict.fromkeys(generation)
+    return [*above, *siblings, *heirs]
 
 
 def _in_cgroup(sockets: Iterable[KernelSocket]) -> list[int]:

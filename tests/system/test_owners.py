@@ -79,6 +79,44 @@ def test_relatives_are_found_among_many() -> None:
             assert owners() == sorted([server.pid, *children])
 
 
+@pytest.mark.parametrize("first", ["the parent", "the child"])
+def test_an_owner_in_another_cgroup(first: str) -> None:
+    """A socket knows the cgroup that it was made in; who has got it by fork may have been moved, either way."""
+    name = f"portwait-tests-{os.getpid()}"
+    with cgroup(f"{name}-a") as made_in, cgroup(f"{name}-b") as moved_to:
+        move = f"(lambda: open('{moved_to}/cgroup.procs', 'w').write('0'))"
+        if first == "the parent":
+            code = LISTEN.replace("or signal.pause()]", f"or [{move}(), print('moved', flush=True), signal.pause()]]")
+        else:
+            code = LISTEN + f"{move}(); print('moved', flush=True)\n"
+        with python(f"open('{made_in}/cgroup.procs', 'w').write('0')\n" + code + READY, "1") as server:
+            server.says("moved")
+            child = int(server.says("ready").split()[1])
+            stayed = server.pid if first == "the parent" else child
+            assert (made_in / "cgroup.procs").read_text().split() == [str(stayed)]
+            assert owners() == sorted([server.pid, child])
+
+
+def test_who_counts_as_a_relative(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ancestors and descendants do, siblings where these are few; not PID 1, its other children, or what these have."""
+    crowd = range(1000, 1100)
+    families = {1: [10, 20, 30], 10: [11, 12], 11: [13], 12: [14], 20: [21], 21: [*crowd], 1000: [2000]}
+    parents = {child: parent for parent, some in families.items() for child in some}
+    asked = []
+
+    def children(pid: int) -> list[int]:
+        asked.append(pid)
+        return families.get(pid, [])
+
+    monkeypatch.setattr(procfs, "children", children)
+    monkeypatch.setattr(procfs, "stat_of", lambda pid: procfs.Stat("", parents.get(pid, 0), pid, 0))
+    assert set(search.relatives([11])) == {10, 11, 12, 13}
+    assert set(search.relatives([10])) == {10, 11, 12, 13, 14}
+    assert set(search.relatives([1000])) == {20, 21, 1000, 2000}
+    assert set(search.relatives([30, 13])) == {30, 10, 11, 13}
+    assert 1 not in asked
+
+
 def test_a_process_that_ends_while_it_is_described_is_no_owner(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is read of a pid between two looks at its descriptor is of the process that had the socket, or not said."""
     described = processes.describe
