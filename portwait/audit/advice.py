@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from portwait import ports
 from portwait.remedies import phrases
-from portwait.reserved.reservation_report import shown
+from portwait.reserved.reservation_report import amount, either, shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -60,10 +60,14 @@ def _evict(audit: Audit) -> Advice | None:
     taken = ports.merge((one.port, one.port) for one in audit.at_risk if one.taken)
     if not taken:
         return None
-    targets = ports.show(taken).split(",")
+    named, targets = shown(taken), ports.show(taken).split(",")
     return Advice(
         "taken",
-        f"{shown(taken)} is in use by a connection now: see whose it is, let it end, or destroy it.",
+        either(
+            taken,
+            f"{named} is in use by a connection now: see whose it is, let it end, or destroy it.",
+            f"{named} are in use by connections now: see whose they are, let them end, or destroy them.",
+        ),
         "the client whose connection is destroyed connects again, from another port",
         tuple(phrases.as_root(audit.machine, "portwait", verb, *targets) for verb in ("explain", "evict")),
     )
@@ -72,7 +76,7 @@ def _evict(audit: Audit) -> Advice | None:
 def _reserve(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | None:
     if not exposed:
         return None
-    left = ports.count(ports.subtract(ports.subtract([audit.span], audit.exposure.reserved), exposed))
+    left = ports.subtract(ports.subtract([audit.span], audit.exposure.reserved), exposed)
     if audit.machine.may_set:
         summary = f"Reserve {shown(exposed)}, now and at boot."
         lines = [phrases.as_root(audit.machine, "portwait", "reserve", "--persist", ports.show(exposed))]
@@ -82,7 +86,7 @@ def _reserve(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | No
     return Advice(
         "reserve",
         summary,
-        f"leaves {left:,} ports to this host's own connections, which use {used:,} now; has to be thought of on every "
+        f"leaves {amount(left)} to this host's own connections, which use {used:,} now; has to be thought of on every "
         "host and for every new port",
         tuple(lines),
     )
@@ -94,7 +98,7 @@ def _move(audit: Audit, exposed: tuple[Range, ...], known: Collection[int]) -> A
     if not 0 < count <= _FEW:
         return None
     start = _outside(audit, count, known)
-    ways = [] if start is None else [f"to {ports.show([(start, start + count - 1)])}, which is outside the range"]
+    ways = [] if start is None else [f"to {ports.show([(start, start + count - 1)])}, outside the range"]
     port, odd = exposed[0][0], exposed[0][0] + 1
     preferred = any(one.port == port and one.preferred for one in audit.at_risk)
     if count == 1 and preferred and _is_quiet(audit, odd, known):
@@ -167,6 +171,6 @@ def _can_be(audit: Audit, span: Range, used: int) -> bool:
 
 def _left(low: int, high: int, used: int) -> str:
     return (
-        f"leaves {high - low + 1:,} ports to this host's own connections, which use {used:,} now; those that are open "
+        f"leaves {amount([(low, high)])} to this host's own connections, which use {used:,} now; those that are open "
         "keep their ports"
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from portwait import durations, ports
 from portwait.audit import advice, picture
 from portwait.reports.text import safe
-from portwait.reserved.reservation_report import drift_notes, persisted_dict, shown
+from portwait.reserved.reservation_report import amount, counted, drift_notes, persisted_dict, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,9 +33,8 @@ def text(audit: Audit) -> str:
 
 def _settings(audit: Audit) -> Iterator[str]:
     low, high = audit.span
-    yield f"range          {low}-{high} ({high - low + 1:,} ports), of them in use {_used(audit):,}"
-    count = ports.count(audit.exposure.reserved)
-    yield f"reserved       {shown(audit.exposure.reserved)} ({count:,} ports)" if count else "reserved       none"
+    yield f"range          {low}-{high} ({amount([audit.span])}), of them in use {_used(audit):,}"
+    yield f"reserved       {counted(audit.exposure.reserved)}"
     start = audit.exposure.unprivileged_start
     yield f"unprivileged   from {start}" if start is not None else "unprivileged   cannot be read"
     yield f"connections    {_rate(audit)}"

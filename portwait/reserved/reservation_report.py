@@ -45,23 +45,27 @@ class Done(NamedTuple):
 def done_text(done: Done) -> str:
     """Say it in a few lines."""
     change = done.change
-    did, did_not = ("reserved", "was reserved already") if done.verb == "reserve" else ("released", "was not reserved")
-    lines = [f"{shown(change.changed)} is {did}"] if change.changed else []
+    did, did_not = ("reserved", "reserved already") if done.verb == "reserve" else ("released", "not reserved")
+    lines = [f"{shown(change.changed)} {either(change.changed, 'is', 'are')} {did}"] if change.changed else []
     if unchanged := ports.subtract(change.named, change.changed):
-        lines.append(f"{shown(unchanged)} {did_not}")
+        lines.append(f"{shown(unchanged)} {either(unchanged, 'was', 'were')} {did_not}")
     if done.persisted is not None:
-        lines.append(_persisted(done.verb, done.persisted))
+        lines.append(_persisted(done.verb, change.named, done.persisted))
     lines += [f"note: {note}" for note in done.notes]
     return "\n".join(lines) + "\n"
 
 
-def _persisted(verb: str, persisted: Persisted) -> str:
+def _persisted(verb: str, named: tuple[Range, ...], persisted: Persisted) -> str:
     if persisted.plan.text is None:
         return f"at boot: {persistence.PLACE} " + ("is removed" if persisted.changed else "was not there")
-    said = "is written" if persisted.changed else "said so already" if verb == "reserve" else "did not say so"
     theirs = persisted.plan.theirs
-    also = f", with {shown(theirs)} from other files" if theirs else ""
-    return f"at boot: {persistence.PLACE} {said}: {shown(persisted.plan.asked)}{also}"
+    holds = shown(persisted.plan.asked) + (f", and repeats {shown(theirs)} from other files" if theirs else "")
+    if persisted.changed:
+        return f"at boot: {persistence.PLACE} is written: it reserves {holds}"
+    if verb == "reserve":
+        return f"at boot: {persistence.PLACE} is as it was: it reserves {holds}"
+    were = f"{shown(named)} {either(named, 'was', 'were')} not among portwait's own"
+    return f"at boot: {persistence.PLACE} is as it was, for {were}: it reserves {holds}"
 
 
 def done_dict(done: Done) -> dict[str, object]:
@@ -89,8 +93,8 @@ def standing_text(standing: Standing) -> str:
     """List the range, what is reserved, and what of it is portwait's doing."""
     span = standing.exposure.ephemeral_range
     rows = [
-        ("range", "cannot be read" if span is None else f"{span[0]}-{span[1]} ({ports.count([span])} ports)"),
-        ("reserved", _counted(standing.reserved)),
+        ("range", "cannot be read" if span is None else f"{span[0]}-{span[1]} ({amount([span])})"),
+        ("reserved", counted(standing.reserved)),
         ("by portwait, now", _now(standing)),
         ("by portwait, at boot", _at_boot(standing.ours)),
     ]
@@ -104,14 +108,14 @@ def _now(standing: Standing) -> str:
         return "not known: there is no note of it for this network namespace"
     gone = ports.subtract(standing.added, standing.reserved)
     lost = f"; {shown(gone)} too, but somebody has taken that off the list" if gone else ""
-    return _counted(ports.intersect(standing.added, standing.reserved)) + lost
+    return counted(ports.intersect(standing.added, standing.reserved)) + lost
 
 
 def _at_boot(ours: Ours | None) -> str:
     if ours is None:
         return f"none ({persistence.PLACE} is not there)"
     theirs = ports.subtract(ours.written, ours.asked)
-    return f"{_counted(ours.asked)} in {persistence.PLACE}" + (f", which repeats {shown(theirs)}" if theirs else "")
+    return f"{counted(ours.asked)} in {persistence.PLACE}" + (f", which repeats {shown(theirs)}" if theirs else "")
 
 
 def standing_dict(standing: Standing) -> dict[str, object]:
@@ -160,9 +164,19 @@ def drift_notes(ours: Ours | None, drift: Drift | None, machine: Machine) -> lis
     return notes
 
 
-def _counted(ranges: Sequence[Range]) -> str:
-    count = ports.count(ranges)
-    return f"{shown(ranges)} ({count} port{'s' if count != 1 else ''})" if ranges else "none"
+def counted(ranges: Sequence[Range]) -> str:
+    """Write ports for a person, and how many they are."""
+    return f"{shown(ranges)} ({amount(ranges)})" if ranges else "none"
+
+
+def amount(ranges: Sequence[Range]) -> str:
+    """Write how many ports."""
+    return f"{ports.count(ranges):,} {either(ranges, 'port', 'ports')}"
+
+
+def either(ranges: Sequence[Range], one: str, many: str) -> str:
+    """Choose the word that goes with one port, or with any other number of them."""
+    return one if ports.count(ranges) == 1 else many
 
 
 def shown(ranges: Sequence[Range]) -> str:

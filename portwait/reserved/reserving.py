@@ -15,7 +15,7 @@ from portwait.exposure import exposure
 from portwait.remedies.machine import machine
 from portwait.reports.text import safe
 from portwait.reserved import persistence, reservation, sysctld
-from portwait.reserved.reservation_report import Done, Standing, shown
+from portwait.reserved.reservation_report import Done, Standing, either, shown
 
 if TYPE_CHECKING:
     from portwait.reserved.persistence import Persisted
@@ -93,9 +93,10 @@ def _on_use(reserved: tuple[Range, ...]) -> list[str]:
     except TablesError:
         return []
     taken = ports.merge((port, port) for port in used - served)
-    return (
-        [f"{shown(taken)} is in use by a connection, which keeps it: portwait explain {shown(taken)}"] if taken else []
-    )
+    if not taken:
+        return []
+    kept = either(taken, "is in use by a connection, which keeps it", "are in use by connections, which keep them")
+    return [f"{shown(taken)} {kept}: portwait explain {ports.show(taken).replace(',', ' ')}"]
 
 
 def _on_boot() -> list[str]:

@@ -78,15 +78,15 @@ class TestReserve:
     def test_reserving_twice_changes_nothing(self, host: Host) -> None:
         """Rule: idempotent, and it says so."""
         first, second = (host.run(*portwait("reserve", "30010,30012-30014")) for _ in range(2))
-        assert first.stdout == "30010,30012-30014 is reserved\n"
-        assert second.stdout == "30010,30012-30014 was reserved already\n"
+        assert first.stdout == "30010,30012-30014 are reserved\n"
+        assert second.stdout == "30010,30012-30014 were reserved already\n"
         assert listed() == "30010,30012-30014"
 
     def test_release_takes_out_only_what_is_named(self, host: Host) -> None:
         """Rule: the middle of a range goes, its ends stay, and what was not reserved is said."""
         setting(RESERVED, "30000-30010,40000")
-        done = host.run(*portwait("release", "30005", "50000"))
-        assert done.stdout == "30005 is released\n50000 was not reserved\n"
+        done = host.run(*portwait("release", "30005", "50000-50001"))
+        assert done.stdout == "30005 is released\n50000-50001 were not reserved\n"
         assert listed() == "30000-30004,30006-30010,40000"
 
     def test_releasing_the_last_port_empties_the_list(self, host: Host) -> None:
@@ -129,7 +129,14 @@ class TestReserve:
         """Rule: reserving moves no connection, and the answer says it."""
         with outbound_established(30010):
             done = host.run(*portwait("reserve", "30010"))
-        assert "note: 30010 is in use by a connection, which keeps it: portwait explain 30010" in done.stdout
+        assert "note: 30010 is in use by a connection, which keeps it: portwait explain 30010\n" in done.stdout
+
+    def test_several_ports_in_use_are_named_for_explain(self, host: Host) -> None:
+        """Rule: the command of the note can be pasted: explain reads words, not a list with commas."""
+        with outbound_established(30010), outbound_established(30012):
+            done = host.run(*portwait("reserve", "30010-30012"))
+        said = "30010,30012 are in use by connections, which keep them: portwait explain 30010 30012"
+        assert f"note: {said}\n" in done.stdout
 
     def test_options_may_stand_between_ports(self, host: Host) -> None:
         """Rule: as everywhere."""
@@ -311,6 +318,41 @@ class TestRefusals:
         assert "reserved              8080 (1 port)\n" in done.stdout
 
 
+OTHERS = "/usr/lib/sysctl.d/50-vendor.conf"
+PLACE = "/etc/sysctl.d/zzz-portwait.conf"
+
+
+class TestAtBoot:
+    """What is said of the file."""
+
+    @pytest.mark.parametrize(
+        ("words", "others", "expected"),
+        [
+            (["reserve", "5000"], "", "{} is as it was: it reserves 5000"),
+            (["reserve", "5001"], "", "{} is written: it reserves 5000-5001"),
+            (["reserve", "5000"], "4000", "{} is as it was: it reserves 5000, and repeats 4000 from other files"),
+            (["release", "5000"], "4000", "{} is removed"),
+            (["release", "6000"], "", "{} is as it was, for 6000 was not among portwait's own: it reserves 5000"),
+            (
+                ["release", "40,41"],
+                "40-41",
+                (
+                    "{} is as it was, for 40-41 were not among portwait's own: it reserves 5000, and repeats 40-41 "
+                    "from other files"
+                ),
+            ),
+        ],
+        ids=["again", "more", "beside-others", "the-last", "not-ours", "of-another-file"],
+    )
+    def test_says_what_it_holds_and_why(self, host: Host, words: list[str], others: str, expected: str) -> None:
+        """Rule: whatever was asked, what is reserved at boot can be read from the answer."""
+        if others:
+            host.write(OTHERS, f"{RESERVED}={others}\n")
+        host.run(*portwait("reserve", "--persist", "5000"))
+        done = host.run(*portwait(words[0], "--persist", *words[1:]))
+        assert f"at boot: {expected.format(PLACE)}" in done.stdout.splitlines()
+
+
 class TestListing:
     def test_tells_ours_from_theirs(self, host: Host) -> None:
         """Rule: what portwait added in this network namespace is noted down; what was there before is not ours."""
@@ -319,7 +361,7 @@ class TestListing:
         host.run(*portwait("reserve", "8080,30010-30011"))
         host.run(*portwait("release", "30011"))
         assert host.run(*portwait("reserve")).stdout == (
-            "range                 32768-60999 (28232 ports)\n"
+            "range                 32768-60999 (28,232 ports)\n"
             "reserved              8080,30010 (2 ports)\n"
             "by portwait, now      30010 (1 port)\n"
             "by portwait, at boot  none (/etc/sysctl.d/zzz-portwait.conf is not there)\n"

@@ -20,6 +20,7 @@ from portwait.exposure import Exposure
 from portwait.remedies import Facts, outbound
 from portwait.remedies.machine import Machine
 from portwait.reserved.persistence import Drift, Ours
+from portwait.reserved.reservation_report import Standing, standing_text
 from portwait.sockets import KernelSocket
 from portwait.targets import parse
 from portwait.verdict import Verdict
@@ -117,9 +118,9 @@ class TestAdvice:
     @pytest.mark.parametrize(
         ("exposed", "words", "priced"),
         [
-            (finding(40000), "to 32767, which is outside the range, or to 40001, which connect() takes only", True),
-            (finding(40001), "to 32767, which is outside the range.", False),
-            (finding(40000, protocol="udp", preferred=False), "to 32767, which is outside the range.", False),
+            (finding(40000), "to 32767, outside the range, or to 40001, which connect() takes only", True),
+            (finding(40001), "to 32767, outside the range.", False),
+            (finding(40000, protocol="udp", preferred=False), "to 32767, outside the range.", False),
         ],
         ids=["preferred", "other", "udp"],
     )
@@ -136,7 +137,7 @@ class TestAdvice:
             finding(40000), finding(32767, in_range=False), finding(32766, in_range=False), in_use=((40001, 40001),)
         )
         cure = next(one for one in advice.advise(found) if one.code == "better-port")
-        assert cure.summary == "Move the service to 32765, which is outside the range."
+        assert cure.summary == "Move the service to 32765, outside the range."
 
     @pytest.mark.parametrize(
         ("ports_", "span", "used", "expected"),
@@ -162,6 +163,22 @@ class TestAdvice:
         found = audit(finding(40000, taken=True, listening=False, reserved=True))
         assert codes(found) == ["taken"]
         assert advice.advise(found)[0].commands == ("portwait explain 40000", "portwait evict 40000")
+
+    @pytest.mark.parametrize(
+        ("ports_", "words"),
+        [
+            ((40000,), "40000 is in use by a connection now: see whose it is, let it end, or destroy it."),
+            (
+                (40000, 40001),
+                "40000-40001 are in use by connections now: see whose they are, let them end, or destroy them.",
+            ),
+        ],
+        ids=["one", "two"],
+    )
+    def test_what_is_taken_is_one_or_many(self, ports_: tuple[int, ...], words: str) -> None:
+        """Rule: a sentence for each number."""
+        found = audit(*(finding(port, taken=True, listening=False) for port in ports_))
+        assert advice.advise(found)[0].summary == words
 
     def test_what_is_taken_is_named_as_targets(self) -> None:
         """Rule: a command to paste names all of them, each a word that explain and evict can read."""
@@ -248,6 +265,26 @@ class TestText:
         """Rule: the report as it is read."""
         found = audit(SAFE, finding(40000), finding(40010, listening=False, named=True, processes=()))
         assert audit_report.text(found) == (Path(__file__).parent / "golden_audit.txt").read_text()
+
+    @pytest.mark.parametrize(
+        ("reserved", "words"),
+        [
+            ("", "none"),
+            ("31000", "31000 (1 port)"),
+            ("31000-31001", "31000-31001 (2 ports)"),
+            ("1-2000", "1-2000 (2,000 ports)"),
+        ],
+        ids=["none", "one", "two", "thousands"],
+    )
+    def test_ports_are_counted_as_reserve_counts_them(self, reserved: str, words: str) -> None:
+        """Rule: one port is a port, and thousands are set apart."""
+        assert f"reserved       {words}" in audit_report.text(audit(reserved=reserved)).splitlines()
+        span = (1024, 65000)
+        now = Standing(Exposure(span), ports.from_kernel(reserved), (), None, None, Machine())
+        rows = standing_text(now).splitlines()
+        assert f"reserved              {words}" in rows
+        assert "range                 1024-65000 (63,977 ports)" in rows
+        assert "1024-65000 (63,977 ports), of them in use 0" in audit_report.text(audit(span=span))
 
     def test_fits_on_eighty_columns(self) -> None:
         """Rule: all but commands to paste."""
