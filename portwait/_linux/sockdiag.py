@@ -78,7 +78,11 @@ class SockDiag:
         return self._one(wire.exact_request(which, _PROTOCOLS[which.protocol]), which.protocol)
 
     def other_end(self, which: KernelSocket) -> KernelSocket | None:
-        """Find the socket at the other end of a connection, where that is in this network namespace."""
+        """Find the socket at the other end of a connection, where that is in this network namespace.
+
+        Of UDP also one that is not connected and takes what comes for that port: for that address of this host, or for
+        any address, this host's own or not.
+        """
         here, there = plain(which.local_address), plain(which.remote_address)
         family = _socket.AF_INET6 if ":" in here else _socket.AF_INET
         found = self.lookup(which.protocol, family, (there, which.remote_port), (here, which.local_port))

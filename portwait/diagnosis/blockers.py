@@ -198,7 +198,7 @@ def _peers(opened: tables.Tables, sockets: Iterable[KernelSocket]) -> dict[tuple
         if which.remote_port:
             with contextlib.suppress(TablesError):
                 other = opened.other_end(which)
-                if other is not None:
+                if other is not None and (other.remote_port or kinds.is_here(which, other)):
                     found[_identity(which)] = other
     return found
 

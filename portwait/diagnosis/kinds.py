@@ -74,7 +74,7 @@ def by_peer(peer: KernelSocket) -> Kind:
 def by_listener(which: KernelSocket, listeners: Mapping[int, Sequence[KernelSocket]]) -> Kind:
     """Take the next best evidence: only one of the two ends has somebody who listens there. Listeners by port."""
     here = any(_listens(one, which.local_address) for one in listeners.get(which.local_port, ()))
-    others = [one for one in listeners.get(which.remote_port, ()) if _is_here(which, one)]
+    others = [one for one in listeners.get(which.remote_port, ()) if is_here(which, one)]
     there = any(_listens(one, which.remote_address) for one in others)
     if here and not there:
         return Kind("accepted", "listener")
@@ -110,11 +110,11 @@ def _listens(listener: KernelSocket, address: str) -> bool:
     return listener.local_address in ("::", "0.0.0.0") or plain(listener.local_address) == plain(address)
 
 
-def _is_here(which: KernelSocket, listener: KernelSocket) -> bool:
-    """Whether a listener of this host can be the other end: only on an address of this host's own."""
+def is_here(which: KernelSocket, other: KernelSocket) -> bool:
+    """Whether an unconnected socket of this host can be the other end: only at an address of this host's own."""
     remote = plain(which.remote_address)
     return (
-        plain(listener.local_address) == remote
+        plain(other.local_address) == remote
         or remote in (plain(which.local_address), "::1")
         or remote.startswith("127.")
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -252,6 +253,29 @@ def test_the_other_end_is_found(maker: Callable[..., Any], address: str) -> None
         (blocker,) = blockers(target)
         assert blocker.peer is not None
         assert blocker.peer.pid == os.getpid()
+
+
+@pytest.mark.parametrize("server", [states.WILDCARD, "::", "10.9.9.1"])
+@pytest.mark.parametrize(
+    ("remote", "here"),
+    [("192.0.2.1", False), ("10.9.9.1", True), ("127.0.0.1", True)],
+    ids=["another host", "this host", "loopback"],
+)
+@pytest.mark.kernel
+def test_the_other_end_on_another_host_is_no_process_of_this_one(remote: str, server: str, *, here: bool) -> None:
+    """A UDP server that takes what comes for any address is the other end of what was sent to this host alone."""
+    run(["ip", "address", "add", "10.9.9.1/24", "dev", "lo"])
+    run(["ip", "route", "add", "192.0.2.0/24", "dev", "lo", "src", "10.9.9.1"])
+    family = socket.AF_INET6 if ":" in server else socket.AF_INET
+    (target,) = parse([f"{PORT}/udp"])
+    with socket.socket(family, socket.SOCK_DGRAM) as there, socket.socket(type=socket.SOCK_DGRAM) as client:
+        there.bind((server, 53))
+        client.bind((remote if here else "10.9.9.1", PORT))
+        client.connect((remote, 53))
+        (blocker,) = blockers(target)
+        assert blocker.remote == f"{remote}:53"
+        reached = here and server in {states.WILDCARD, "::", remote}
+        assert (blocker.peer and blocker.peer.pid) == (os.getpid() if reached else None)
 
 
 def descriptors() -> set[str]:
