@@ -92,11 +92,17 @@ def ranges_of(targets: Iterable[Target], protocol: str = "") -> tuple[Range, ...
     return ports.merge((one.port, one.port) for one in targets if protocol in ("", one.protocol))
 
 
-def diagnose(targets: Sequence[Target], *, reuseaddr: bool = True, ours: Collection[int] = ()) -> Diagnosis:
+def diagnose(
+    targets: Sequence[Target],
+    *,
+    reuseaddr: bool = True,
+    ours: Collection[int] = (),
+    held: Collection[Target] = (),
+) -> Diagnosis:
     """Find what is in the way of each target.
 
     `reuseaddr` is whether the service sets SO_REUSEADDR, `ours` are inodes of sockets to leave out, the caller's own
-    holds. Raises TablesError where no table can be read at all.
+    holds, and `held` are targets that bind itself has called so. Raises TablesError where no table can be read at all.
     """
     opened, lost = tables.open_tables()
     found: dict[Target, list[Found]] = {}
@@ -117,7 +123,7 @@ def diagnose(targets: Sequence[Target], *, reuseaddr: bool = True, ours: Collect
                 by_port.setdefault(entry[1].local_port, []).append(entry)
             for target in asked:
                 near = [entry for entry in by_port.get(target.port, ()) if overlaps(target, entry[1])]
-                found[target] = _in_the_way(near, reuseaddr=reuseaddr)
+                found[target] = kinds.in_the_way(near, reuseaddr=reuseaddr, held=target in held)
         shown = {_identity(which): which for entries in found.values() for _, which in entries}
         peers = _peers(opened, shown.values())
     known = _Known(list(shown.values()), peers)
@@ -166,19 +172,6 @@ def _by_another_look(opened: tables.Tables, now: KernelSocket, before: KernelSoc
         return kind
     peer = opened.other_end(now)
     return kind if peer is None else kinds.by_peer(peer)
-
-
-def _in_the_way(near: list[Found], *, reuseaddr: bool) -> list[Found]:
-    """Leave out what does not make the bind fail.
-
-    A hold has SO_REUSEADDR. A live server's own connections and leftovers share its listener's SO_REUSEADDR, which
-    the tables do not show: it is the listener that is in the way.
-    """
-    if not reuseaddr:
-        return near
-    served = any(kind.name == "listener" for kind, _ in near)
-    skipped = ("hold", "accepted", "time-wait", "closing") if served else ("hold",)
-    return [(kind, which) for kind, which in near if which.protocol == "udp" or kind.name not in skipped]
 
 
 def _ends(entry: Found) -> tuple[object, ...]:

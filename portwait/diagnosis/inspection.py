@@ -36,8 +36,12 @@ class Inspection:
         if not concerned:
             return True
         ours = inodes(number for one in survey.holds for number in one.descriptors)
+        held = [
+            target for target in concerned if (said := survey.verdicts[target]).state == "held" and said.by == "bind"
+        ]
+        reuseaddr = survey.reuseaddr and not survey.wide
         try:
-            self.diagnosis = diagnose(concerned, reuseaddr=survey.reuseaddr and not survey.wide, ours=ours)
+            self.diagnosis = diagnose(concerned, reuseaddr=reuseaddr, ours=ours, held=held)
         except TablesError as error:
             self.diagnosis = Diagnosis({}, str(error))
         else:

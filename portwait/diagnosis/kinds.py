@@ -83,6 +83,23 @@ def by_listener(which: KernelSocket, listeners: Mapping[int, Sequence[KernelSock
     return _UNKNOWN
 
 
+def in_the_way(
+    near: Sequence[tuple[Kind, KernelSocket]], *, reuseaddr: bool, held: bool
+) -> list[tuple[Kind, KernelSocket]]:
+    """Leave out of the sockets at a target's address what does not make its bind fail.
+
+    A hold has SO_REUSEADDR. A live server's own connections and leftovers share its listener's SO_REUSEADDR, which
+    the tables do not show: it is the listener that is in the way. Anybody can set a hold's mark: where bind itself says
+    `held` and nothing else is there, what bears the mark is no hold.
+    """
+    if not reuseaddr:
+        return list(near)
+    served = any(kind.name == "listener" for kind, _ in near)
+    skipped = ("hold", "accepted", "time-wait", "closing") if served else ("hold",)
+    found = [(kind, which) for kind, which in near if which.protocol == "udp" or kind.name not in skipped]
+    return found if found or not held else [(Kind("bound", "state"), which) for _, which in near]
+
+
 _UNKNOWN = Kind("unknown", "none")
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
+import socket
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from portwait import Target, blockers, parse, probe, tables
+from portwait import Target, blockers, hold, parse, probe, tables
 from tests.support import states
 from tests.support.guarding import GAVE_UP, STARTED, guard, run, target_of
+from tests.support.programs import portwait
 from tests.support.states import LOOPBACK, MAPPED, outbound_established
 
 if TYPE_CHECKING:
@@ -168,6 +171,31 @@ def test_so_reuseaddr_decides(there: Maker) -> None:
     with there(PORT):
         assert probe(target).state == "free"
         assert probe(target, reuseaddr=False).state == "held"
+
+
+@kernel
+@pytest.mark.parametrize("address", [states.WILDCARD, "127.255.255.254", "::"])
+def test_who_bears_the_mark_of_a_hold_and_is_none_is_named(address: str) -> None:
+    """A hold has SO_REUSEADDR and fails no bind that has it: what does is not hidden by a mark that anybody can set."""
+    needs_bound_only()
+    level, option = (socket.IPPROTO_IPV6, socket.IPV6_TCLASS) if ":" in address else (socket.SOL_IP, socket.IP_TOS)
+    with states.bound_only(PORT, address=address) as bound:
+        bound.sock.setsockopt(level, option, hold.MARK)
+        (told,) = json.loads(run(portwait("explain", "--json", str(PORT))).out)["targets"]
+        (blocker,) = told["blockers"]
+        assert (blocker["kind"], blocker["local"]) == ("bound", bound.local)
+        assert [owner["pid"] for owner in blocker["owners"]] == [os.getpid()]
+
+
+@kernel
+def test_a_hold_is_named_as_what_it_is_beside_another_blocker_and_by_the_tables() -> None:
+    """Bind has then failed by that one, or has not been asked: nobody who runs under a hold is blamed for it."""
+    needs_bound_only()
+    with contextlib.closing(hold.bind(PORT, "last")), outbound_established(PORT, by="number"):
+        (told,) = json.loads(run(portwait("explain", "--json", str(PORT))).out)["targets"]
+        assert [blocker["kind"] for blocker in told["blockers"]] == ["outbound"]
+    with contextlib.closing(hold.bind(PORT, "last")):
+        assert blockers(target_of(str(PORT))) == ()
 
 
 class TestVerdicts:
