@@ -51,9 +51,12 @@ class Wrapper(NamedTuple):
     """The path of the wrapper.conf in use, absolute where that could be found out, as the wrapper sees it."""
     settings: Mapping[str, str]
     """What the file, then the command line, say of `KEYS`."""
+    trusted: bool = False
+    """Whether its command line is root's own word, here; a path out of another's is in nobody's command."""
     unread: str | None = None
     """Why the file could not be read."""
     container: str | None = None
+    user: str | None = None
 
     @property
     def windows(self) -> bool:
@@ -62,8 +65,11 @@ class Wrapper(NamedTuple):
 
     @property
     def product(self) -> str | None:
-        """The product that runs under it, where it is one that is known, by the folder of its files."""
-        return _PRODUCTS.get(_folder(self.conf)[1].lower())
+        """The product that runs under it, where it is one that is known, by the folder of its files.
+
+        None where it is not trusted: anybody can write the name of such a folder.
+        """
+        return _PRODUCTS.get(_folder(self.conf)[1].lower()) if self.trusted else None
 
     @property
     def uses_pipe(self) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import sys
 from typing import TYPE_CHECKING
 
 from portwait.diagnosis import processes
@@ -18,8 +21,11 @@ if TYPE_CHECKING:
 
 
 def wrappers_of(blockers: Iterable[Blocker]) -> tuple[Wrapper, ...]:
-    """Find the wrappers among the owners, each from either of its two processes, and read their configurations."""
-    found: dict[str, Wrapper] = {}
+    """Find the wrappers among the owners, each from either of its two processes, and read their configurations.
+
+    Those whose command lines can be trusted come first; one that names another's file does not become that one.
+    """
+    found: dict[tuple[bool, str], Wrapper] = {}
     for owner in phrases.owners(blockers):
         process: Owner | None = owner
         if tanuki.is_jvm(owner.cmdline):  # its parent is the wrapper; -Dwrapper.pid= anybody can write
@@ -28,22 +34,48 @@ def wrappers_of(blockers: Iterable[Blocker]) -> tuple[Wrapper, ...]:
         if process is None or conf is None:
             continue
         path = tanuki.absolute(conf, process.cmdline, foreign.working_directory(process.pid))
-        if path in found:
-            found[path] = found[path]._replace(pids=tuple({*found[path].pids, owner.pid, process.pid}))
+        which = not _is_roots_word(process), path
+        if which in found:
+            found[which] = found[which]._replace(pids=tuple({*found[which].pids, owner.pid, process.pid}))
             continue
         text, unread = "", None
         try:
             text = foreign.read(path, process.pid, tanuki.LARGEST).decode(errors="replace")
         except foreign.ForeignFileError as error:
             unread = str(error)
-        found[path] = tanuki.Wrapper(
+        found[which] = tanuki.Wrapper(
             pids=tuple({owner.pid, process.pid}),
             conf=path,
             settings=tanuki.settings(text, process.cmdline),
+            trusted=not which[0],
             unread=unread,
             container=process.container,
+            user=process.user,
         )
-    return tuple(found.values())
+    return tuple(found[which] for which in sorted(found))
+
+
+def _is_roots_word(process: Owner) -> bool:
+    """Whether root wrote this command line, and its paths are those of this machine: what it names may be acted on.
+
+    A set-user-ID program runs as root with the words, and the open sockets, of whoever started it; `sudo` even sets its
+    real uid before it asks for the password.
+    """
+    if process.container is not None:
+        return False
+    if sys.platform != "linux":
+        return process.user in ("root", "NT AUTHORITY\\SYSTEM")
+    folder = f"/proc/{process.pid}"
+    try:
+        with open(f"{folder}/status", encoding="utf-8", errors="replace") as file:
+            (uids,) = (line.split()[1:] for line in file if line.startswith("Uid:"))
+        program, root = os.stat(f"{folder}/exe"), os.stat(f"{folder}/root")
+    except (OSError, ValueError):  # it has ended, or is not ours to look at
+        return False
+    if set(uids) != {"0"} or program.st_mode & stat.S_ISUID or not os.path.samestat(root, os.stat("/")):
+        return False
+    now = processes.describe(process.pid)  # it may have become another program since its words were read
+    return now is not None and (now.birth, now.cmdline) == (process.birth, process.cmdline)
 
 
 @rule
@@ -62,8 +94,8 @@ def use_pipe(facts: Facts) -> Remedy | None:
     return Remedy(
         "tanuki-wrapper",
         f"{_introduction(facts, wrapper)} Let it use a pipe, which takes no port: append one line to "
-        f"{safe(wrapper.conf)}{_inside(wrapper)} and restart it. {_says(wrapper)}",
-        (_append(facts, wrapper, (tanuki.PIPE,)), *_restart(facts, wrapper)),
+        f"{safe(wrapper.conf)}{_with_care(wrapper)} and restart it. {_says(wrapper)}",
+        _appending(facts, wrapper, (tanuki.PIPE,)),
     )
 
 
@@ -79,20 +111,30 @@ def move_ports(facts: Facts) -> Remedy | None:
     return Remedy(
         "tanuki-wrapper-ports",
         "Or, where its version knows no PIPE, move its ports: append four lines and restart it.",
-        (_append(facts, wrapper, tanuki.other_ports(taken)), *_restart(facts, wrapper)),
+        _appending(facts, wrapper, tanuki.other_ports(taken)),
     )
 
 
 def _introduction(facts: Facts, wrapper: Wrapper) -> str:
     what = wrapper.product or phrases.called(phrases.owners(facts.blockers))
+    runs = "runs under" if wrapper.trusted else "says that it runs under"
     return (
-        f"{what} runs under the Tanuki Java Service Wrapper, which takes ports by number, the first free ones from "
+        f"{what} {runs} the Tanuki Java Service Wrapper, which takes ports by number, the first free ones from "
         "31000 and from 32000 on by default, so reserving does not keep it away."
     )
 
 
-def _inside(wrapper: Wrapper) -> str:
-    return f" in the container {safe(wrapper.container)}" if wrapper.container else ""
+def _with_care(wrapper: Wrapper) -> str:
+    """Say where, or as whom, a file may be written that only an untrusted process names."""
+    if wrapper.trusted:
+        return ""
+    if wrapper.container:
+        how = f" in the container {safe(wrapper.container)}, never outside it"
+    elif wrapper.user not in (None, "root"):
+        how = f", as {safe(wrapper.user or '', 40)}, never as root"
+    else:
+        how = ", once it is certain whose that is"
+    return f"{how} (the path is that process's own word),"
 
 
 def _says(wrapper: Wrapper) -> str:
@@ -101,6 +143,11 @@ def _says(wrapper: Wrapper) -> str:
     if not wrapper.settings:
         return "It says nothing of ports now."
     return f"It says now: {', '.join(f'{key}={safe(value, 40)}' for key, value in sorted(wrapper.settings.items()))}."
+
+
+def _appending(facts: Facts, wrapper: Wrapper, lines: Sequence[str]) -> tuple[str, ...]:
+    """Quote what appends lines and restarts; the lines alone where the path is not to be trusted."""
+    return (_append(facts, wrapper, lines), *_restart(facts, wrapper)) if wrapper.trusted else tuple(lines)
 
 
 def _append(facts: Facts, wrapper: Wrapper, lines: Sequence[str]) -> str:

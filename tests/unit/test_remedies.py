@@ -44,12 +44,17 @@ IN_PODMAN = IN_DOCKER._replace(container="podman:0123456789ab")
 HOSTILE = ORDERS._replace(name="a\x1b[2Jb", unit="-rf.service")
 JVM = Owner(601, "java", ("java", "-Dwrapper.key=s3cret"), "root", 6.0, unit="agent.service", parent=600)
 
-PRODUCT = tanuki.Wrapper((600, 601), "/opt/product/conf/wrapper.conf", {})
-RESET = tanuki.Wrapper((600, 601), "/CloudResetPwdUpdateAgent/conf/wrapper.conf", {"wrapper.port.min": "32000"})
+PRODUCT = tanuki.Wrapper((600, 601), "/opt/product/conf/wrapper.conf", {}, trusted=True)
+RESET = PRODUCT._replace(conf="/CloudResetPwdUpdateAgent/conf/wrapper.conf", settings={"wrapper.port.min": "32000"})
 MISSPELT = RESET._replace(conf="/CloudrResetPwdAgent/conf/wrapper.conf", settings={}, unread="Permission denied")
 PIPED = PRODUCT._replace(settings={"wrapper.backend.type": "pipe"})
 ON_WINDOWS = RESET._replace(conf=r"C:\CloudResetPwdUpdateAgent\conf\wrapper.conf")
-HOSTILE_PATH = PRODUCT._replace(conf="/o'pt/a b/\x1b[2J/wrapper.conf", container="docker:0123456789ab")
+HOSTILE_PATH = PRODUCT._replace(conf="/o'pt/a b/\x1b[2J/wrapper.conf")
+CONTAINED = RESET._replace(trusted=False, container="docker:0123456789ab", user="root")
+ANOTHERS = RESET._replace(
+    conf="/home/ann/\x1b[2J;id/CloudResetPwdUpdateAgent/conf/wrapper.conf", trusted=False, user="ann"
+)
+NOBODY_KNOWS = ANOTHERS._replace(user="root")
 
 
 def blocker(
@@ -187,6 +192,14 @@ TABLES: dict[str, Table] = {
                 wrapped(HOSTILE_PATH, machine=BARE),
                 (appended(r"$'/o\'pt/a b/\x1b[2J/wrapper.conf'", PIPE),),
             ),
+            "another user's word": (wrapped(ANOTHERS), (PIPE,)),
+            "another user's word, not root": (wrapped(ANOTHERS, machine=USER), (PIPE,)),
+            "a container's word": (wrapped(CONTAINED), (PIPE,)),
+            "a set-user-ID program's word": (wrapped(NOBODY_KNOWS), (PIPE,)),
+            "another user's, not restarted": (
+                wrapped(ANOTHERS._replace(settings=PIPED.settings)),
+                ("systemctl restart agent.service",),
+            ),
         },
         {"no wrapper": facts(OUTBOUND)},
     ),
@@ -197,6 +210,7 @@ TABLES: dict[str, Table] = {
                 facts(WRAPPED, target="41500", wrappers=(RESET,)),
                 (appended(UPDATE_CONF, *OTHER_PORTS), UPDATE_SCRIPT),
             ),
+            "another user's word": (wrapped(ANOTHERS), PORTS),
             "Windows": (
                 wrapped(ON_WINDOWS, machine=WINDOWS),
                 (
@@ -648,10 +662,27 @@ def test_the_order_is_that_of_what_to_do() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("wrapper", "how"),
+    [
+        (ANOTHERS, ", as ann, never as root"),
+        (CONTAINED, " in the container docker:0123456789ab, never outside it"),
+        (NOBODY_KNOWS, ", once it is certain whose that is"),
+    ],
+    ids=["another user", "container", "set-user-ID"],
+)
+def test_a_path_that_anybody_may_have_written_is_shown_and_not_used(wrapper: tanuki.Wrapper, how: str) -> None:
+    """No command goes to it or runs what lies beside it, no product gets the blame, and the words say whose it is."""
+    found = advise(wrapped(wrapper))
+    assert not any("CloudReset" in line for one in found for line in one.commands)
+    (first,) = (one for one in found if one.code == "tanuki-wrapper")
+    assert first.summary.startswith("java says that it runs under")
+    assert f"/conf/wrapper.conf{how} (the path is that process's own word)," in first.summary
+
+
 def test_the_wrapper_says_what_its_file_says_now() -> None:
     """And, where that cannot be known, why."""
     assert "It says now: wrapper.port.min=32000." in remedies(wrapped(RESET))["tanuki-wrapper"].summary
     assert "could not be read: Permission denied." in remedies(wrapped(MISSPELT))["tanuki-wrapper"].summary
     assert "It says nothing of ports now." in remedies(wrapped(PRODUCT))["tanuki-wrapper"].summary
-    assert "in the container docker:0123456789ab" in remedies(wrapped(HOSTILE_PATH))["tanuki-wrapper"].summary
     assert remedies(wrapped(RESET))["tanuki-wrapper"].summary.startswith("CloudResetPwdUpdateAgent runs under")

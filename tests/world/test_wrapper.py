@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
+import socket
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -234,3 +236,34 @@ def test_a_hostile_file(product: Product) -> None:
     assert first["summary"].isprintable()
     assert r"wrapper.jvm.port.min=\x1b[31m\u202exxx" in first["summary"]
     assert len(first["summary"]) < 800
+
+
+def users_own(program: Path) -> dict[str, Any]:
+    """Run it as a user without rights."""
+    del program
+    return {"user": 65534, "group": 65534, "extra_groups": ()}
+
+
+def as_sudo_waits(program: Path) -> dict[str, Any]:
+    """Run it out of a set-user-ID program, all of whose uids are root's already."""
+    shutil.copy("/bin/cat", program)
+    program.chmod(0o4755)
+    return {"executable": str(program)}
+
+
+@pytest.mark.parametrize("how", [users_own, as_sudo_waits])
+def test_an_impostor(tmp_path: Path, how: Any) -> None:
+    """What anybody may write into a command line is shown, but root is given no command with it, and no product."""
+    conf = "/evil/CloudResetPwdUpdateAgent/conf/wrapper.conf"
+    options = {"executable": "/bin/cat", "cwd": "/", "stdin": subprocess.PIPE, **how(tmp_path / "cat")}
+    with contextlib.ExitStack() as stack:
+        with socket.create_server(("127.0.0.1", 31000)) as held:
+            descriptors = (held.fileno(),)
+            impostor = stack.enter_context(running(["wrapper", "-", conf], pass_fds=descriptors, **options))
+        found = explain(31000)
+    (blocker,) = found["blockers"]
+    assert [one["pid"] for one in blocker["owners"]] == [impostor.pid]
+    assert not any("/evil" in line for one in found["remedies"] for line in one["commands"])
+    (first,) = (one for one in found["remedies"] if one["code"] == "tanuki-wrapper")
+    assert " says that it runs under" in first["summary"]
+    assert conf in first["summary"]
