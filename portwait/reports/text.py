@@ -38,15 +38,18 @@ _SHORT = {
     "sshpass": ("-p",),
     "redis-cli": ("-a",),
     "redis-benchmark": ("-a",),
-    "curl": ("-u",),
+    "curl": ("-u", "--user", "-U", "--proxy-user"),
     "mongo": ("-p",),
     "mongosh": ("-p",),
     "ldapsearch": ("-w",),
     "ldapmodify": ("-w",),
 }
 """Programs whose short option is followed by a secret."""
-_GLUED = {"mysql": "-p", "mysqldump": "-p", "mysqladmin": "-p", "mariadb": "-p", "mariadb-dump": "-p", "sshpass": "-p"}
+_GLUED = dict.fromkeys(("mysql", "mysqldump", "mysqladmin", "mariadb", "mariadb-dump", "sshpass"), ("-p",))
+_GLUED["curl"] = ("-u", "-U")
 """Programs where it is a part of the same word."""
+_PROGRAM = rf"(?<![\w.\-])(?:{'|'.join({**_SHORT, **_GLUED})})(?![\w.\-])"
+_ARGUMENT = r"""('[^']*'|"[^"]*"|\S++)"""
 
 
 def safe(text: str, longest: int = _LONGEST_WORD) -> str:
@@ -90,28 +93,31 @@ def masked(command: Sequence[str]) -> tuple[str, ...]:
 
     Rather too much than too little: a path that is hidden costs little.
     """
-    program = command[0].rpartition("/")[2] if command else ""
-    followed, glued = _SHORT.get(program, ()), _GLUED.get(program)
+    followed: tuple[str, ...] = ()
+    glued: tuple[str, ...] = ()
     shown: list[str] = []
     hide = False
     for whole in command:
         word = whole[:_LOOKED_AT]
-        if hide and not word.startswith("--"):
+        hidden, hide = hide, word in followed or _announces(word)
+        if hidden:
             shown.append(MASK)
-            hide = False
             continue
-        hide = word in followed or _announces(word)
-        if glued and word.startswith(glued) and len(word) > len(glued) and not word.startswith("--"):
-            shown.append(glued + MASK)
+        program = word.rpartition("/")[2]  # `sudo mysql`, `env sshpass ... curl`: what one starts comes behind it
+        followed, glued = followed + _SHORT.get(program, ()), glued + _GLUED.get(program, ())
+        if glued and word.startswith(glued) and len(word) > 2:
+            shown.append(word[:2] + MASK)
         else:
             shown.append(_mask(word) + ("…" if len(whole) > len(word) else ""))
     return tuple(shown)
 
 
 def _announces(word: str) -> bool:
-    """Whether the next word is a secret: `--password X`, `Authorization: X`, `Bearer X`."""
+    """Whether the next word is a secret: `--password X`, `Authorization: X`, `Bearer X`; not `--no-password`."""
     if word.lower() == "bearer":
         return True
+    if word.startswith("--no-"):
+        return False
     name = word.rstrip("=:")
     return (word.startswith("-") or name != word) and "=" not in name and " " not in name and _is_secret(name)
 
@@ -130,9 +136,23 @@ def _mask(word: str) -> str:
     if " " in word:
         word = re.sub(_SCHEME, rf"\1\2{MASK}", word)
         word = re.sub(_AFTER_SPACE, _mask_named, word)
+        word = _mask_script(word)
     if "=" in word or ":" in word:
         word = re.sub(_NAMED, _mask_named, word)
     return re.sub(_SHAPES, MASK, word) if len(word) >= 16 else word
+
+
+def _mask_script(word: str) -> str:
+    """Mask what known programs are given within one word, as in `sh -c 'redis-cli -a X'`; as far as it goes."""
+    programs = re.findall(_PROGRAM, word)
+    if not programs:
+        return word
+    before, first, rest = word.partition(programs[0])
+    if followed := "|".join(sorted({option for one in programs for option in _SHORT.get(one, ())})):
+        rest = re.sub(rf"(?<!\S)({followed})(\s+){_ARGUMENT}", rf"\1\2{MASK}", rest)
+    if glued := "|".join(sorted({option for one in programs for option in _GLUED.get(one, ())})):
+        rest = re.sub(rf"(?<!\S)({glued}){_ARGUMENT}", rf"\1{MASK}", rest)
+    return before + first + rest
 
 
 def _mask_named(match: re.Match[str]) -> str:

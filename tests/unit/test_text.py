@@ -91,6 +91,10 @@ def test_what_is_endless_is_cut() -> None:
         ("mysql --password=hunter2 -h db", "mysql --password=*** -h db"),
         ("tool --token abc --verbose", "tool --token *** --verbose"),
         ('{"user": "a", "password": "hunter2"}', '{"user": "a", "password": "***"}'),
+        ("redis-cli -a hunter2 ping", "redis-cli -a *** ping"),
+        ("cd /x; /usr/bin/mysql -phunter2 db", "cd /x; /usr/bin/mysql -p*** db"),
+        ("exec curl  -u 'me:hunter two' http://h", "exec curl  -u *** http://h"),
+        ("mkdir -p /x && redis-cli ping", "mkdir -p /x && redis-cli ping"),
         ("ghp_0123456789abcdefghij", "***"),
         ("--with=AKIAIOSFODNN7EXAMPLE", "--with=***"),
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIx.abc-_", "***"),
@@ -122,6 +126,14 @@ def test_a_word_with_a_secret(word: str, shown: str) -> None:
         ("redis-cli -a hunter2 ping", "redis-cli -a *** ping"),
         ("sshpass -p hunter2 ssh h", "sshpass -p *** ssh h"),
         ("app --password", "app --password"),
+        ("app --password --hunter2", "app --password ***"),
+        ("app --password --token hunter2", "app --password *** ***"),
+        ("curl --user me:hunter2 http://h", "curl --user *** http://h"),
+        ("curl -ume:hunter2 --proxy-user me:hunter2", "curl -u*** --proxy-user ***"),
+        ("sudo mysql -phunter2", "sudo mysql -p***"),
+        ("/usr/bin/env sshpass -p hunter2 ssh h", "/usr/bin/env sshpass -p *** ssh h"),
+        ("sshpass -p hunter2 mysql -phunter2", "sshpass -p *** mysql -p***"),
+        ("docker run -p8080:80 mysql", "docker run -p8080:80 mysql"),
     ],
 )
 def test_a_secret_in_the_next_word(command: str, shown: str) -> None:
@@ -131,7 +143,7 @@ def test_a_secret_in_the_next_word(command: str, shown: str) -> None:
 
 @given(
     some.sampled_from(["--password", "--db-password", "-Dapi.key", "token", "SECRET", "--auth"]),
-    some.text(some.characters(), min_size=8).filter(lambda text: not text.startswith("--") and text.strip("*")),
+    some.text(some.characters(), min_size=8).filter(lambda text: text.strip("*")),
 )
 def test_a_named_secret_is_never_shown(name: str, secret: str) -> None:
     """Whatever is in it: spaces, quotes, line breaks, half characters."""
@@ -151,6 +163,8 @@ def test_a_named_secret_is_never_shown(name: str, secret: str) -> None:
         "eyJ" + "a." * 500_000,
         "e\u0301" * 500_000,
         '"password":' * 100_000,
+        "mysql -p'" * 100_000,
+        "curl -u " * 100_000,
     ],
     ids=lambda word: word[:8],
 )
