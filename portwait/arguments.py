@@ -1,21 +1,19 @@
-"""From words and environment to options: argparse, and what it does not know of environment twins."""
+"""From words to options: argparse, with the environment's twins standing in for what no word says."""
 
 from __future__ import annotations
 
 import argparse
 import os
 
-from portwait import durations
+from portwait import durations, twins
 from portwait._version import __version__
 from portwait.errors import UsageError, shown
 from portwait.options import EVICTABLE, EVICTED, Options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import NoReturn
-
-PREFIX = "PORTWAIT_"
 
 _DESCRIPTION = """\
 Start a service only when the kernel says that its port can be bound.
@@ -122,9 +120,11 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--no-hold", dest="hold", action="store_const", const="none", help="do not hold")
     target_options(result)
-    _flag(result, "--listen", "bind, listen and pass the socket on (LISTEN_FDS), for services that take sockets")
-    _flag(result, "--fdstore", "keep the hold in systemd's descriptor store, so that it outlives restarts")
-    evict_options(result, "destroy the outbound connections and ownerless leftovers that are in the way")
+    flag(result, "--listen", "bind, listen and pass the socket on (LISTEN_FDS), for services that take sockets")
+    flag(result, "--fdstore", "keep the hold in systemd's descriptor store, so that it outlives restarts")
+    evict_options(
+        result, "destroy the outbound connections and ownerless leftovers that are in the way", "evict and signal only"
+    )
     add("--no-evict", dest="evict", action="store_const", const=frozenset(), help=argparse.SUPPRESS)
     add(
         "--terminate",
@@ -132,12 +132,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="SIGNAL",
         help="last resort: signal the process that owns what is in the way, once, with TERM by default",
     )
-    _flag(result, "--reserve", "reserve the ports before waiting, so that the kernel gives them to nobody; takes root")
-    _flag(result, "--anyway", "after the timeout start the command all the same")
-    _flag(result, "--dry-run", "say what would be done, and do none of it")
+    flag(result, "--reserve", "reserve the ports before waiting, so that the kernel gives them to nobody; takes root")
+    flag(result, "--anyway", "after the timeout start the command all the same")
+    flag(result, "--dry-run", "say what would be done, and do none of it")
     log_format_option(result)
-    _flag(result, "--quiet", "say only why the command was not started", short="-q")
-    _flag(result, "--verbose", "say more", short="-v")
+    flag(result, "--quiet", "say only why the command was not started", short="-q")
+    flag(result, "--verbose", "say more", short="-v")
     add("--version", action="version", version=f"portwait {__version__}")
     return result
 
@@ -156,7 +156,7 @@ def verb(name: str, usage: str, description: str, epilog: str) -> argparse.Argum
 
 def target_options(to: argparse.ArgumentParser) -> None:
     """Add what says how the service binds its targets."""
-    _flag(
+    flag(
         to,
         "--reuseaddr",
         "the service sets SO_REUSEADDR, as nearly all do (the default)",
@@ -170,28 +170,28 @@ def log_format_option(to: argparse.ArgumentParser) -> None:
     """Add how to speak on stderr."""
     to.add_argument(
         "--log-format",
-        choices=("auto", "console", "logfmt", "json"),
+        choices=twins.FORMATS,
         metavar="FORMAT",
         help="how it speaks: auto, console, logfmt or json",
     )
 
 
-def evict_options(to: argparse.ArgumentParser, text: str) -> None:
-    """Add what the guard and the verb `evict` take alike."""
+def evict_options(to: argparse.ArgumentParser, text: str, narrowed: str) -> None:
+    """Add what the guard and the verb `evict` take alike; `narrowed` is what is done only to what some own."""
     to.add_argument(
         "--evict",
-        type=_kinds,
+        type=twins.kinds,
         metavar="KIND,...",
         help=f"{text}; the kinds are {', '.join(EVICTED)} (these by default), "
         f"{', '.join(EVICTABLE[len(EVICTED) : -2])}, and on top of them udp and unseen (owners)",
     )
-    to.add_argument("--evict-user", type=_list, metavar="USER,...", help="evict and signal only what these users own")
-    to.add_argument("--evict-unit", type=_list, metavar="UNIT,...", help="likewise these units, or patterns like app@*")
+    to.add_argument("--evict-user", type=twins.names, metavar="USER,...", help=f"{narrowed} what these users own")
+    to.add_argument(
+        "--evict-unit", type=twins.names, metavar="UNIT,...", help="likewise these units, or patterns like app@*"
+    )
 
 
-def _flag(
-    to: argparse.ArgumentParser, name: str, text: str, opposite: str = argparse.SUPPRESS, short: str = ""
-) -> None:
+def flag(to: argparse.ArgumentParser, name: str, text: str, opposite: str = argparse.SUPPRESS, short: str = "") -> None:
     """Add --name and its --no-name, so that a flag can win over the environment."""
     key = name[2:].replace("-", "_")
     to.add_argument(*([short] if short else []), name, dest=key, action="store_true", help=text)
@@ -201,7 +201,7 @@ def _flag(
 def read(words: Sequence[str], environment: Mapping[str, str] | None = None) -> Options:
     """Read the guard's options; a flag wins over its environment twin. Raises UsageError."""
     options = Options()
-    for name, value in _twins(os.environ if environment is None else environment):
+    for name, value in twins.read(environment).items():
         setattr(options, name, value)
     parsed = vars(parser().parse_intermixed_args(bare(words)))
     for name, value in parsed.items():
@@ -211,72 +211,17 @@ def read(words: Sequence[str], environment: Mapping[str, str] | None = None) -> 
     return options
 
 
+def read_verb(
+    of: argparse.ArgumentParser, words: Sequence[str], environment: Mapping[str, str] | None = None
+) -> argparse.Namespace:
+    """Read a verb's options; for those that it shares with the guard the twins stand in, as they do there."""
+    shared = {name for name in twins.NAMES if of.get_default(name) is not None}
+    return of.parse_intermixed_args(bare(words), argparse.Namespace(**twins.read(environment, shared)))
+
+
 def bare(words: Sequence[str]) -> list[str]:
     """Give options whose value is optional, and missing, the value that they then have."""
     return [_BARE.get(word, word) for word in words]
-
-
-def _twins(environment: Mapping[str, str]) -> list[tuple[str, object]]:
-    readers: dict[str, tuple[str, Callable[[str], object]]] = {
-        "TIMEOUT": ("timeout", durations.parse),
-        "HOLD": ("hold", _hold),
-        "REUSEADDR": ("reuseaddr", _yes),
-        "FAMILY": ("family", lambda text: int(_one_of(text, ("0", "4", "6")))),
-        "LISTEN": ("listen", _yes),
-        "FDSTORE": ("fdstore", _yes),
-        "EVICT": ("evict", _evict),
-        "EVICT_USER": ("evict_user", _list),
-        "EVICT_UNIT": ("evict_unit", _list),
-        "RESERVE": ("reserve", _yes),
-        "ANYWAY": ("anyway", _yes),
-        "DRY_RUN": ("dry_run", _yes),
-        "LOG_FORMAT": ("log_format", lambda text: _one_of(text, ("auto", "console", "logfmt", "json"))),
-        "QUIET": ("quiet", _yes),
-        "VERBOSE": ("verbose", _yes),
-    }
-    found: list[tuple[str, object]] = []
-    for twin, (name, reader) in readers.items():
-        text = environment.get(PREFIX + twin)
-        if text is None or text == "":
-            continue
-        try:
-            found.append((name, reader(text)))
-        except UsageError as error:
-            raise UsageError(f"in the environment variable {PREFIX}{twin}: {error}") from None
-    return found
-
-
-def _yes(text: str) -> bool:
-    if text.lower() in ("1", "yes", "true", "on"):
-        return True
-    if text.lower() in ("0", "no", "false", "off"):
-        return False
-    raise UsageError(f"cannot read {shown(text)}: expected 1, yes, true, on or 0, no, false, off")
-
-
-def _hold(text: str) -> str:
-    if text in ("default", "full", "none"):
-        return text
-    return "default" if _yes(text) else "none"
-
-
-def _evict(text: str) -> frozenset[str]:
-    if text.partition(",")[0] in EVICTABLE:
-        return _kinds(text)
-    return frozenset(EVICTED if _yes(text) else ())
-
-
-def _kinds(text: str) -> frozenset[str]:
-    """Read what may be evicted; udp and unseen alone add to what a plain --evict may."""
-    kinds = frozenset(_one_of(kind, EVICTABLE) for kind in text.split(","))
-    return kinds if kinds - {"udp", "unseen"} else kinds | set(EVICTED)
-
-
-def _list(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(","))
-    if not all(names):
-        raise UsageError(f"cannot read {shown(text)}: expected names with commas between them")
-    return names
 
 
 def _signal(text: str) -> int:
@@ -287,9 +232,3 @@ def _signal(text: str) -> int:
         if name in (known.name.removeprefix("SIG"), str(known.value)):
             return known.value
     raise UsageError(f"cannot read signal {shown(text)}: expected a name or a number, as TERM, INT or 15")
-
-
-def _one_of(text: str, choices: Sequence[str]) -> str:
-    if text in choices:
-        return text
-    raise UsageError(f"cannot read {shown(text)}: expected {', '.join(choices)}")

@@ -42,6 +42,10 @@ CAP_NET_ADMIN. Where the client may come back at once, let the guard do it
 """
 
 _EPILOG = """\
+The environment's twins of these options count here as they do for the guard
+(PORTWAIT_DRY_RUN=1, PORTWAIT_EVICT_USER=app, PORTWAIT_FAMILY=6...); the option
+wins: --evict over PORTWAIT_EVICT, --no-dry-run over PORTWAIT_DRY_RUN.
+
 exit status:
   0    nothing is in the way now
   1    something is still in the way
@@ -70,9 +74,11 @@ class Found(NamedTuple):
 
 def run(words: Sequence[str]) -> tuple[int, str]:
     """Evict; the status and the report. Raises UsageError."""
-    given = _parser().parse_intermixed_args(arguments.bare(words))
+    given = arguments.read_verb(_parser(), words)
     if not given.targets:
         raise UsageError("cannot evict nothing: name a TARGET, as in `portwait evict 30010`")
+    if not given.evict:
+        raise UsageError("cannot evict: PORTWAIT_EVICT in the environment says no; --evict wins over it")
     wanted = targets.parse(given.targets, given.family)
     survey = Survey(wanted, reuseaddr=given.reuseaddr, mode="none" if given.dry_run else "default")
     inspection = Inspection(survey)
@@ -99,14 +105,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = arguments.verb("evict", "[OPTION...] TARGET...", _DESCRIPTION, _EPILOG)
     add = parser.add_argument
     add("targets", nargs="*", metavar="TARGET", help="as the guard's: what the service will bind")
-    arguments.evict_options(parser, "what may be destroyed")
+    arguments.evict_options(parser, "what may be destroyed", "destroy only")
     arguments.target_options(parser)
-    add("--dry-run", action="store_true", help="say what would be done, and do none of it")
+    arguments.flag(parser, "--dry-run", "say what would be done, and do none of it")
     add("--json", action="store_true", help="print one object of JSON")
     arguments.log_format_option(parser)
-    add("-q", "--quiet", action="store_true", help="do not say on stderr what is done")
+    arguments.flag(parser, "--quiet", "do not say on stderr what is done", short="-q")
     parser.set_defaults(evict=frozenset(EVICTED), evict_user=(), evict_unit=(), reuseaddr=True, family=0)
-    parser.set_defaults(log_format="auto")
+    parser.set_defaults(dry_run=False, quiet=False, log_format="auto")
     return parser
 
 

@@ -22,22 +22,30 @@ if TYPE_CHECKING:
 
     from portwait.targets import Family
 
+_TWINS = ("PORTWAIT_FAMILY", "PORTWAIT_REUSEADDR")
+"""What the environment can say of its options, by the names that `twins` reads."""
+
 _MOST_IN_FULL = 4
 """More targets than that get a line each."""
 
 _NARROWEST, _WIDEST = 40, 100
 
 _DESCRIPTION = """\
-Say who is in the way of a service that wants these ports: which socket, which direction, which process, unit or
-container, what is at the other end, since when and until when, and which cure fits. Changes nothing.
+Say who is in the way of a service that wants these ports: which socket, which
+direction, which process, unit or container, what is at the other end, since
+when and until when, and which cure fits. Changes nothing.
 """
 
 _EPILOG = """\
-TARGET is a port (30010), an address and a port (127.0.0.1:30010, [::1]:30010), a range (30000-30010) or a
-service's name (redis), each with /udp for UDP. More than 4 get a line each; more than 64 are read from the
-socket tables alone, where every socket on a port counts.
+TARGET is a port (30010), an address and a port (127.0.0.1:30010, [::1]:30010),
+a range (30000-30010) or a service's name (redis), each with /udp for UDP. More
+than 4 get a line each; more than 64 are read from the socket tables alone,
+where every socket on a port counts.
 
 It needs no privilege; root sees the processes of other users.
+
+PORTWAIT_FAMILY and PORTWAIT_REUSEADDR in the environment count here as they do
+for the guard; the option wins.
 
 exit status:
   0     nothing is held
@@ -89,31 +97,18 @@ def run(words: Sequence[str]) -> tuple[int, str]:
 
 
 def _read(words: Sequence[str]) -> _Asked:
-    """Read the command line; without options, or with --json alone, argparse need not be loaded."""
+    """Read the command line; where it and the environment have no options but --json, argparse need not be loaded."""
     rest = [word for word in words if word != "--json"]
-    if not any(word.startswith("-") for word in rest):
+    if not any(word.startswith("-") for word in rest) and not any(os.environ.get(name) for name in _TWINS):
         return _Asked(rest, json=len(rest) < len(words))
-    import argparse
-
     from portwait import arguments
 
-    parser = arguments.Parser(
-        prog="portwait explain",
-        usage="portwait explain [--json] [-4 | -6] [--no-reuseaddr] TARGET...",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = arguments.verb("explain", "[OPTION...] TARGET...", _DESCRIPTION, _EPILOG)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="what a service wants to bind")
     parser.add_argument("--json", action="store_true", help="print one object of JSON")
-    parser.add_argument("-4", dest="family", action="store_const", const=4, default=0, help="IPv4 only")
-    parser.add_argument("-6", dest="family", action="store_const", const=6, help="IPv6 only")
-    parser.add_argument(
-        "--no-reuseaddr", dest="reuseaddr", action="store_false", help="the service does not set SO_REUSEADDR"
-    )
-    options = parser.parse_intermixed_args(words)
-    return _Asked(options.targets, options.json, options.family, options.reuseaddr)
+    arguments.target_options(parser)
+    parser.set_defaults(reuseaddr=True, family=0)
+    return _Asked(**vars(arguments.read_verb(parser, words)))
 
 
 def _paper() -> Paper:

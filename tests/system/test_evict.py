@@ -293,6 +293,50 @@ class TestDryRun:
             made.sock.send(b"still there")
 
 
+class TestTwins:
+    """What the environment says of the guard's options holds for the verb too, and a word of its own wins."""
+
+    @pytest.mark.parametrize(
+        ("twin", "words"),
+        [
+            (("DRY_RUN", "1"), ("--no-dry-run",)),
+            (("EVICT", "time-wait"), ("--evict",)),
+            (("EVICT_USER", "daemon"), ("--evict-user=root",)),
+            (("EVICT_UNIT", "cron.service"), ("--evict-unit=portwait-*.service",)),
+            (("FAMILY", "6"), ("-4",)),
+        ],
+        ids=lambda value: value[0],
+    )
+    def test_nothing_is_destroyed_that_the_environment_excludes(
+        self, twin: tuple[str, str], words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        name, value = twin
+        monkeypatch.setenv(f"PORTWAIT_{name}", value)
+        with server(), client() as program, unit("portwait-orders.service", program.pid):
+            assert evict(str(PORT)).status == (0 if name == "FAMILY" else 1)
+            assert states_on(PORT) == ["ESTABLISHED"]
+            assert evict(*words, str(PORT)).status == 0
+            assert states_on(PORT) == []
+
+    def test_an_environment_that_evicts_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The verb has nothing to do then, and says what makes it."""
+        monkeypatch.setenv("PORTWAIT_EVICT", "no")
+        with outbound_established(PORT):
+            done = evict(str(PORT))
+            assert (done.status, done.out) == (125, "")
+            assert "PORTWAIT_EVICT in the environment says no; --evict wins over it" in done.err
+            assert evict("--evict", str(PORT)).status == 0
+
+    def test_a_bad_value(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of a shared option it is an error; of another one it is none of the verb's business."""
+        monkeypatch.setenv("PORTWAIT_TIMEOUT", "nonsense")
+        assert evict(str(PORT)).status == 0
+        monkeypatch.setenv("PORTWAIT_DRY_RUN", "nonsense")
+        done = evict(str(PORT))
+        assert done.status == 125
+        assert "PORTWAIT_DRY_RUN" in done.err
+
+
 class TestSurvivors:
     """What must survive does, and each refusal has its own words and cure."""
 

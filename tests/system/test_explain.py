@@ -330,6 +330,29 @@ def test_a_family_alone() -> None:
         assert [explain(flag, str(PORT)).status for flag in ("-4", "-6")] == [0, 1]
 
 
+def test_the_twins_of_what_it_shares_with_the_guard() -> None:
+    """The environment says how the service binds, for explain too, and the option wins; the rest is not read."""
+    with held("listening", "address=::", "v6only=yes"):
+        asked = [explain(*words, str(PORT), PORTWAIT_FAMILY="4", PORTWAIT_TIMEOUT="?") for words in ((), ("-6",))]
+        assert [done.status for done in asked] == [0, 1]
+    with held("accepted_time_wait"):
+        asked = [explain(*words, str(PORT), PORTWAIT_REUSEADDR="no") for words in ((), ("--reuseaddr",))]
+        assert [done.status for done in asked] == [1, 0]
+    bad = explain(str(PORT), PORTWAIT_FAMILY="5")
+    assert (bad.status, bad.out) == (125, "")
+    assert "PORTWAIT_FAMILY" in bad.err
+
+
+def test_the_help_fits_a_terminal() -> None:
+    """80 columns, for every verb; the options follow a narrower one."""
+    for verb in ("explain", "evict", "reserve", "release", "audit"):
+        done = run(portwait(verb, "--help"), env={**os.environ, "COLUMNS": "80"})
+        assert (done.status, [line for line in done.out.splitlines() if len(line) > 80]) == (0, []), verb
+        narrow = run(portwait(verb, "--help"), env={**os.environ, "COLUMNS": "60"}).out
+        options = narrow.partition("\noptions:\n")[2].partition("\n\n")[0]
+        assert max(map(len, options.splitlines())) <= 60, verb
+
+
 def test_it_changes_nothing() -> None:
     """Not a setting, not a socket; the port can be bound by somebody else right after."""
     before = sysctl("net.ipv4.ip_local_reserved_ports"), sysctl("net.ipv4.ip_local_port_range")

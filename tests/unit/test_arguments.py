@@ -305,6 +305,18 @@ def test_a_variable_that_evicts(text: str, value: frozenset[str]) -> None:
     assert arguments.read([], {"PORTWAIT_EVICT": text}).evict == value
 
 
+def test_a_verb_reads_the_twins_of_what_it_shares_and_no_others() -> None:
+    """By the same names and readers; what a verb has no option for may say what it likes."""
+    environment = {"PORTWAIT_FAMILY": "6", "PORTWAIT_DRY_RUN": "yes", "PORTWAIT_TIMEOUT": "nonsense"}
+    shared = arguments.verb("explain", "TARGET", "", "")
+    arguments.target_options(shared)
+    shared.set_defaults(reuseaddr=True, family=0)
+    for words, family in ([], 6), (["-4"], 4):
+        assert vars(arguments.read_verb(shared, words, environment)) == {"family": family, "reuseaddr": True}
+    with pytest.raises(UsageError, match="in the environment variable PORTWAIT_REUSEADDR: cannot read"):
+        arguments.read_verb(shared, [], {"PORTWAIT_REUSEADDR": "?"})
+
+
 def test_the_version(main: Callable[..., int], capfd: pytest.CaptureFixture[str]) -> None:
     """To stdout, for a script to read."""
     with pytest.raises(SystemExit) as caught:
