@@ -89,15 +89,24 @@ def in_the_way(
     """Leave out of the sockets at a target's address what does not make its bind fail.
 
     A hold has SO_REUSEADDR. A live server's own connections and leftovers share its listener's SO_REUSEADDR, which
-    the tables do not show: it is the listener that is in the way. Anybody can set a hold's mark: where bind itself says
-    `held` and nothing else is there, what bears the mark is no hold.
+    the tables do not show: it is the listener that is in the way. What is at an address that it does not listen at is
+    not its own. Anybody can set a hold's mark: where bind itself says `held` and nothing else is there, what bears the
+    mark is no hold.
     """
     if not reuseaddr:
         return list(near)
-    served = any(kind.name == "listener" for kind, _ in near)
-    skipped = ("hold", "accepted", "time-wait", "closing") if served else ("hold",)
-    found = [(kind, which) for kind, which in near if which.protocol == "udp" or kind.name not in skipped]
+    listeners = [which for kind, which in near if kind.name == "listener"]
+    found = [
+        (kind, which) for kind, which in near if which.protocol == "udp" or not _is_harmless(kind, which, listeners)
+    ]
     return found if found or not held else [(Kind("bound", "state"), which) for _, which in near]
+
+
+def _is_harmless(kind: Kind, which: KernelSocket, listeners: Sequence[KernelSocket]) -> bool:
+    """Whether a TCP socket has SO_REUSEADDR, as far as is known; the listeners are those on its port."""
+    if kind.name in ("accepted", "time-wait", "closing"):
+        return any(_listens(one, which.local_address) for one in listeners)
+    return kind.name == "hold"
 
 
 _UNKNOWN = Kind("unknown", "none")
@@ -124,7 +133,12 @@ def _in_flight(which: KernelSocket) -> int | None:
 
 
 def _listens(listener: KernelSocket, address: str) -> bool:
-    return listener.local_address in ("::", "0.0.0.0") or plain(listener.local_address) == plain(address)
+    address = plain(address)
+    if listener.local_address == "::":
+        return ":" in address or not listener.v6only
+    if listener.local_address == "0.0.0.0":
+        return ":" not in address
+    return plain(listener.local_address) == address
 
 
 def is_here(which: KernelSocket, other: KernelSocket) -> bool:

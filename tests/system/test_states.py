@@ -174,6 +174,19 @@ def test_so_reuseaddr_decides(there: Maker) -> None:
 
 
 @kernel
+def test_a_listener_at_another_address_does_not_hide_a_leftover() -> None:
+    """What is left of a client's connection is in the way by itself, and stays so after the listener has gone."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(states.listening(PORT, address="127.0.0.2"))
+        stack.enter_context(states.outbound_time_wait(PORT, by="number"))
+        target = target_of(str(PORT))
+        assert [blocker.kind.name for blocker in blockers(target)] == ["listener", "time-wait"]
+        server.sock.close()
+        assert probe(target).state == "held"
+        assert [blocker.kind.name for blocker in blockers(target)] == ["time-wait"]
+
+
+@kernel
 @pytest.mark.parametrize("address", [states.WILDCARD, "127.255.255.254", "::"])
 def test_who_bears_the_mark_of_a_hold_and_is_none_is_named(address: str) -> None:
     """A hold has SO_REUSEADDR and fails no bind that has it: what does is not hidden by a mark that anybody can set."""

@@ -150,6 +150,28 @@ def test_who_listens_is_the_next_best_evidence(which: KernelSocket, listeners: l
     assert not kind.proved
 
 
+@pytest.mark.parametrize(
+    ("address", "v6only", "hidden"),
+    [
+        (WILDCARD, None, {"127.0.0.1", "::ffff:127.0.0.1"}),
+        ("::", False, {"127.0.0.1", "::ffff:127.0.0.1", "::1"}),
+        ("::", True, {"::1"}),
+        ("127.0.0.1", None, {"127.0.0.1", "::ffff:127.0.0.1"}),
+        ("127.0.0.2", None, set()),
+        ("::1", False, {"::1"}),
+    ],
+    ids=["ipv4", "dual-stack", "ipv6", "one address", "another address", "one ipv6 address"],
+)
+def test_what_a_listener_hides(address: str, *, v6only: bool | None, hidden: set[str]) -> None:
+    """Its own connections and leftovers; those of an address that it does not listen at are in the way themselves."""
+    server = listener(address, 30010)._replace(v6only=v6only)
+    for name in ("accepted", "time-wait", "closing", "outbound"):
+        for theirs in ("127.0.0.1", "::ffff:127.0.0.1", "::1"):
+            both = [(Kind("listener", "state"), server), (Kind(name, "state"), tcp(local_address=theirs))]
+            shown = kinds.in_the_way(both, reuseaddr=True, held=True)
+            assert shown == (both[:1] if theirs in hidden and name != "outbound" else both)
+
+
 @given(some.integers(-(2**63), 2**64), some.integers(0, 5), some.integers(0, 2**32 - 1), some.integers(0, 2**32 - 1))
 def test_a_direction_is_proved_or_unknown(control: int, unacked: int, not_sent: int, queue: int) -> None:
     """One look never guesses."""
