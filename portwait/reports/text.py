@@ -45,8 +45,10 @@ _SHORT = {
     "ldapmodify": ("-w",),
 }
 """Programs whose short option is followed by a secret."""
-_GLUED = dict.fromkeys(("mysql", "mysqldump", "mysqladmin", "mariadb", "mariadb-dump", "sshpass"), ("-p",))
-_GLUED["curl"] = ("-u", "-U")
+_GLUED: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("mysql", "mysqldump", "mysqladmin", "mariadb", "mariadb-dump", "sshpass"), ("-p",)),
+    "curl": ("-u", "-U"),
+}
 """Programs where it is a part of the same word."""
 _PROGRAM = rf"(?<![\w.\-])(?:{'|'.join({**_SHORT, **_GLUED})})(?![\w.\-])"
 _ARGUMENT = r"""('[^']*'|"[^"]*"|\S++)"""
