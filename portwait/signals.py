@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
     from typing import NoReturn
 
-_STOPPING = {_signal.SIGTERM: "SIGTERM", _signal.SIGINT: "SIGINT", _signal.SIGHUP: "SIGHUP"}
+_STOPPING = {
+    _signal.SIGTERM: "SIGTERM",
+    _signal.SIGINT: "SIGINT",
+    _signal.SIGHUP: "SIGHUP",
+    _signal.SIGQUIT: "SIGQUIT",  # how the images of nginx and PHP are stopped (STOPSIGNAL)
+    _signal.SIGUSR1: "SIGUSR1",  # HAProxy's
+    _signal.SIGUSR2: "SIGUSR2",
+    _signal.SIGALRM: "SIGALRM",
+}
+"""What ends a process that does nothing about it, and is sent to ask for that; a fault's signals are not."""
 
 
 class Stopped(BaseException):  # like KeyboardInterrupt, it is no error and no `except Exception` may eat it
@@ -27,7 +36,7 @@ class Stopped(BaseException):  # like KeyboardInterrupt, it is no error and no `
 
 
 class Stopping:
-    """Within the body SIGTERM, SIGINT and SIGHUP raise Stopped, unless they were ignored from the start.
+    """Within the body the signals that ask to end raise Stopped, unless they were ignored from the start.
 
     PID 1 needs the handlers most: the kernel drops a signal that PID 1 of a namespace has none for (pid_namespaces(7)).
     """

@@ -5,10 +5,14 @@ from typing import TypeAlias
 
 _Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
 
+SIGALRM: int
 SIGHUP: int
 SIGINT: int
 SIGPIPE: int
+SIGQUIT: int
 SIGTERM: int
+SIGUSR1: int
+SIGUSR2: int
 SIGXFSZ: int
 SIG_DFL: int
 SIG_IGN: int

@@ -18,7 +18,15 @@ from tests.support.states import outbound_established, reset
 pytestmark = pytest.mark.usefixtures("net")
 
 PORT = 30010
-STOPPING = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+STOPPING = [
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+]
 each_signal = pytest.mark.parametrize("number", STOPPING, ids=lambda number: number.name)
 
 
