@@ -6,7 +6,7 @@ import _signal
 import os
 import sys
 
-from portwait.errors import PortwaitError
+from portwait.errors import PortwaitError, UsageError
 from portwait.options import Options
 
 TYPE_CHECKING = False
@@ -33,10 +33,19 @@ def main(words: Sequence[str] | None = None) -> int:
 def _dispatch(words: list[str]) -> int:
     if words and words[0] in VERBS:
         return _verb(words[0], words[1:])
-    from portwait.commands import guard
-
     cut = words.index("--") if "--" in words else len(words)
     own, command = words[:cut], words[cut + 1 :]
+    try:
+        return _guard(own, command)
+    except UsageError as error:
+        from portwait import hints
+
+        raise hints.hinted(error, own, command, VERBS) from None
+
+
+def _guard(own: list[str], command: list[str]) -> int:
+    from portwait.commands import guard
+
     if any(word.startswith("-") for word in own) or _has_twins():
         from portwait import arguments
 

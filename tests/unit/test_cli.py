@@ -85,6 +85,39 @@ def test_words_go_to_the_guard(words: list[str], expected: Call, calls: list[Cal
     assert calls == [expected]
 
 
+@pytest.mark.parametrize(
+    ("words", "cure"),
+    [
+        (["--dry-run", "evict", "1"], ": evict is a verb and comes first: portwait evict ..."),
+        (["-q", "explain", "1"], ": explain is a verb and comes first: portwait explain ..."),
+        (["1", "audit"], ": audit is a verb and comes first: portwait audit ..."),
+        (["-t", "5", "1", "reserve", "--nonsense"], ": reserve is a verb and comes first: portwait reserve ..."),
+        (["explian", "1"], ": did you mean portwait explain?"),
+        (["explian", "--json", "1"], ": did you mean portwait explain?"),
+        (["Evict", "1"], ": did you mean portwait evict?"),
+        (["help"], " (see portwait --help)"),
+        (["70000"], " (see portwait --help)"),
+        (["1", "sh"], ": a command stands behind --: portwait 1 -- sh"),
+        (["1", "sh", "-m", "x"], ": a command stands behind --: portwait 1 -- sh ..."),
+        (["-4", "1", "[::]:2", "/bin/sh", "x"], ": a command stands behind --: portwait -4 1 [::]:2 -- /bin/sh ..."),
+        (["1", "nosuchcommand"], " (see portwait --help)"),
+        (["sh"], " (see portwait --help)"),
+        (["1", "sh", "--", "true"], " (see portwait --help)"),
+        (["1", "nonsense\x1b" * 99], " (see portwait --help)"),
+    ],
+    ids=lambda value: ascii(" ".join(value))[:40] if isinstance(value, list) else "",
+)
+def test_wrong_words_get_their_cure(
+    words: list[str], cure: str, main: Callable[..., int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What was meant, where it can be guessed, in the same line."""
+    assert main(*words) == 125
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.endswith(f"{cure}\n")
+    assert err[:-1].isprintable()
+
+
 @pytest.mark.parametrize("name", cli.VERBS)
 @pytest.mark.parametrize("words", [[], ["30010"], ["--json", "--", "30010", "-v"]], ids=" ".join)
 def test_a_word_that_is_a_verb_is_the_verb(
