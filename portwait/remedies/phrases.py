@@ -123,6 +123,8 @@ def _operand(name: str) -> tuple[str, ...]:
 def stop(machine: Machine, owner: Owner) -> str:
     """Quote the command that stops an owner: its container, its service, else the process."""
     engine, _, name = (owner.container or "").partition(":")
+    if engine == "containerd" and owner.pod is not None:
+        engine = "kubernetes"  # nerdctl does not see the kubelet's containers, which have a namespace of their own
     if engine in _STOP:
         return as_root(machine, *_STOP[engine], *_operand(name))
     return control(machine, owner, "stop") or as_root(machine, "kill", str(owner.pid))

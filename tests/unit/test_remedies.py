@@ -41,6 +41,8 @@ SYSTEMD = Owner(1, "systemd", ("/sbin/init",), "root", 0.0, unit="init.scope")
 PROXY = Owner(400, "docker-proxy", ("/usr/bin/docker-proxy",), "root", 4.0, forwards="172.17.0.2:80")
 IN_DOCKER = Owner(500, "node", ("node",), "1000", 5.0, container="docker:0123456789ab")
 IN_PODMAN = IN_DOCKER._replace(container="podman:0123456789ab")
+IN_CONTAINERD = IN_DOCKER._replace(container="containerd:0123456789ab")
+IN_POD = IN_CONTAINERD._replace(pod="12345678-1234-1234-1234-123456789abc")
 HOSTILE = ORDERS._replace(name="a\x1b[2Jb", unit="-rf.service")
 JVM = Owner(601, "java", ("java", "-Dwrapper.key=s3cret"), "root", 6.0, unit="agent.service", parent=600)
 
@@ -265,6 +267,8 @@ TABLES: dict[str, Table] = {
             "user's own unit": (facts(by(USERS_OWN)), ("systemctl --user -M ann@ stop orders.service",)),
             "docker": (facts(by(IN_DOCKER)), ("docker stop 0123456789ab",)),
             "podman": (facts(by(IN_PODMAN)), ("podman stop 0123456789ab",)),
+            "containerd": (facts(by(IN_CONTAINERD)), ("nerdctl stop 0123456789ab",)),
+            "containerd under Kubernetes": (facts(by(IN_POD)), ("crictl stop 0123456789ab",)),
             "hostile unit": (facts(by(HOSTILE)), ("systemctl stop -- -rf.service",)),
             "two strangers": (facts(by(NGINX, SHELL)), ("systemctl stop nginx.service", "kill 200")),
             "UDP server": (facts(UDP_SERVER, target="30010/udp"), ("systemctl stop nginx.service",)),
