@@ -38,8 +38,10 @@ Without an address it means all addresses of both families. Without a COMMAND
 portwait only waits, as for systemd's ExecStartPre=.
 
 Every option but --terminate has an environment twin: --timeout 2m is
-PORTWAIT_TIMEOUT=2m, --no-hold is PORTWAIT_HOLD=none, -6 is PORTWAIT_FAMILY=6;
-the option wins. PORTWAIT_TARGETS stands in where no TARGET is given.
+PORTWAIT_TIMEOUT=2m, --no-hold is PORTWAIT_HOLD=none, -6 is PORTWAIT_FAMILY=6.
+The option wins, and each flag has its opposite: --no-evict wins over
+PORTWAIT_EVICT=1, --no-reserve over PORTWAIT_RESERVE=1. PORTWAIT_TARGETS stands
+in where no TARGET is given.
 
 exit status:
   the command's own   portwait has become it

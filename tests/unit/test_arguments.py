@@ -238,6 +238,12 @@ def test_the_help_is_part_of_the_interface(
     assert out == HELP.read_text()
 
 
+@pytest.mark.parametrize("opposite", ["--no-evict", "--no-reserve"])
+def test_the_help_teaches_how_to_win_over_the_environment(opposite: str) -> None:
+    """An option without a line of its own is named where the twins are."""
+    assert f"{opposite} " in HELP.read_text().partition("environment twin")[2]
+
+
 def test_the_help_fits_a_terminal() -> None:
     """80 columns, for eyes and for mail."""
     assert [line for line in HELP.read_text().splitlines() if len(line) > 80] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,15 @@ def _options() -> list[str]:
     return sorted(words - opposites - {"--reuseaddr"})
 
 
+def _names(text: str, option: str) -> bool:
+    return re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", text) is not None
+
+
 @pytest.mark.parametrize("option", _options())
 def test_the_man_page_has_every_option(option: str) -> None:
     """Whoever reads the man page learns of every option of the guard."""
     page = (_ROOT / "man" / "portwait.1").read_text().replace("\\-", "-")
-    assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", page)
+    assert _names(page, option)
 
 
 @pytest.mark.parametrize("option", [option for option in _options() if option not in ("-h", "--help", "--version")])
@@ -31,7 +36,20 @@ def test_the_readme_has_every_option(option: str) -> None:
     """Likewise the README, its long form or its short one."""
     pairs = {"--quiet": "-q", "--verbose": "-v"}
     text = (_ROOT / "README.md").read_text()
-    assert re.search(rf"(?<![\w-]){re.escape(pairs.get(option, option))}(?![\w-])", text)
+    assert _names(text, pairs.get(option, option))
+
+
+@pytest.mark.parametrize("verb", ["explain", "evict"])
+def test_the_man_page_has_every_option_of_a_verb_that_asks_about_targets(verb: str) -> None:
+    """In the paragraph on the verb; the rest on each is the guard's."""
+    _, _, after = (_ROOT / "man" / "portwait.1").read_text().replace("\\-", "-").partition(".SH VERBS\n")
+    paragraph = after.partition(f".TP\n.B {verb}\n")[2].partition(".TP\n")[0]
+    told = subprocess.check_output([sys.executable, "-m", "portwait", verb, "--help"], text=True)
+    options = re.findall(r"^  (?:-\w, )?(--?[\w-]+)", told.partition("\noptions:\n")[2], re.MULTILINE)
+    names = {"--quiet": "-q", "--reuseaddr": "--no-reuseaddr"}
+    assert len(options) > 4
+    missing = [each for each in options if each != "--help" and not _names(paragraph, names.get(each, each))]
+    assert missing == []
 
 
 def test_the_man_page_is_well_formed() -> None:
