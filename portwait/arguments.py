@@ -185,7 +185,7 @@ def evict_options(to: argparse.ArgumentParser, text: str, narrowed: str) -> None
         type=twins.kinds,
         metavar="KIND,...",
         help=f"{text}; the kinds are {', '.join(EVICTED)} (these by default), "
-        f"{', '.join(EVICTABLE[len(EVICTED) : -2])}, and on top of them udp and unseen (owners)",
+        f"{', '.join(EVICTABLE[len(EVICTED) : -2])}, and on top of them udp (connected sockets) and unseen (owners)",
     )
     to.add_argument("--evict-user", type=twins.names, metavar="USER,...", help=f"{narrowed} what these users own")
     to.add_argument(

@@ -56,7 +56,7 @@ examples:
   portwait evict --dry-run 30010
   portwait evict --evict-user app 30010        no other user's connections
   portwait evict --evict=time-wait 30010       leftovers, but no live connection
-  portwait evict --evict=udp 5353/udp
+  portwait evict --evict=udp 30010/udp         a client's connected UDP socket
 """
 
 
