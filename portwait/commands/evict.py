@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from portwait import arguments, targets
 from portwait.conclusion import names
 from portwait.diagnosis.inspection import Inspection
-from portwait.errors import UsageError
+from portwait.errors import PortwaitError, UsageError
 from portwait.exposure import exposure
 from portwait.log import Log
 from portwait.options import EVICTED
@@ -71,9 +71,16 @@ class Found(NamedTuple):
         """The targets that something is in the way of."""
         return tuple(target for target, verdict in self.verdicts.items() if verdict.state == "held")
 
+    @property
+    def blind(self) -> tuple[Target, ...]:
+        """The targets of which neither bind nor the tables could say anything."""
+        if self.diagnosis.blockers or not self.diagnosis.lost:
+            return ()
+        return tuple(target for target, verdict in self.verdicts.items() if verdict.state in ("denied", "unknown"))
+
 
 def run(words: Sequence[str]) -> tuple[int, str]:
-    """Evict; the status and the report. Raises UsageError."""
+    """Evict; the status and the report. Raises UsageError, and PortwaitError where nothing can be seen."""
     given = arguments.read_verb(_parser(), words)
     if not given.targets:
         raise UsageError("cannot evict nothing: name a TARGET, as in `portwait evict 30010`")
@@ -97,6 +104,8 @@ def run(words: Sequence[str]) -> tuple[int, str]:
         selection = eviction.select(given.evict, given.evict_user, given.evict_unit)
         Clearing(selection, 0, tell, dry_run=given.dry_run).through(inspection, lambda: None)
     after = Found(survey.verdicts, inspection.diagnosis)
+    if after.blind:
+        raise PortwaitError(f"cannot tell what is in the way of {names(after.blind)}: {after.diagnosis.lost}")
     show = _as_json if given.json else _as_text
     return (1 if after.held else 0), show(before, after, deeds, exposure())
 

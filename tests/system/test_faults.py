@@ -179,6 +179,12 @@ class TestDenied:
         assert seen.started
         assert "denied" in seen.err
 
+    def test_evict_claims_nothing(self) -> None:
+        """What nobody can say is no success: the verb fails."""
+        done = run([*HIDDEN_PROC, *without(NO_NETLINK), *NOBODY, *portwait("evict", "80")])
+        assert (done.status, done.out) == (125, "")
+        assert "cannot tell what is in the way of 80/tcp: " in done.err
+
     def test_the_namespaces_own_limit(self) -> None:
         """Where low ports are everybody's, bind decides."""
         sysctl("net.ipv4.ip_unprivileged_port_start", "80")
