@@ -312,7 +312,7 @@ class TestTwins:
     ) -> None:
         name, value = twin
         monkeypatch.setenv(f"PORTWAIT_{name}", value)
-        with server(), client() as program, unit("portwait-orders.service", program.pid):
+        with server(), client() as program, unit(f"portwait-{program.pid}.service", program.pid):
             assert evict(str(PORT)).status == (0 if name == "FAMILY" else 1)
             assert states_on(PORT) == ["ESTABLISHED"]
             assert evict(*words, str(PORT)).status == 0
