@@ -45,11 +45,12 @@ in where no TARGET is given.
 
 exit status:
   the command's own   portwait has become it
-  0                   free, and there was no command
+  0                   free (or --anyway), and there was no command
   124                 gave up waiting; the command was not started
   125                 portwait was called wrongly
   126, 127            the command cannot be run, or is not found
   signal N            stopped while waiting (as PID 1: status 128+N)
+--dry-run ends with 0 where it is free now, else with 124; likewise 126, 127.
 
 examples:
   portwait 30010 -- java -jar app.jar      wait for at most 75 s, then become it

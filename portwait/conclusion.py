@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from typing import TYPE_CHECKING
 
 from portwait import durations, hold, ports
+from portwait.errors import CommandNotExecutableError, CommandNotFoundError
 from portwait.reports.text import command_line, safe
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ def conclude(survey: Survey, options: Options, log: Log, command: Sequence[str],
     if free:
         _free(survey, options, log, command, waited)
     else:
-        _gave_up(survey, log, waited, anyway=options.anyway)
+        _gave_up(survey, options, log, command, waited)
     return free or options.anyway
 
 
@@ -75,15 +78,16 @@ def _hold(form: str | None, *, ready: bool, possible: bool) -> str:
     return "none, for the kernel allows none that is without harm to this service; reserve the port instead"
 
 
-def _gave_up(survey: Survey, log: Log, waited: float, *, anyway: bool) -> None:
+def _gave_up(survey: Survey, options: Options, log: Log, command: Sequence[str], waited: float) -> None:
     """The deadline came."""
     asked = names(survey.obstructed)
     states = " and ".join(sorted({survey.verdicts[one].state for one in survey.obstructed}))
     after = f" after {durations.show(waited)}" if waited else ""
-    if anyway:
+    if options.anyway:
+        does = "starting" if command else "ending with 0"
         log.warning(
             "anyway",
-            f"{asked} {are(survey.obstructed)} still {states}{after}; starting all the same (--anyway)",
+            f"{asked} {are(survey.obstructed)} still {states}{after}; {does} all the same (--anyway)",
             target=asked,
         )
     else:
@@ -103,9 +107,10 @@ def _rehearse(survey: Survey, options: Options, log: Log, command: Sequence[str]
     if free:
         log.info("dry-run", f"dry run: {asked} {are(survey.targets)} free", target=asked)
     else:
-        limit = durations.show(options.timeout)
-        log.info("dry-run", f"dry run: would wait for {names(survey.obstructed)} for at most {limit}", target=asked)
-    if command:
+        log.info("dry-run", f"dry run: would {_wait(survey, options)}", target=asked)
+    if options.anyway and not free and not command:
+        log.info("dry-run", "dry run: would end with 0 all the same (--anyway)")
+    if command and (free or options.timeout or options.anyway or _clears(options)):
         mode = options.hold or "default"
         kept = [one for one in survey.targets if hold.forms(one, mode, reuseaddr=options.reuseaddr).at_exec]
         if kept and survey.wide:
@@ -116,4 +121,42 @@ def _rehearse(survey: Survey, options: Options, log: Log, command: Sequence[str]
             log.info("dry-run", f"dry run: would listen on {asked} and pass the socket on (LISTEN_FDS)")
         if options.fdstore:
             log.info("dry-run", "dry run: would keep that in systemd's descriptor store")
-        log.info("dry-run", f"dry run: would become {command_line(command)}")
+        status = rehearsed(command)
+        if status:
+            why = "no such command" if status == CommandNotFoundError.status else "it is not executable"
+            log.error("dry-run", f"dry run: cannot run {safe(command[0])}: {why}; would end with {status}")
+        else:
+            log.info("dry-run", f"dry run: would become {command_line(command)}{_when(options, free=free)}")
+
+
+def rehearsed(command: Sequence[str]) -> int:
+    """Say with which status an exec of this command would fail; 0 where it would not, as far as modes tell."""
+    name = command[0]
+    if shutil.which(name):
+        return 0
+    there = shutil.which(name, os.F_OK) or ("/" in name and os.path.exists(name))
+    return CommandNotExecutableError.status if there else CommandNotFoundError.status
+
+
+def _wait(survey: Survey, options: Options) -> str:
+    """Say what a run would do about the targets that are not free."""
+    asked = names(survey.obstructed)
+    if options.timeout:
+        return f"wait for {asked} for at most {durations.show(options.timeout)}"
+    if options.anyway:
+        return f"not wait for {asked} (--timeout 0)"
+    if _clears(options):
+        return f"look at {asked} once more, and give up where that is held still (--timeout 0)"
+    return f"give up on {asked} at once (--timeout 0)"
+
+
+def _when(options: Options, *, free: bool) -> str:
+    if free:
+        return ""
+    if options.anyway:
+        return ", free or not (--anyway)"
+    return " as soon as that is free" if options.timeout else " if that is free then"
+
+
+def _clears(options: Options) -> bool:
+    return bool(options.evict or options.terminate)

@@ -43,8 +43,12 @@ def run(options: Options, command: Sequence[str]) -> int:
         clear = not survey.obstructed
     if not clear and not _slowly(survey, options, began, command):
         return GAVE_UP
-    if not command or options.dry_run:
+    if not command:
         return 0
+    if options.dry_run:
+        from portwait import conclusion
+
+        return conclusion.rehearsed(command)
     try:
         settle(survey)
     except Exception as fault:  # noqa: BLE001  # likewise

@@ -313,6 +313,51 @@ class TestWhatItSays:
         assert "would become sh -c" in seen.err
         assert ("would wait" in seen.err) == held
 
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            ((), ["would wait for 30010/tcp for at most 1m15s", "would hold", "would become echo started as soon as"]),
+            (("-t0",), ["would give up on 30010/tcp at once (--timeout 0)"]),
+            (("-t0", "--evict"), ["would evict", "would look at 30010/tcp once more", "would hold", "would become"]),
+            (("-t0", "--anyway"), ["would not wait for 30010/tcp", "would hold", "would become echo started, free or"]),
+        ],
+        ids=["wait", "look-once", "evict", "anyway"],
+    )
+    def test_dry_run_promises_what_a_run_would_do(self, words: tuple[str, ...], said: list[str]) -> None:
+        """Whether it would wait or give up, and whether the command would start at all."""
+        with outbound_established(PORT):
+            seen = guard("--dry-run", "--log-format=json", *words, str(PORT), "--", *STARTED)
+        rehearsed = [event["text"] for event in seen.events if event["event"] in ("dry-run", "would-evict")]
+        assert (seen.status, seen.out) == (GAVE_UP, "")
+        assert len(rehearsed) == len(said)
+        for text, part in zip(rehearsed, said, strict=True):
+            assert text.startswith(f"dry run: {part}")
+
+    @pytest.mark.parametrize("held", [False, True], ids=["free", "held"])
+    @pytest.mark.parametrize(
+        ("name", "status"),
+        [("nosuchcommand", 127), ("/nosuch/command", 127), ("/etc/passwd", 126), ("/etc", 126), ("", 127)],
+    )
+    def test_dry_run_of_a_command_that_cannot_be_run(self, name: str, status: int, held: bool) -> None:
+        """It says so, and where the port is free it ends as a run would."""
+        with outbound_established(PORT) if held else contextlib.nullcontext():
+            seen = guard("--dry-run", str(PORT), "--", name)
+        assert f"dry run: cannot run {name}: " in seen.err
+        assert seen.err.endswith(f"; would end with {status}\n")
+        assert seen.status == (GAVE_UP if held else status)
+        assert guard(str(PORT), "--", name).status == status
+
+    def test_anyway_without_a_command(self) -> None:
+        """Nothing is started, so it does not say so; as ExecStartPre= it lets the service try."""
+        with outbound_established(PORT):
+            seen = guard("-t0", "--anyway", str(PORT))
+            rehearsed = guard("-t0", "--anyway", "--dry-run", str(PORT))
+        assert seen.status == 0
+        assert "still held; ending with 0 all the same (--anyway)" in seen.err
+        assert "starting" not in seen.err
+        assert rehearsed.status == GAVE_UP
+        assert rehearsed.err.endswith("dry run: would end with 0 all the same (--anyway)\n")
+
     def test_json(self) -> None:
         """A line is an object; each has a time, a level, an event and a text."""
         said = events(spoken("json"))
