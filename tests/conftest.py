@@ -33,7 +33,8 @@ class Dealer(LoadScopeScheduling):  # type: ignore[misc]  # likewise
 def pytest_configure() -> None:
     """Let no signal be ignored from the start, as a background job has it: what the tests start would inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Dealer:
