@@ -17,7 +17,7 @@ import pytest
 
 from tests.support import states
 from tests.support.netns import sysctl
-from tests.support.programs import DEADLINE
+from tests.support.programs import DEADLINE, eventually
 from tests.support.states import LOOPBACK, MAPPED, WILDCARD, bound_only, listening, outbound_established, service_bind
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ class TestStates:
             owned = made.sock.fileno() != -1
         assert [shown[1], *shown[4:6]] == [state, made.local, made.remote]
         assert (f"pid={os.getpid()}," in shown[-1]) == owned
-        assert states.states_on(PORT) == (["TIME_WAIT"] if state == "TIME-WAIT" else [])
+        left = ["TIME_WAIT"] if state == "TIME-WAIT" else []
+        eventually(lambda: states.states_on(PORT) == left, "the reset of the others")  # on a loaded machine not at once
 
     def test_each_end_of_a_shared_port_differs(self) -> None:
         with states.shared_local_port(PORT, 5) as shared:
