@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 from portwait.diagnosis.blockers import Diagnosis, diagnose, inodes
 from portwait.errors import TablesError
-from portwait.exposure import exposure
+from portwait.exposure import Exposure, exposure
 from portwait.verdict import Verdict
 
 if TYPE_CHECKING:
     from portwait.diagnosis.blockers import Blocker
-    from portwait.exposure import Exposure
     from portwait.survey import Survey
     from portwait.targets import Target
 
@@ -46,8 +45,9 @@ class Inspection:
             self.diagnosis = Diagnosis({}, str(error))
         else:
             survey.served = self.diagnosis.listening
-        seen = exposure()
-        for target in survey.undecided:
+        undecided = survey.undecided
+        seen = exposure() if undecided else Exposure()
+        for target in undecided:
             found = self.diagnosis.blockers.get(target, ())
             if survey.reuseaddr and not survey.wide:
                 found = tuple(one for one in found if _is_surely_in_the_way(one, seen))
