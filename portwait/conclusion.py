@@ -26,7 +26,7 @@ def names(targets: Iterable[Target]) -> str:
 
 def are(some: Sequence[object]) -> str:
     """Choose the verb for one or several."""
-    return "is" if len(some) == 1 else "are"
+    return "are" if len(some) > 1 else "is"
 
 
 def conclude(survey: Survey, options: Options, log: Log, command: Sequence[str], *, free: bool, waited: float) -> bool:
