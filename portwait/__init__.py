@@ -14,30 +14,30 @@ if TYPE_CHECKING:
     from portwait._version import __version__ as __version__
     from portwait.api import blockers as blockers
     from portwait.api import wait_until_free as wait_until_free
-    from portwait.diagnosis.blockers import Blocker as Blocker
+    from portwait.bind.hold import Hold as Hold
+    from portwait.bind.probe import probe as probe
     from portwait.errors import PortwaitError as PortwaitError
     from portwait.errors import TablesError as TablesError
     from portwait.errors import UsageError as UsageError
-    from portwait.hold import Hold as Hold
-    from portwait.owners import Owner as Owner
-    from portwait.targets import Target as Target
-    from portwait.targets import parse as parse
-    from portwait.verdict import Verdict as Verdict
-    from portwait.verdict import probe as probe
+    from portwait.model.blocker import Blocker as Blocker
+    from portwait.model.owner import Owner as Owner
+    from portwait.model.targets import Target as Target
+    from portwait.model.targets import parse as parse
+    from portwait.model.verdict import Verdict as Verdict
 
 _HOMES = {
-    "Blocker": "diagnosis.blockers",
-    "Hold": "hold",
-    "Owner": "owners",
+    "Blocker": "model.blocker",
+    "Hold": "bind.hold",
+    "Owner": "model.owner",
     "PortwaitError": "errors",
     "TablesError": "errors",
-    "Target": "targets",
+    "Target": "model.targets",
     "UsageError": "errors",
-    "Verdict": "verdict",
+    "Verdict": "model.verdict",
     "__version__": "_version",
     "blockers": "api",
-    "parse": "targets",
-    "probe": "verdict",
+    "parse": "model.targets",
+    "probe": "bind.probe",
     "wait_until_free": "api",
 }
 __all__ = tuple(_HOMES)

@@ -6,15 +6,15 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from portwait import waiting
+from portwait.bind.survey import Survey
 from portwait.diagnosis.blockers import diagnose
-from portwait.diagnosis.inspection import Inspection
-from portwait.survey import Survey
+from portwait.wait import schedule
+from portwait.wait.inspection import Inspection
 
 if TYPE_CHECKING:
-    from portwait.diagnosis.blockers import Blocker
-    from portwait.hold import Mode
-    from portwait.targets import Target
+    from portwait.bind.hold import Mode
+    from portwait.model.blocker import Blocker
+    from portwait.model.targets import Target
 
 _TABLES_EVERY = 1.0  # seconds between two readings of the tables, where bind has no word
 
@@ -50,7 +50,7 @@ def wait_until_free(
 
     free = False
     try:
-        free = waiting.until(look, time.sleep, time.monotonic() + timeout)
+        free = schedule.until(look, time.sleep, time.monotonic() + timeout)
     finally:
         if not free:
             for one in survey.holds:

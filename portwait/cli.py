@@ -7,7 +7,7 @@ import os
 import sys
 
 from portwait.errors import PortwaitError, UsageError
-from portwait.options import Options
+from portwait.options.table import Options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(sys.argv[1:] if words is None else list(words))
     except PortwaitError as error:
-        from portwait import stderr
+        from portwait.text import stderr
 
         stderr.write(f"portwait: {error}\n")
         return error.status
@@ -38,18 +38,18 @@ def _dispatch(words: list[str]) -> int:
     try:
         return _guard(own, command)
     except UsageError as error:
-        from portwait import hints
+        from portwait.options import suggestions
 
-        raise hints.hinted(error, own, command, VERBS) from None
+        raise suggestions.hinted(error, own, command, VERBS) from None
 
 
 def _guard(own: list[str], command: list[str]) -> int:
     from portwait.commands import guard
 
     if any(word.startswith("-") for word in own) or _has_twins():
-        from portwait import arguments
+        from portwait.options import parser
 
-        return guard.run(arguments.read(own), command)
+        return guard.run(parser.read(own), command)
     options = Options()
     options.targets = tuple(own)
     return guard.run(options, command)
@@ -63,9 +63,9 @@ def _verb(name: str, words: list[str]) -> int:
     except PortwaitError:
         raise
     except Exception as fault:  # a traceback's status 1 would say that something is held
-        from portwait.reports.text import safe
+        from portwait.text.escape import escape
 
-        what = safe(f"{type(fault).__name__}: {fault}")
+        what = escape(f"{type(fault).__name__}: {fault}")
         raise PortwaitError(f"cannot {name}: {what}; this is a bug in portwait") from fault
     _print(text)
     return int(status)

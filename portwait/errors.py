@@ -25,7 +25,7 @@ class CommandNotExecutableError(PortwaitError):
     status = 126  # likewise
 
 
-def shown(word: str, longest: int = 60) -> str:
+def quote(word: str, longest: int = 60) -> str:
     """Repeat in a message what somebody wrote: quoted, cut, without control characters."""
     return ascii(word if len(word) <= longest else word[:longest] + "...")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal
 
-from portwait import stderr
+from portwait.text import stderr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,10 +116,10 @@ def _structured(form: Format, write: Callable[[str], None]) -> FilteringBoundLog
 
 def _flat(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Leave out of logfmt what is not flat, `text` says it too; and what would break its line, as JSON does."""
-    from portwait.reports.text import safe
+    from portwait.text.escape import escape
 
     return {
-        key: safe(value.replace("\n", " "), len(value)) if isinstance(value, str) else value
+        key: escape(value.replace("\n", " "), len(value)) if isinstance(value, str) else value
         for key, value in event.items()
         if not isinstance(value, (list, dict))
     }

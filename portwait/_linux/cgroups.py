@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portwait.owners import Place
+from portwait.model.owner import Place
 
 _ENGINES = {
     "docker": "docker",

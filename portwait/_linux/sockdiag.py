@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from portwait._linux import kernel, wire
 from portwait.errors import TablesError
-from portwait.targets import plain
+from portwait.model.targets import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
 
-    from portwait.sockets import KernelSocket, Range
+    from portwait.model.sockets import KernelSocket, Range
 
 _EVERY_STATE = (1 << kernel.TCP_BOUND_INACTIVE + 1) - 2
 _LISTENING = 1 << kernel.TCP_LISTEN

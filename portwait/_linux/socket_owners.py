@@ -14,7 +14,7 @@ from portwait._linux import procfs
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from portwait.sockets import KernelSocket
+    from portwait.model.sockets import KernelSocket
 
 _CGROUP_MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 _INITIAL_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO, linux/proc_ns.h

@@ -12,12 +12,12 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from portwait._linux import kernel
-from portwait.sockets import KernelSocket, TcpInfo
+from portwait.model.sockets import KernelSocket, TcpInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from portwait.sockets import Range
+    from portwait.model.sockets import Range
 
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port id
 _ATTRIBUTE = struct.Struct("=HH")  # nlattr: length, type

@@ -1,1 +1,1 @@
-"""The twin of `_linux` for other systems, and for a Linux that refuses netlink: the same questions, through psutil."""
+"""The same questions answered by psutil, for other systems and where there is no netlink."""

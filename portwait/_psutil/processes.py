@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import psutil
 
-from portwait.owners import Owner, forwarded
+from portwait.model.owner import Owner, forwarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable

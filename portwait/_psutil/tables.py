@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import psutil
 
 from portwait.errors import TablesError
-from portwait.sockets import KernelSocket
+from portwait.model.sockets import KernelSocket
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
 
-    from portwait.sockets import Range
+    from portwait.model.sockets import Range
 
 
 class PsutilTables:

@@ -1,55 +1,45 @@
-"""Which cure fits what was seen: a registry of rules, each a small function with its own table of hits and non-hits.
+"""What to do about a port that is held or at risk: `advise` asks every rule that `rules.RULES` lists.
 
-`advise(facts)` is pure; `gather` reads what the rules want to know beyond the blockers.
+A rule is a pure function from facts to a remedy, or to None where it does not fit. `gather` reads the facts.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from portwait.remedies.machine import machine
-from portwait.remedies.registry import Facts, Remedy, advise
+from portwait.advice.facts import Facts
+from portwait.host.machine import machine
+from portwait.model.case import Remedy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portwait.diagnosis.blockers import Blocker
-    from portwait.exposure import Exposure
-    from portwait.remedies.machine import Machine
-    from portwait.targets import Target
-    from portwait.verdict import Verdict
+    from portwait.host.machine import Machine
+    from portwait.model.blocker import Blocker
+    from portwait.model.port_settings import PortSettings
+    from portwait.model.targets import Target
+    from portwait.model.verdict import Verdict
 
 __all__ = ("Facts", "Remedy", "advise", "gather")
 
-_RULES = (
-    "wrapper",
-    "kernel_sockets",
-    "listener",
-    "leftovers",
-    "evicting",
-    "bound",
-    "outbound",
-    "permission",
-    "address",
-    "seeing",
-)
-"""The modules with rules, in the order of the advice: the culprit's own settings, what helps at once, what lasts."""
 
-for _name in _RULES:
-    import_module(f"portwait.remedies.{_name}")
+def advise(facts: Facts) -> tuple[Remedy, ...]:
+    """Ask every rule."""
+    from portwait.advice.rules import RULES
+
+    return tuple(remedy for rule in RULES if (remedy := rule(facts)) is not None)
 
 
 def gather(
     target: Target,
     verdict: Verdict,
     blockers: Sequence[Blocker],
-    exposure: Exposure,
+    settings: PortSettings,
     where: Machine | None = None,
     *,
     reuseaddr: bool = True,
 ) -> Facts:
-    """Put together what the rules look at; `where` is for who has looked around already."""
-    from portwait.remedies.wrapper import wrappers_of
+    """Read what the rules look at; `where` is for a caller that knows the machine already."""
+    from portwait.advice.tanuki.rules import wrappers_of
 
-    return Facts(target, verdict, tuple(blockers), exposure, where or machine(), wrappers_of(blockers), reuseaddr)
+    return Facts(target, verdict, tuple(blockers), settings, where or machine(), wrappers_of(blockers), reuseaddr)

@@ -1,36 +1,17 @@
-"""What a remedy is, what it can be judged by, and the list of all rules.
-
-A rule is a function from facts to a remedy, or to None where it does not fit. It enters itself here with `@rule`, in
-the order in which the modules of this package are imported: the cures come in that order.
-"""
+"""All that a rule may look at. Values only; `advice.gather` reads them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait.exposure import Exposure
-from portwait.remedies.machine import Machine
+from portwait.host.machine import Machine
+from portwait.model.port_settings import PortSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from portwait.diagnosis.blockers import Blocker
-    from portwait.remedies.tanuki import Wrapper
-    from portwait.targets import Target
-    from portwait.verdict import Verdict
-
-    Rule = Callable[["Facts"], "Remedy | None"]
-
-
-class Remedy(NamedTuple):
-    """A piece of advice tied to what was seen.
-
-    `commands` are ready to paste, or lines for a file that the summary names: right for this machine, quoted.
-    """
-
-    code: str
-    summary: str
-    commands: tuple[str, ...] = ()
+    from portwait.advice.tanuki.config import Wrapper
+    from portwait.model.blocker import Blocker
+    from portwait.model.targets import Target
+    from portwait.model.verdict import Verdict
 
 
 class Facts(NamedTuple):
@@ -39,7 +20,7 @@ class Facts(NamedTuple):
     target: Target
     verdict: Verdict
     blockers: tuple[Blocker, ...] = ()
-    exposure: Exposure = Exposure()
+    settings: PortSettings = PortSettings()
     machine: Machine = Machine()
     wrappers: tuple[Wrapper, ...] = ()
     """The Tanuki wrappers among the owners."""
@@ -51,18 +32,4 @@ class Facts(NamedTuple):
         known = {pid for wrapper in self.wrappers for pid in wrapper.pids}
         if any(one.pid in known for one in blocker.owners):
             return True
-        return self.exposure.ephemeral_range is not None and not self.exposure.covers(self.target.port)
-
-
-RULES: list[Rule] = []
-
-
-def rule(function: Rule) -> Rule:
-    """Enter a rule."""
-    RULES.append(function)
-    return function
-
-
-def advise(facts: Facts) -> tuple[Remedy, ...]:
-    """Ask every rule."""
-    return tuple(remedy for each in RULES if (remedy := each(facts)) is not None)
+        return self.settings.ephemeral_range is not None and not self.settings.covers(self.target.port)

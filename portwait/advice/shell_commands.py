@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portwait import ports
-from portwait.reports.text import safe, shell
-from portwait.reserved import container_sysctl
-from portwait.targets import ANY
+from portwait.advice import container_sysctl
+from portwait.model import ports
+from portwait.model.targets import ANY
+from portwait.text.escape import escape, shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from portwait.diagnosis.blockers import Blocker
-    from portwait.owners import Owner
-    from portwait.remedies.machine import Machine
-    from portwait.remedies.registry import Facts
-    from portwait.sockets import Range
+    from portwait.advice.facts import Facts
+    from portwait.host.machine import Machine
+    from portwait.model.blocker import Blocker
+    from portwait.model.owner import Owner
+    from portwait.model.sockets import Range
 
 _RESERVED = "net.ipv4.ip_local_reserved_ports"
 _RANGE = "net.ipv4.ip_local_port_range"
@@ -93,7 +93,7 @@ def owners(blockers: Iterable[Blocker]) -> list[Owner]:
 
 def called(some: Sequence[Owner], nobody: str = "its owner") -> str:
     """Name owners in a sentence."""
-    names = list(dict.fromkeys(safe(one.name, 40) for one in some))
+    names = list(dict.fromkeys(escape(one.name, 40) for one in some))
     if not names:
         return nobody
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,1 +1,1 @@
-"""Which ports the kernel may hand out, how likely that is, and what each cure costs."""
+"""Which ports the kernel may give away, how likely that is, and what each cure costs."""

@@ -1,7 +1,7 @@
 """What to do about ports that the kernel may hand out, each cure with its price: pure functions.
 
 None of them moves a connection that has the port already. A cure that would not keep enough ports for the host's own
-connections is not given, nor a command that this machine would refuse: the remedies' own phrases know the rights.
+connections is not given, nor a command that this machine would refuse: `shell_commands` knows the rights.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait import ports
-from portwait.remedies import phrases
-from portwait.reserved.reservation_report import amount, either, shown
+from portwait.advice import shell_commands
+from portwait.model import ports
+from portwait.text.plural import abbreviate, amount, plural
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from portwait.audit.auditing import Audit
-    from portwait.sockets import Range
+    from portwait.audit.scan import Audit
+    from portwait.model.sockets import Range
 
 _ENOUGH = 10_000
 """Ports that a host should keep for its own connections at least: a third of the kernel's default."""
@@ -60,29 +60,29 @@ def _evict(audit: Audit) -> Advice | None:
     taken = ports.merge((one.port, one.port) for one in audit.at_risk if one.taken)
     if not taken:
         return None
-    named, targets = shown(taken), ports.show(taken).split(",")
+    named, targets = abbreviate(taken), ports.show(taken).split(",")
     return Advice(
         "taken",
-        either(
+        plural(
             taken,
             f"{named} is in use by a connection now: see whose it is, let it end, or destroy it.",
             f"{named} are in use by connections now: see whose they are, let them end, or destroy them.",
         ),
         "the client whose connection is destroyed connects again, from another port",
-        tuple(phrases.as_root(audit.machine, "portwait", verb, *targets) for verb in ("explain", "evict")),
+        tuple(shell_commands.as_root(audit.machine, "portwait", verb, *targets) for verb in ("explain", "evict")),
     )
 
 
 def _reserve(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | None:
     if not exposed:
         return None
-    left = ports.subtract(ports.subtract([audit.span], audit.exposure.reserved), exposed)
+    left = ports.subtract(ports.subtract([audit.span], audit.settings.reserved), exposed)
     if audit.machine.may_set:
-        summary = f"Reserve {shown(exposed)}, now and at boot."
-        lines = [phrases.as_root(audit.machine, "portwait", "reserve", "--persist", ports.show(exposed))]
+        summary = f"Reserve {abbreviate(exposed)}, now and at boot."
+        lines = [shell_commands.as_root(audit.machine, "portwait", "reserve", "--persist", ports.show(exposed))]
     else:
-        already = audit.exposure.reserved
-        summary, [*lines] = phrases.reserved_from_outside(audit.machine, shown(exposed), exposed, already)
+        already = audit.settings.reserved
+        summary, [*lines] = shell_commands.reserved_from_outside(audit.machine, abbreviate(exposed), exposed, already)
     return Advice(
         "reserve",
         summary,
@@ -121,7 +121,7 @@ def _move(audit: Audit, exposed: tuple[Range, ...], known: Collection[int]) -> A
 def _outside(audit: Audit, count: int, known: Collection[int]) -> int | None:
     """Find so many ports in a row outside the range, as near to it as can be, below it rather than above."""
     low, high = audit.span
-    lowest = max(1024, audit.exposure.unprivileged_start or 0)
+    lowest = max(1024, audit.settings.unprivileged_start or 0)
     for start in itertools.chain(range(low - count, lowest - 1, -1), range(high + 1, 65536 - count + 1)):
         if not any(port in known for port in range(start, start + count)):
             return start
@@ -129,7 +129,7 @@ def _outside(audit: Audit, count: int, known: Collection[int]) -> int | None:
 
 
 def _is_quiet(audit: Audit, port: int, known: Collection[int]) -> bool:
-    return audit.exposure.hands_out(port) and port not in known and not ports.contains(audit.in_use, port)
+    return audit.settings.hands_out(port) and port not in known and not ports.contains(audit.in_use, port)
 
 
 def _narrow(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | None:
@@ -144,7 +144,7 @@ def _narrow(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | Non
         "narrow-range",
         f"Narrow ip_local_port_range to {low}-{high}, which has none of them.",
         _left(low, high, used),
-        phrases.port_range(audit.machine, low, high),
+        shell_commands.port_range(audit.machine, low, high),
     )
 
 
@@ -160,7 +160,7 @@ def _apart(audit: Audit, exposed: tuple[Range, ...], known: Collection[int], use
         "keep-apart",
         f"Keep the two apart for good: services to {first}-{last}, ip_local_port_range to {_APART}-{high}.",
         f"clients, firewalls and configurations have to follow; {_left(_APART, high, used)}",
-        phrases.port_range(audit.machine, _APART, high),
+        shell_commands.port_range(audit.machine, _APART, high),
     )
 
 

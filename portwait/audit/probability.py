@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Mapping, Sequence
 
-    from portwait.sockets import Range
+    from portwait.model.sockets import Range
 
 _NEW = object()
 """A destination that nobody is connected to."""

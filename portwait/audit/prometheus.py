@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait import ports
-from portwait.reports.text import safe
+from portwait.model import ports
+from portwait.text.escape import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from portwait.audit.auditing import Audit, Finding
+    from portwait.audit.scan import Audit, Finding
 
 
 class _Family(NamedTuple):
@@ -29,8 +29,8 @@ def _families(audit: Audit) -> Iterable[_Family]:
     by_port = [(_labels(finding), finding) for finding in audit.findings]
     yield _single("ephemeral_range_first", "First port of ip_local_port_range.", low)
     yield _single("ephemeral_range_last", "Last port of ip_local_port_range.", high)
-    yield _single("reserved_ports", "Ports of ip_local_reserved_ports.", ports.count(audit.exposure.reserved))
-    yield _single("unprivileged_port_start", "ip_unprivileged_port_start.", audit.exposure.unprivileged_start)
+    yield _single("reserved_ports", "Ports of ip_local_reserved_ports.", ports.count(audit.settings.reserved))
+    yield _single("unprivileged_port_start", "ip_unprivileged_port_start.", audit.settings.unprivileged_start)
     yield _Family(
         "usable_ports",
         "Ports of the range that connect() can still be given, by the parity that it prefers.",
@@ -70,7 +70,7 @@ def _labels(finding: Finding) -> dict[str, str]:
     return {
         "port": str(finding.port),
         "protocol": finding.protocol,
-        "process": ",".join(safe(name, 40) for name in finding.processes),
+        "process": ",".join(escape(name, 40) for name in finding.processes),
     }
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from portwait import durations, ports
-from portwait.audit import advice, picture
-from portwait.reports.text import safe
-from portwait.reserved.reservation_report import amount, counted, drift_notes, persisted_dict, shown
+from portwait.audit import advice, strip
+from portwait.model import ports
+from portwait.reserved.report import drift_notes, persisted_dict
+from portwait.text import durations
+from portwait.text.escape import escape
+from portwait.text.plural import abbreviate, amount, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from portwait.audit.auditing import Audit, Finding
+    from portwait.audit.scan import Audit, Finding
 
 SCHEMA = 1
 _WIDTH = 78
@@ -23,7 +25,7 @@ def text(audit: Audit) -> str:
     """Write the report for a person, at 80 columns where the words allow it."""
     blocks: list[list[str]] = [
         list(_settings(audit)),
-        [picture.SCALE, *picture.lines(audit), picture.LEGEND],
+        [strip.SCALE, *strip.lines(audit), strip.LEGEND],
         _table(audit),
     ]
     blocks += [_wrapped(f"note: {note}") for note in notes(audit)]
@@ -34,8 +36,8 @@ def text(audit: Audit) -> str:
 def _settings(audit: Audit) -> Iterator[str]:
     low, high = audit.span
     yield f"range          {low}-{high} ({amount([audit.span])}), of them in use {_used(audit):,}"
-    yield f"reserved       {counted(audit.exposure.reserved)}"
-    start = audit.exposure.unprivileged_start
+    yield f"reserved       {counted(audit.settings.reserved)}"
+    start = audit.settings.unprivileged_start
     yield f"unprivileged   from {start}" if start is not None else "unprivileged   cannot be read"
     yield f"connections    {_rate(audit)}"
     if audit.by_bind:
@@ -89,7 +91,7 @@ def _groups(findings: Sequence[Finding]) -> list[list[Finding]]:
 def _row(group: Sequence[Finding]) -> tuple[str, str, str, str]:
     first = group[0]
     span = ports.show([(first.port, group[-1].port)])
-    who = safe(", ".join(first.processes), 16) or ("?" if first.listening else "nobody")
+    who = escape(", ".join(first.processes), 16) or ("?" if first.listening else "nobody")
     return f"{span}/{first.protocol}", who, _given_away(first), _chance(group)
 
 
@@ -123,7 +125,7 @@ def notes(audit: Audit) -> list[str]:
     """What is worth knowing beside the ports."""
     found = drift_notes(audit.ours, audit.drift, audit.machine)
     if audit.lost_at_boot:
-        found.append(f"neither a file of sysctl.d nor a unit of ours reserves {shown(audit.lost_at_boot)} at boot")
+        found.append(f"neither a file of sysctl.d nor a unit of ours reserves {abbreviate(audit.lost_at_boot)} at boot")
     if audit.lost:
         found.append(f"cannot see everything: {audit.lost}")
     return found
@@ -143,8 +145,8 @@ def as_dict(audit: Audit) -> dict[str, object]:
     return {
         "schema": SCHEMA,
         "range": list(audit.span),
-        "reserved": ports.show(audit.exposure.reserved),
-        "unprivileged_port_start": audit.exposure.unprivileged_start,
+        "reserved": ports.show(audit.settings.reserved),
+        "unprivileged_port_start": audit.settings.unprivileged_start,
         "ports_in_use": _used(audit),
         "usable": {"preferred": audit.usable[0], "other": audit.usable[1]},
         "connections": {
@@ -159,7 +161,7 @@ def as_dict(audit: Audit) -> dict[str, object]:
                 "protocol": finding.protocol,
                 "named": finding.named,
                 "listening": finding.listening,
-                "processes": [safe(name) for name in finding.processes],
+                "processes": [escape(name) for name in finding.processes],
                 "in_range": finding.in_range,
                 "reserved": finding.reserved,
                 "preferred": finding.preferred,

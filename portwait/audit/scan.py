@@ -1,7 +1,7 @@
 """Which ports of this host the kernel may hand out, and how likely: read from the tables, never probed.
 
 Looked at are the TCP listeners and the ports that were asked for; a UDP socket does not say whether it serves, so it
-counts only on a port that was asked for. How the kernel chooses is `chances`' business, what helps `advice`'s.
+counts only on a port that was asked for. How the kernel chooses is `probability`'s business, what helps `advice`'s.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import sys
 import time
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from portwait import ports, tables
-from portwait.audit import chances
-from portwait.audit.chances import Choice, Traffic
-from portwait.diagnosis import processes
+from portwait.audit.probability import Choice, Traffic, by_udp, within
+from portwait.diagnosis import owners, tables
 from portwait.errors import PortwaitError
-from portwait.exposure import Exposure, exposure
-from portwait.remedies.machine import Machine, machine
-from portwait.reserved import persistence, reservation, sysctld
+from portwait.host.machine import Machine, machine
+from portwait.host.port_settings import port_settings
+from portwait.model import ports
+from portwait.reserved import boot, runtime, sysctld
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
-    from portwait.reserved.persistence import Drift, Ours
-    from portwait.sockets import KernelSocket, Range
+    from portwait.model.port_settings import PortSettings
+    from portwait.model.sockets import KernelSocket, Range
+    from portwait.reserved.boot import Drift, Ours
 
 How = Literal["given", "measured", "since boot", "not known"]
 
@@ -73,7 +73,7 @@ class Finding(NamedTuple):
 class Audit(NamedTuple):
     """One look at the whole host."""
 
-    exposure: Exposure
+    settings: PortSettings
     gap: float
     """For how many seconds a restart leaves its port free."""
     rate: Rate
@@ -95,8 +95,8 @@ class Audit(NamedTuple):
     @property
     def span(self) -> Range:
         """The range."""
-        assert self.exposure.ephemeral_range is not None  # noqa: S101  # `audit` refuses such a system
-        return self.exposure.ephemeral_range
+        assert self.settings.ephemeral_range is not None  # noqa: S101  # `audit` refuses such a system
+        return self.settings.ephemeral_range
 
     @property
     def at_risk(self) -> tuple[Finding, ...]:
@@ -111,7 +111,7 @@ def audit(
 
     `rate` is new connections a second where the caller knows better than a measurement of `window` seconds.
     """
-    seen = exposure()
+    seen = port_settings()
     if seen.ephemeral_range is None:
         raise AuditError("cannot audit: the range of ports that the kernel hands out can only be read on Linux")
     speed = Rate(rate, "given") if rate is not None else measure(window)
@@ -129,9 +129,9 @@ def audit(
         look.traffic.by_bind,
         look.findings(named, only=only, clients=None if speed.per_second is None else speed.per_second * gap),
         lost,
-        persistence.ours(found),
-        persistence.drift(found),
-        () if persistence.counts_here() is False else ports.subtract(seen.reserved, persistence.at_boot(found)),
+        boot.ours(found),
+        boot.drift(found),
+        () if boot.counts_here() is False else ports.subtract(seen.reserved, boot.at_boot(found)),
         machine(),
     )
 
@@ -148,7 +148,7 @@ def measure(window: float) -> Rate:
     if before is None or after is None:
         return Rate(None, "not known")
     now = (after - before) / seconds if window else 0.0
-    since_boot = after / time.clock_gettime(time.CLOCK_BOOTTIME) if reservation.is_host() else 0.0
+    since_boot = after / time.clock_gettime(time.CLOCK_BOOTTIME) if runtime.is_host() else 0.0
     if since_boot > now:
         return Rate(since_boot, "since boot")
     return Rate(now, "measured", window)
@@ -157,7 +157,7 @@ def measure(window: float) -> Rate:
 class _Look:
     """The tables at one moment, sorted by what they mean for a choice."""
 
-    def __init__(self, seen: Exposure, tcp: Sequence[KernelSocket], udp: Sequence[KernelSocket]) -> None:
+    def __init__(self, seen: PortSettings, tcp: Sequence[KernelSocket], udp: Sequence[KernelSocket]) -> None:
         self._seen = seen
         self._udp = udp
         self._listeners = [which for which in tcp if which.state == "LISTEN"]
@@ -204,9 +204,9 @@ class _Look:
         for protocol, port in sorted(looked_at, key=lambda which: (which[1], which[0])):
             if protocol == "tcp":
                 each = choice.picked(port)
-                probability = None if clients is None else chances.within(clients, each)
+                probability = None if clients is None else within(clients, each)
             else:
-                each, probability = chances.by_udp(self._span, self._reserved, udp, port), None
+                each, probability = by_udp(self._span, self._reserved, udp, port), None
             listening = protocol == "udp" or port in self._served
             found.append(
                 Finding(
@@ -233,14 +233,14 @@ class _Look:
 def _names(sockets: Iterable[KernelSocket]) -> dict[tuple[str, int], tuple[str, ...]]:
     """Name the programs behind each port, or where they cannot be seen nobody."""
     asked = list(sockets)
-    owners = processes.owners([which for which in asked if which.inode]).by_inode
+    by_inode = owners.find([which for which in asked if which.inode]).by_inode
     names: dict[tuple[str, int], dict[str, None]] = {}
     for which in asked:
         some = names.setdefault((which.protocol, which.local_port), {})
-        for owner in owners.get(which.inode, ()):
+        for owner in by_inode.get(which.inode, ()):
             some.setdefault(owner.name)
         for pid in which.pids:
-            described = processes.describe(pid)
+            described = owners.describe(pid)
             if described is not None:
                 some.setdefault(described.name)
     return {port: tuple(some) for port, some in names.items()}

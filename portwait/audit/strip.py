@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portwait import ports
+from portwait.model import ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from portwait.audit.auditing import Audit
-    from portwait.sockets import Range
+    from portwait.audit.scan import Audit
+    from portwait.model.sockets import Range
 
 COLUMN = 1024
 """Ports to a column; 64 columns fit on any screen."""
@@ -24,7 +24,7 @@ def lines(audit: Audit) -> tuple[str, str]:
     columns = [(first, first + COLUMN - 1) for first in range(0, 65536, COLUMN)]
     at_risk = _ports(finding.port for finding in audit.at_risk)
     listening = _ports(finding.port for finding in audit.findings if finding.listening)
-    settings = (("r", audit.exposure.reserved), ("=", (audit.span,)))
+    settings = (("r", audit.settings.reserved), ("=", (audit.span,)))
     uses = (("!", at_risk), ("L", listening), (":", audit.in_use))
     return _draw(columns, settings), _draw(columns, uses)
 

@@ -12,15 +12,15 @@ import _socket
 import errno
 import os
 
-from portwait.targets import ANY
-from portwait.value import Value
+from portwait.model.targets import ANY
+from portwait.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Literal
 
-    from portwait.targets import Target
+    from portwait.model.targets import Target
 
     Mode = Literal["default", "full", "none"]
     Form = Literal["v6only", "dual", "last", "any4", "udp"]

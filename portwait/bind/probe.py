@@ -9,41 +9,13 @@ from __future__ import annotations
 import _socket
 import errno
 
-from portwait.targets import ANY
-from portwait.value import Value
+from portwait.model.targets import ANY
+from portwait.model.verdict import Verdict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Literal
-
-    from portwait.targets import Target
-
-    State = Literal["free", "held", "denied", "unavailable", "unknown"]
-    Source = Literal["bind", "tables"]
-
-
-class Verdict(Value):
-    """What the kernel says of a target; immutable.
-
-    `state` is `free`, `held`, `denied` (EACCES, EPERM), `unavailable` (the address is not on this host) or
-    `unknown`. `errno` is the number of the error that said so, 0 for none. `by` is `bind`, or `tables` where the
-    socket tables had to decide.
-    """
-
-    __slots__ = ("by", "errno", "state")
-
-    state: State
-    errno: int
-    by: Source
-
-    def __init__(self, state: State, errno: int = 0, by: Source = "bind") -> None:
-        """Build a verdict."""
-        self._fill(by=by, errno=errno, state=state)
-
-    @property
-    def errno_name(self) -> str | None:
-        """The error's name, `EADDRINUSE`, or None for none."""
-        return errno.errorcode.get(self.errno, str(self.errno)) if self.errno else None
+    from portwait.model.targets import Target
+    from portwait.model.verdict import State
 
 
 _STATES: dict[int, State] = {

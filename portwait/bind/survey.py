@@ -1,20 +1,21 @@
 """One look at all targets: their verdicts, and the holds that the kernel allows beside what is there.
 
 On the free path: imports only what the interpreter has loaded anyway. The socket tables, where they have to decide,
-are read by whoever looks (`vigil`).
+are read by whoever looks (`loop`).
 """
 
 from __future__ import annotations
 
-from portwait import hold
-from portwait.verdict import Verdict, attempt, probe
+from portwait.bind import hold
+from portwait.bind.probe import attempt, probe
+from portwait.model.verdict import Verdict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
     from collections.abc import Collection, Mapping, Sequence
 
-    from portwait.targets import Target
+    from portwait.model.targets import Target
 
 WIDEST = 64
 """Ranges of more ports are read from the tables only: a probe is a bound socket and could fail somebody's start."""

@@ -6,12 +6,14 @@ import json
 import math
 from typing import TYPE_CHECKING
 
-from portwait import arguments, durations, ports
-from portwait.audit import audit_report, metrics
-from portwait.audit.auditing import AuditError, audit
+from portwait.audit import prometheus, report
+from portwait.audit.scan import AuditError, audit
 from portwait.errors import TablesError, UsageError
-from portwait.reports.text import safe
-from portwait.reserved import files
+from portwait.model import ports
+from portwait.options import parser
+from portwait.reserved import atomic_file
+from portwait.text import durations
+from portwait.text.escape import escape
 
 if TYPE_CHECKING:
     import argparse
@@ -62,9 +64,9 @@ def run(words: Sequence[str]) -> tuple[int, str]:
         raise AuditError(f"cannot audit: the socket tables cannot be read: {error}") from error
     form = "json" if options.json else options.format
     if form == "json":
-        text = json.dumps(audit_report.as_dict(found), indent=2) + "\n"
+        text = json.dumps(report.as_dict(found), indent=2) + "\n"
     else:
-        text = metrics.text(found) if form == "prometheus" else audit_report.text(found)
+        text = prometheus.text(found) if form == "prometheus" else report.text(found)
     if options.output is not None:
         _write(options.output, text)
         text = ""
@@ -72,7 +74,7 @@ def run(words: Sequence[str]) -> tuple[int, str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    result = arguments.verb("audit", "[OPTION...] [PORTS...]", _DESCRIPTION, _EPILOG)
+    result = parser.verb("audit", "[OPTION...] [PORTS...]", _DESCRIPTION, _EPILOG)
     add = result.add_argument
     add("ports", nargs="*", metavar="PORTS", help="ports and ranges")
     add("--only", action="store_true", help="look at PORTS alone")
@@ -116,6 +118,6 @@ def _rate(text: str) -> float:
 
 def _write(path: str, text: str) -> None:
     try:
-        files.write(path, text)
+        atomic_file.write(path, text)
     except OSError as error:
-        raise AuditError(f"cannot write {safe(path)}: {error.strerror or error}; it is as it was") from error
+        raise AuditError(f"cannot write {escape(path)}: {error.strerror or error}; it is as it was") from error

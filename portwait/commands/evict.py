@@ -8,28 +8,29 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait import arguments, targets
-from portwait.conclusion import names
-from portwait.diagnosis.inspection import Inspection
+from portwait.bind.survey import Survey
+from portwait.diagnosis import evictable
 from portwait.errors import PortwaitError, UsageError
-from portwait.exposure import exposure
+from portwait.eviction.actions import news
+from portwait.eviction.clear import Removal
+from portwait.host.port_settings import port_settings
 from portwait.log import Log
-from portwait.options import EVICTED
-from portwait.removal import eviction
-from portwait.removal.clearing import Clearing
-from portwait.removal.deeds import news
-from portwait.reports import report
-from portwait.survey import Survey
+from portwait.model import targets
+from portwait.options import parser
+from portwait.options.table import EVICTED
+from portwait.reports import target as target_report
+from portwait.text.plural import names
+from portwait.wait.inspection import Inspection
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
     from portwait.diagnosis.blockers import Diagnosis
-    from portwait.exposure import Exposure
-    from portwait.removal.deeds import Deed
-    from portwait.targets import Target
-    from portwait.verdict import Verdict
+    from portwait.eviction.actions import Action
+    from portwait.model.port_settings import PortSettings
+    from portwait.model.targets import Target
+    from portwait.model.verdict import Verdict
 
 _DESCRIPTION = """\
 Destroy the connections that are in the way, not the processes behind them.
@@ -81,7 +82,7 @@ class Found(NamedTuple):
 
 def run(words: Sequence[str]) -> tuple[int, str]:
     """Evict; the status and the report. Raises UsageError, and PortwaitError where nothing can be seen."""
-    given = arguments.read_verb(_parser(), words)
+    given = parser.read_verb(_parser(), words)
     if not given.targets:
         raise UsageError("cannot evict nothing: name a TARGET, as in `portwait evict 30010`")
     if not given.evict:
@@ -90,72 +91,72 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     survey = Survey(wanted, reuseaddr=given.reuseaddr, mode="none" if given.dry_run else "default")
     inspection = Inspection(survey)
     log = Log(given.log_format, quiet=given.quiet)
-    deeds: list[Deed] = []
+    actions: list[Action] = []
 
-    def tell(deed: Deed) -> None:
-        deeds.append(deed)
-        if deed.event == "evicted":
-            log.warning(deed.event, str(deed), **deed.fields())
+    def tell(action: Action) -> None:
+        actions.append(action)
+        if action.event == "evicted":
+            log.warning(action.event, str(action), **action.fields())
 
     if not inspection.look() or survey.undecided:
         inspection.look_closely()
     before = Found(dict(survey.verdicts), inspection.diagnosis)
     if before.held:
-        selection = eviction.select(given.evict, given.evict_user, given.evict_unit)
-        Clearing(selection, 0, tell, dry_run=given.dry_run).through(inspection, lambda: None)
+        selection = evictable.select(given.evict, given.evict_user, given.evict_unit)
+        Removal(selection, 0, tell, dry_run=given.dry_run).through(inspection, lambda: None)
     after = Found(survey.verdicts, inspection.diagnosis)
     if after.blind:
         raise PortwaitError(f"cannot tell what is in the way of {names(after.blind)}: {after.diagnosis.lost}")
     show = _as_json if given.json else _as_text
-    return (1 if after.held else 0), show(before, after, deeds, exposure())
+    return (1 if after.held else 0), show(before, after, actions, port_settings())
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = arguments.verb("evict", "[OPTION...] TARGET...", _DESCRIPTION, _EPILOG)
-    add = parser.add_argument
+    result = parser.verb("evict", "[OPTION...] TARGET...", _DESCRIPTION, _EPILOG)
+    add = result.add_argument
     add("targets", nargs="*", metavar="TARGET", help="as the guard's: what the service will bind")
-    arguments.evict_options(parser, "what may be destroyed", "destroy only")
-    arguments.target_options(parser)
-    arguments.flag(parser, "--dry-run", "say what would be done, and do none of it")
+    parser.evict_options(result, "what may be destroyed", "destroy only")
+    parser.target_options(result)
+    parser.flag(result, "--dry-run", "say what would be done, and do none of it")
     add("--json", action="store_true", help="print one object of JSON")
-    arguments.log_format_option(parser)
-    arguments.flag(parser, "--quiet", "do not say on stderr what is done", short="-q")
-    parser.set_defaults(evict=frozenset(EVICTED), evict_user=(), evict_unit=(), reuseaddr=True, family=0)
-    parser.set_defaults(dry_run=False, quiet=False, log_format="auto")
-    return parser
+    parser.log_format_option(result)
+    parser.flag(result, "--quiet", "do not say on stderr what is done", short="-q")
+    result.set_defaults(evict=frozenset(EVICTED), evict_user=(), evict_unit=(), reuseaddr=True, family=0)
+    result.set_defaults(dry_run=False, quiet=False, log_format="auto")
+    return result
 
 
-def _as_text(before: Found, after: Found, deeds: Sequence[Deed], seen: Exposure) -> str:
+def _as_text(before: Found, after: Found, actions: Sequence[Action], seen: PortSettings) -> str:
     blocks: list[str] = []
     is_news = news()
     free = [target for target in after.verdicts if target not in after.held and target not in before.held]
     for target, verdict in after.verdicts.items():
-        own = [deed for deed in deeds if deed.target == target]
+        own = [action for action in actions if action.target == target]
         if target in after.held:
             blockers = after.diagnosis.blockers.get(target, ())
-            said = [str(deed) for deed in filter(is_news, own) if deed.event != "evicted"]
-            blocks.append("\n  ".join([report.full(target, verdict, blockers, seen), *said]))
+            said = [str(action) for action in filter(is_news, own) if action.event != "evicted"]
+            blocks.append("\n  ".join([target_report.full(target, verdict, blockers, seen), *said]))
         elif target in before.held:
-            count = sum(deed.event == "evicted" for deed in own)
+            count = sum(action.event == "evicted" for action in own)
             how = f"{count} evicted" if count else "what was in the way has gone by itself"
-            blocks.append(f"{report.headline(target, verdict, ())}: {how}")
+            blocks.append(f"{target_report.headline(target, verdict, ())}: {how}")
         elif verdict.state != "free":
-            blocks.append(f"{report.headline(target, verdict, ())}; there is nothing to evict")
+            blocks.append(f"{target_report.headline(target, verdict, ())}; there is nothing to evict")
             free.remove(target)
     if free:
         blocks.append(f"{names(free)}: nothing is in the way")
     return "\n".join(blocks) + "\n"
 
 
-def _as_json(before: Found, after: Found, deeds: Sequence[Deed], seen: Exposure) -> str:
+def _as_json(before: Found, after: Found, actions: Sequence[Action], seen: PortSettings) -> str:
     def one(target: Target) -> dict[str, object]:
-        own = [deed for deed in deeds if deed.target == target]
+        own = [action for action in actions if action.target == target]
         found = before.diagnosis.blockers.get(target, ())
         return {
-            **report.as_dict(target, before.verdicts[target], found, seen),
-            "evicted": [deed.fields() for deed in own if deed.event == "evicted"],
-            "would_evict": [deed.fields() for deed in own if deed.event == "would-evict"],
-            "refused": [deed.fields() for deed in own if deed.event == "not-evicted"],
+            **target_report.as_dict(target, before.verdicts[target], found, seen),
+            "evicted": [action.fields() for action in own if action.event == "evicted"],
+            "would_evict": [action.fields() for action in own if action.event == "would-evict"],
+            "refused": [action.fields() for action in own if action.event == "not-evicted"],
             "verdict_after": after.verdicts[target].state,
         }
 

@@ -7,20 +7,20 @@ import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait import targets
-from portwait.diagnosis.inspection import Inspection
+from portwait.advice import advise, gather
+from portwait.bind.survey import Survey
 from portwait.errors import UsageError
-from portwait.exposure import exposure
-from portwait.remedies import advise, gather
-from portwait.remedies.machine import machine
-from portwait.reports import overview
-from portwait.reports.layout import Paper
-from portwait.survey import Survey
+from portwait.host.machine import machine
+from portwait.host.port_settings import port_settings
+from portwait.model import targets
+from portwait.reports import summary
+from portwait.text.layout import Paper
+from portwait.wait.inspection import Inspection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portwait.targets import Family
+    from portwait.model.targets import Family
 
 _TWINS = ("PORTWAIT_FAMILY", "PORTWAIT_REUSEADDR")
 """What the environment can say of its options, by the names that `twins` reads."""
@@ -76,12 +76,12 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     survey = inspection.survey
     if not inspection.look() or survey.undecided:
         inspection.look_closely()
-    seen = exposure()
+    seen = port_settings()
     explained = []
     for target in survey.targets:
         verdict = survey.verdicts[target]
         found = inspection.diagnosis.blockers.get(target, ()) if verdict.state == "held" else ()
-        explained.append(overview.Explained(target, verdict, found, seen))
+        explained.append(summary.Explained(target, verdict, found, seen))
     in_full = len(explained) <= _MOST_IN_FULL
     if in_full or asked.json:
         here = machine()
@@ -89,9 +89,9 @@ def run(words: Sequence[str]) -> tuple[int, str]:
             one._replace(remedies=advise(gather(*one[:4], here, reuseaddr=asked.reuseaddr))) for one in explained
         ]
     text = (
-        overview.as_json(explained, inspection.diagnosis.lost)
+        summary.as_json(explained, inspection.diagnosis.lost)
         if asked.json
-        else overview.as_text(explained, inspection.diagnosis.lost, _paper(), in_full=in_full)
+        else summary.as_text(explained, inspection.diagnosis.lost, _paper(), in_full=in_full)
     )
     return int(any(one.verdict.state == "held" for one in explained)), text
 
@@ -101,14 +101,14 @@ def _read(words: Sequence[str]) -> _Asked:
     rest = [word for word in words if word != "--json"]
     if not any(word.startswith("-") for word in rest) and not any(os.environ.get(name) for name in _TWINS):
         return _Asked(rest, json=len(rest) < len(words))
-    from portwait import arguments
+    from portwait.options import parser
 
-    parser = arguments.verb("explain", "[OPTION...] TARGET...", _DESCRIPTION, _EPILOG)
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help="what a service wants to bind")
-    parser.add_argument("--json", action="store_true", help="print one object of JSON")
-    arguments.target_options(parser)
-    parser.set_defaults(reuseaddr=True, family=0)
-    return _Asked(**vars(arguments.read_verb(parser, words)))
+    result = parser.verb("explain", "[OPTION...] TARGET...", _DESCRIPTION, _EPILOG)
+    result.add_argument("targets", nargs="*", metavar="TARGET", help="what a service wants to bind")
+    result.add_argument("--json", action="store_true", help="print one object of JSON")
+    parser.target_options(result)
+    result.set_defaults(reuseaddr=True, family=0)
+    return _Asked(**vars(parser.read_verb(result, words)))
 
 
 def _paper() -> Paper:

@@ -9,18 +9,20 @@ from __future__ import annotations
 import os
 import time
 
-from portwait import handoff, hold, targets
+from portwait import handoff
+from portwait.bind import hold
+from portwait.bind.survey import Survey
 from portwait.errors import PortwaitError, UsageError
-from portwait.survey import Survey
-from portwait.systemd import activation
+from portwait.model import targets
+from portwait.systemd import listen_fds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from portwait.eviction.clear import Removal
     from portwait.log import Log
-    from portwait.options import Options
-    from portwait.removal.clearing import Clearing
+    from portwait.options.table import Options
 
 GAVE_UP = 124
 """The status when the deadline came while the kernel still said `held` or `unavailable`, as timeout(1)."""
@@ -39,20 +41,20 @@ def run(options: Options, command: Sequence[str]) -> int:
     try:
         clear = survey.look() and not survey.undecided and not options.talks
     except Exception as fault:  # noqa: BLE001  # a fault of the guard's own keeps no service down
-        _confess("look", fault)
+        _admit("look", fault)
         clear = not survey.obstructed
     if not clear and not _slowly(survey, options, began, command):
         return GAVE_UP
     if not command:
         return 0
     if options.dry_run:
-        from portwait import conclusion
+        from portwait.wait import outcome
 
-        return conclusion.rehearsed(command)
+        return outcome.rehearsed(command)
     try:
         settle(survey)
     except Exception as fault:  # noqa: BLE001  # likewise
-        _confess("hold the port", fault)
+        _admit("hold the port", fault)
     return handoff.become(command)
 
 
@@ -68,23 +70,23 @@ def _plan(options: Options, command: Sequence[str]) -> tuple[Survey, Callable[[S
     if mode == "full" and not options.reuseaddr:
         raise UsageError("cannot use --hold=full with --no-reuseaddr: such a service cannot bind beside a full hold")
     mode = "none" if options.dry_run else mode
-    passes = options.listen or options.fdstore or activation.has_ours()
+    passes = options.listen or options.fdstore or listen_fds.has_ours()
     if passes:
-        from portwait.systemd import passing
+        from portwait.systemd import handover
 
-        passing.check(options, wanted, command)
+        handover.check(options, wanted, command)
     if options.reserve and not options.dry_run:
         _reserve(wanted, options)
     if passes:
         try:
-            plan = passing.Passing(options, wanted)
+            plan = handover.Passing(options, wanted)
             return plan.survey(mode), plan.settle
         except Exception as fault:  # noqa: BLE001  # a fault of the guard's own keeps no service down
-            _confess("use the sockets that were passed in or kept", fault)
+            _admit("use the sockets that were passed in or kept", fault)
     try:
-        passed_in = activation.passed_in(wanted)
+        passed_in = listen_fds.passed_in(wanted)
     except Exception as fault:  # noqa: BLE001  # a fault of the guard's own keeps no service down
-        _confess("look at the sockets that were passed in", fault)
+        _admit("look at the sockets that were passed in", fault)
         passed_in = frozenset()
     survey = Survey(wanted, reuseaddr=options.reuseaddr, mode=mode, passed_in=passed_in)
     return survey, _settle_without_passing if passes else _settle
@@ -98,28 +100,28 @@ def _settle_without_passing(survey: Survey) -> None:
     try:
         hold.keep_all(survey.holds)
     finally:
-        activation.hide_ours()
+        listen_fds.hide_ours()
 
 
 def _reserve(wanted: Sequence[targets.Target], options: Options) -> None:
     """Keep the ports out of the kernel's own choice, before the first look at them."""
     try:
-        from portwait import ports
-        from portwait.reserved import reservation
+        from portwait.model import ports
+        from portwait.reserved import runtime
 
         named = ports.merge((one.port, one.port) for one in wanted)
-        reservation.reserve(named, patience=_RESERVE_PATIENCE)
+        runtime.reserve(named, patience=_RESERVE_PATIENCE)
         if options.verbose:
             from portwait.log import Log
 
             Log(options.log_format, verbose=True).debug("reserved", f"{ports.show(named)}: reserved")
     except Exception as fault:  # noqa: BLE001  # a fault of the guard's own keeps no service down
-        _confess("reserve the port", fault)
+        _admit("reserve the port", fault)
 
 
 def _slowly(survey: Survey, options: Options, began: float, command: Sequence[str]) -> bool:
     """Wait, and say what happens; whether the service may start."""
-    from portwait.signals import Stopped, Stopping, end_by
+    from portwait.wait.signals import Stopped, Stopping, end_by
 
     try:
         with Stopping():
@@ -131,25 +133,25 @@ def _slowly(survey: Survey, options: Options, began: float, command: Sequence[st
 def _wait(survey: Survey, options: Options, began: float, command: Sequence[str]) -> bool:
     deadline = began + options.timeout
     try:
-        from portwait import conclusion
         from portwait.log import Log
-        from portwait.vigil import Vigil
+        from portwait.wait import outcome
+        from portwait.wait.loop import WaitLoop
 
         log = Log(options.log_format, quiet=options.quiet, verbose=options.verbose)
-        vigil = Vigil(survey, log, began, 0.0 if options.dry_run else deadline, _clearing(options, log))
-        free = vigil.keep()
-        return conclusion.conclude(survey, options, log, command, free=free, waited=vigil.waited)
+        loop = WaitLoop(survey, log, began, 0.0 if options.dry_run else deadline, _clearing(options, log))
+        free = loop.keep()
+        return outcome.conclude(survey, options, log, command, free=free, waited=loop.waited)
     except Exception as fault:  # noqa: BLE001  # a bug, or a library that is missing: bind alone can do it
-        _confess("report", fault)
+        _admit("report", fault)
         return _wait_plainly(survey, 0.0 if options.dry_run else deadline) or options.anyway
 
 
-def _clearing(options: Options, log: Log) -> Clearing | None:
+def _clearing(options: Options, log: Log) -> Removal | None:
     if not options.evict and not options.terminate:
         return None
-    from portwait.removal import clearing
+    from portwait.eviction import clear
 
-    return clearing.asked_for(options, log)
+    return clear.asked_for(options, log)
 
 
 def _wait_plainly(survey: Survey, deadline: float) -> bool:
@@ -164,15 +166,15 @@ def _wait_plainly(survey: Survey, deadline: float) -> bool:
             break
         time.sleep(min(_PLAIN_POLL, left))
     if survey.obstructed:
-        from portwait import stderr
+        from portwait.text import stderr
 
         stderr.write(f"portwait: gave up: {', '.join(map(str, survey.obstructed))} is still not free\n")
     return not survey.obstructed
 
 
-def _confess(verb: str, fault: Exception) -> None:
+def _admit(verb: str, fault: Exception) -> None:
     """Say in one line what the guard itself could not do; the service starts all the same."""
-    from portwait import stderr
+    from portwait.text import stderr
 
     known = isinstance(fault, PortwaitError)
     what = str(fault).partition("\n")[0] if known else f"cannot {verb}: {type(fault).__name__}: {fault}"

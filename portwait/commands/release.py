@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from portwait import arguments, ports
-from portwait.reserved import persistence, reservation_report, reserving
+from portwait.model import ports
+from portwait.options import parser
+from portwait.reserved import apply, boot, report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,7 @@ _EPILOG = f"""\
 PORTS are ports and ranges: 50001,5200-5300,6001. `portwait reserve` without
 PORTS lists what is reserved.
 
---persist takes the ports out of {persistence.PLACE} too, where
+--persist takes the ports out of {boot.PLACE} too, where
 `portwait reserve --persist` put them. What other files of sysctl.d say is left
 to them: the answer names what they will reserve again.
 
@@ -36,14 +37,14 @@ examples:
 
 def run(words: Sequence[str]) -> tuple[int, str]:
     """Release; the status and the text. Raises PortwaitError."""
-    parser = arguments.verb("release", "[--persist] [--json] PORTS...", _DESCRIPTION, _EPILOG)
-    parser.add_argument("ports", nargs="*", metavar="PORTS", help="ports and ranges")
-    parser.add_argument("--persist", action="store_true", help="at boot too")
-    parser.add_argument("--json", action="store_true", help="print one object of JSON")
-    options = parser.parse_intermixed_args(words)
+    result = parser.verb("release", "[--persist] [--json] PORTS...", _DESCRIPTION, _EPILOG)
+    result.add_argument("ports", nargs="*", metavar="PORTS", help="ports and ranges")
+    result.add_argument("--persist", action="store_true", help="at boot too")
+    result.add_argument("--json", action="store_true", help="print one object of JSON")
+    options = result.parse_intermixed_args(words)
     if not options.ports:
-        parser.error("cannot release nothing: name PORTS")
-    done = reserving.change("release", ports.parse(",".join(options.ports)), persist=options.persist)
+        result.error("cannot release nothing: name PORTS")
+    done = apply.change("release", ports.parse(",".join(options.ports)), persist=options.persist)
     if options.json:
-        return 0, json.dumps(reservation_report.done_dict(done), indent=2) + "\n"
-    return 0, reservation_report.done_text(done)
+        return 0, json.dumps(report.done_dict(done), indent=2) + "\n"
+    return 0, report.done_text(done)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from portwait import arguments, ports
-from portwait.reserved import persistence, reservation_report, reserving
+from portwait.model import ports
+from portwait.options import parser
+from portwait.reserved import apply, boot, report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ _EPILOG = f"""\
 PORTS are ports and ranges: 50001,5200-5300,6001. Without PORTS it lists the
 range, what is reserved, and which of it portwait has added.
 
---persist writes one file, {persistence.PLACE}, with these
+--persist writes one file, {boot.PLACE}, with these
 ports and what all other files of sysctl.d and /etc/sysctl.conf say, for at
 boot the last file wins whole. It is refused where another file would win over
 it. `portwait audit` tells when the others have changed since. Where systemd is
@@ -48,19 +49,19 @@ examples:
 
 def run(words: Sequence[str]) -> tuple[int, str]:
     """Reserve or list; the status and the text. Raises PortwaitError."""
-    parser = arguments.verb("reserve", "[--persist] [--json] [PORTS...]", _DESCRIPTION, _EPILOG)
-    parser.add_argument("ports", nargs="*", metavar="PORTS", help="ports and ranges")
-    parser.add_argument("--persist", action="store_true", help="at boot too")
-    parser.add_argument("--json", action="store_true", help="print one object of JSON")
-    options = parser.parse_intermixed_args(words)
+    result = parser.verb("reserve", "[--persist] [--json] [PORTS...]", _DESCRIPTION, _EPILOG)
+    result.add_argument("ports", nargs="*", metavar="PORTS", help="ports and ranges")
+    result.add_argument("--persist", action="store_true", help="at boot too")
+    result.add_argument("--json", action="store_true", help="print one object of JSON")
+    options = result.parse_intermixed_args(words)
     if not options.ports:
         if options.persist:
-            parser.error("cannot persist nothing: name PORTS")
-        standing = reserving.standing()
+            result.error("cannot persist nothing: name PORTS")
+        standing = apply.standing()
         if options.json:
-            return 0, json.dumps(reservation_report.standing_dict(standing), indent=2) + "\n"
-        return 0, reservation_report.standing_text(standing)
-    done = reserving.change("reserve", ports.parse(",".join(options.ports)), persist=options.persist)
+            return 0, json.dumps(report.standing_dict(standing), indent=2) + "\n"
+        return 0, report.standing_text(standing)
+    done = apply.change("reserve", ports.parse(",".join(options.ports)), persist=options.persist)
     if options.json:
-        return 0, json.dumps(reservation_report.done_dict(done), indent=2) + "\n"
-    return 0, reservation_report.done_text(done)
+        return 0, json.dumps(report.done_dict(done), indent=2) + "\n"
+    return 0, report.done_text(done)

@@ -12,63 +12,22 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait import ports, tables
-from portwait.diagnosis import kinds, processes
+from portwait.diagnosis import evictable, kinds, owners, tables
 from portwait.diagnosis.overlap import overlaps
-from portwait.diagnosis.processes import user_name
+from portwait.diagnosis.owners import user_name
 from portwait.errors import TablesError
-from portwait.owners import Owner
-from portwait.removal import eviction
-from portwait.targets import plain
+from portwait.model import ports
+from portwait.model.blocker import Blocker
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from portwait.diagnosis.kinds import Kind
-    from portwait.sockets import KernelSocket, Range
-    from portwait.targets import Target
+    from portwait.model.kind import Kind
+    from portwait.model.owner import Owner
+    from portwait.model.sockets import KernelSocket, Range
+    from portwait.model.targets import Target
 
     Found = tuple[Kind, KernelSocket]
-
-__all__ = ("Blocker", "Diagnosis", "Owner", "diagnose", "endpoint", "inodes", "owner", "ranges_of")
-
-
-class Blocker(NamedTuple):
-    """A socket that makes a bind fail, and what is known of it.
-
-    `expires_in` and `idle` are seconds, None where the kernel does not say. `unseen` says why owners may be missing.
-    `evictable` is whether evicting it harms nobody else: proved outbound with its owner seen, or owned by nobody.
-    """
-
-    kind: Kind
-    socket: KernelSocket
-    user: str | None
-    owners: tuple[Owner, ...]
-    remote_service: str | None
-    expires_in: float | None
-    idle: float | None
-    evictable: bool
-    unseen: str | None
-    peer: Owner | None = None
-    """The process at the other end, where that is on this host and could be found at little cost."""
-    peer_user: str | None = None
-    """The user at the other end, where that is on this host, also where the process was not found."""
-    peer_unit: str | None = None
-    """Likewise, by the cgroup that its socket was made in."""
-    unit: str | None = None
-    """The unit that the socket was made in, by its cgroup: known also where the owner cannot be seen."""
-    container: str | None = None
-    """Likewise."""
-
-    @property
-    def local(self) -> str:
-        """Write this host's end, `host:port`."""
-        return endpoint(self.socket.local_address, self.socket.local_port)
-
-    @property
-    def remote(self) -> str | None:
-        """Write the other end, `host:port`; None where there is none."""
-        return endpoint(self.socket.remote_address, self.socket.remote_port) if self.socket.remote_port else None
 
 
 class Diagnosis(NamedTuple):
@@ -79,12 +38,6 @@ class Diagnosis(NamedTuple):
     """What the tables that answered cannot show, in words."""
     listening: frozenset[int] = frozenset()
     """The TCP ports among the targets' that somebody listens on, whatever the address."""
-
-
-def endpoint(address: str, port: int) -> str:
-    """Write an end as `host:port` or `[v6]:port`, an IPv4-mapped address as IPv4."""
-    host = plain(address)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def ranges_of(targets: Iterable[Target], protocol: str = "") -> tuple[Range, ...]:
@@ -203,9 +156,9 @@ class _Known:
         self._peers = peers
         self._named: dict[int, Owner | None] = {}
         self._services: dict[tuple[int, str], str | None] = {}
-        self._owners = processes.owners(sockets, [*peers.values()])
+        self._owners = owners.find(sockets, [*peers.values()])
         unknown = [which.cgroup for which in (*sockets, *peers.values()) if not self._of(which)]
-        self._places = processes.places(unknown)
+        self._places = owners.places(unknown)
 
     def _of(self, which: KernelSocket) -> tuple[Owner, ...]:
         if which.pids:  # the tables name them themselves
@@ -215,7 +168,7 @@ class _Known:
 
     def _describe(self, pid: int) -> Owner | None:
         if pid not in self._named:
-            self._named[pid] = owner(pid)
+            self._named[pid] = owners.describe(pid)
         return self._named[pid]
 
     def blocker(self, kind: Kind, which: KernelSocket) -> Blocker:
@@ -244,7 +197,7 @@ class _Known:
             unit=owners[0].unit if owners else place and place.unit,
             container=owners[0].container if owners else place and place.container,
         )
-        return blocker._replace(evictable=eviction.by_default(blocker))
+        return blocker._replace(evictable=evictable.by_default(blocker))
 
     def _first(self, peer: KernelSocket) -> Owner | None:
         owners = self._of(peer)
@@ -255,11 +208,6 @@ class _Known:
         if key not in self._services:
             self._services[key] = _service(*key)
         return self._services[key]
-
-
-def owner(pid: int) -> Owner | None:
-    """Look a process up, with its unit and container; None when it has ended."""
-    return processes.describe(pid)
 
 
 def _idle(which: KernelSocket) -> float | None:

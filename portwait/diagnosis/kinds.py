@@ -7,35 +7,18 @@ other end where that is on this host. Elsewhere it is inferred from who listens 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from portwait import hold
-from portwait.targets import plain
+from portwait.bind import hold
+from portwait.model.kind import Kind
+from portwait.model.targets import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Literal
 
-    from portwait.sockets import KernelSocket
-
-    Name = Literal[
-        "outbound", "accepted", "self-connect", "listener", "time-wait", "closing", "bound", "hold", "unknown"
-    ]
-    Evidence = Literal["state", "ends", "syn-count", "peer", "listener", "remote-listener", "mark", "none"]
+    from portwait.model.sockets import KernelSocket
 
 _CLOSING = ("FIN_WAIT1", "FIN_WAIT2", "CLOSING", "LAST_ACK")
-
-
-class Kind(NamedTuple):
-    """A kind and what it is known by; `proved` is whether that leaves no other."""
-
-    name: Name
-    evidence: Evidence
-
-    @property
-    def proved(self) -> bool:
-        """Whether the evidence is the kernel's own word and not an inference."""
-        return self.evidence in ("state", "ends", "syn-count", "peer", "mark")
 
 
 def classify(which: KernelSocket, before: KernelSocket | None = None) -> Kind:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import _socket
 from typing import TYPE_CHECKING
 
-from portwait.targets import ANY, plain
+from portwait.model.targets import ANY, plain
 
 if TYPE_CHECKING:
-    from portwait.sockets import KernelSocket
-    from portwait.targets import Target
+    from portwait.model.sockets import KernelSocket
+    from portwait.model.targets import Target
 
 _ANY4, _ANY6 = "0.0.0.0", "::"
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait.owners import Owner, forwarded
+from portwait.model.owner import Owner, forwarded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from portwait.owners import Place
-    from portwait.sockets import KernelSocket
+    from portwait.model.owner import Place
+    from portwait.model.sockets import KernelSocket
 
 
 class Owners(NamedTuple):
@@ -28,7 +28,7 @@ class Owners(NamedTuple):
 def describe(pid: int) -> Owner | None:
     """Look a process up, with its unit and container; None when it has ended."""
     if sys.platform != "linux":
-        from portwait._portable import processes
+        from portwait._psutil import processes
 
         return processes.describe(pid)
     from portwait._linux import cgroups, procfs
@@ -53,18 +53,18 @@ def describe(pid: int) -> Owner | None:
     )
 
 
-def owners(sockets: Sequence[KernelSocket], peers: Sequence[KernelSocket] = ()) -> Owners:
+def find(sockets: Sequence[KernelSocket], peers: Sequence[KernelSocket] = ()) -> Owners:
     """Find the processes that have these sockets open, and, where that takes little, those at their other ends.
 
     Each was read between two looks at its descriptor, so what is said of it is of the process that had the socket.
     """
     if sys.platform != "linux":
         return Owners({}, None)
-    from portwait._linux import search
+    from portwait._linux import socket_owners
 
-    found = search.holders(sockets)
+    found = socket_owners.holders(sockets)
     rest = [peer for peer in peers if peer.inode not in found.holders]
-    beyond = search.holders(rest, cheaply=True).holders if rest else {}
+    beyond = socket_owners.holders(rest, cheaply=True).holders if rest else {}
     known: dict[int, Owner | None] = {}
     named: dict[int, tuple[Owner, ...]] = {}
     for inode, some in {**found.holders, **beyond}.items():
@@ -83,9 +83,9 @@ def places(cgroups: Iterable[int]) -> dict[int, Place]:
     if sys.platform != "linux" or not wanted:
         return {}
     from portwait._linux import cgroups as paths
-    from portwait._linux import search
+    from portwait._linux import socket_owners
 
-    return {number: paths.place_of(path) for number, path in search.cgroup_names(wanted).items()}
+    return {number: paths.place_of(path) for number, path in socket_owners.cgroup_names(wanted).items()}
 
 
 _users: dict[int, str] = {}

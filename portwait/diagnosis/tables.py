@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from portwait.sockets import KernelSocket, Range
+    from portwait.model.sockets import KernelSocket, Range
 
 
 class Tables(Protocol):
@@ -53,6 +53,6 @@ def open_tables() -> tuple[Tables, str | None]:
             why = str(error)
         else:
             return diag, None
-    from portwait._portable.tables import PsutilTables
+    from portwait._psutil.tables import PsutilTables
 
     return PsutilTables(), f"{why}: {PsutilTables.lost}"

@@ -1,1 +1,1 @@
-"""Getting what is in the way out of it: evict a connection, or as the last resort signal its owner."""
+"""Remove what is in the way: destroy a connection, or signal the process that owns it."""

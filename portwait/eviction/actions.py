@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from portwait.reports import report
-from portwait.reports.text import safe
+from portwait.reports import target as target_report
+from portwait.text.escape import escape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from portwait.diagnosis.blockers import Blocker
-    from portwait.owners import Owner
-    from portwait.removal.eviction import Refusal
-    from portwait.targets import Target
+    from portwait.diagnosis.evictable import Refusal
+    from portwait.model.blocker import Blocker
+    from portwait.model.owner import Owner
+    from portwait.model.targets import Target
 
 _SAID = {
     "evicted": "evicted {what}",
@@ -28,7 +28,7 @@ _SAID = {
 }
 
 
-class Deed(NamedTuple):
+class Action(NamedTuple):
     """Something that was done to a blocker of a target, or was not and why."""
 
     event: Literal["evicted", "would-evict", "not-evicted", "signalled", "would-signal", "not-signalled"]
@@ -42,21 +42,21 @@ class Deed(NamedTuple):
         """Say it in one line."""
         return _SAID[self.event].format(
             what=_ends(self.blocker) + (_whose(self.blocker.owners) if self.owner is None else ""),
-            who=self.owner and report.process(self.owner),
+            who=self.owner and target_report.process(self.owner),
             signal=self.signal,
-            why=self.refusal and safe(self.refusal.why),
-            cure=self.refusal and safe(self.refusal.cure),
+            why=self.refusal and escape(self.refusal.why),
+            cure=self.refusal and escape(self.refusal.cure),
         )
 
     def fields(self) -> dict[str, object]:
         """Write it for programs: the socket's identity (cookie, inode) and its processes' (pid and start)."""
-        fields = {"target": safe(self.target.text), **report.blocker_dict(self.blocker)}
+        fields = {"target": escape(self.target.text), **target_report.blocker_dict(self.blocker)}
         owners = [self.owner] if self.owner else self.blocker.owners
-        fields["processes"] = ",".join("{pid}@{started}".format(**report.owner_dict(owner)) for owner in owners)
+        fields["processes"] = ",".join("{pid}@{started}".format(**target_report.owner_dict(owner)) for owner in owners)
         if self.signal is not None:
             fields["signal"] = self.signal
         if self.refusal is not None:
-            fields |= {"code": self.refusal.code, "why": safe(self.refusal.why), "cure": safe(self.refusal.cure)}
+            fields |= {"code": self.refusal.code, "why": escape(self.refusal.why), "cure": escape(self.refusal.cure)}
         return fields
 
 
@@ -68,19 +68,19 @@ def _ends(blocker: Blocker) -> str:
 
 
 def _whose(owners: Iterable[Owner]) -> str:
-    names = ", ".join(map(report.process, owners))
+    names = ", ".join(map(target_report.process, owners))
     return f" of {names}" if names else ""
 
 
-def news() -> Callable[[Deed], bool]:
+def news() -> Callable[[Action], bool]:
     """Make a filter for people: what is so for every socket here is said for one of them."""
     said: set[str] = set()
 
-    def is_news(deed: Deed) -> bool:
-        if deed.refusal is None or not deed.refusal.general:
+    def is_news(action: Action) -> bool:
+        if action.refusal is None or not action.refusal.general:
             return True
-        known = deed.refusal.code in said
-        said.add(deed.refusal.code)
+        known = action.refusal.code in said
+        said.add(action.refusal.code)
         return not known
 
     return is_news

@@ -9,28 +9,29 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Literal
 
+from portwait.diagnosis import evictable
+from portwait.diagnosis.evictable import Refusal
 from portwait.errors import TablesError
-from portwait.removal import eviction, termination
-from portwait.removal.deeds import Deed, news
-from portwait.removal.eviction import Refusal
+from portwait.eviction import evict, terminate
+from portwait.eviction.actions import Action, news
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from portwait.diagnosis.blockers import Blocker
-    from portwait.diagnosis.inspection import Inspection
+    from portwait.diagnosis.evictable import Selection
     from portwait.log import Log
-    from portwait.options import Options
-    from portwait.removal.eviction import Selection
-    from portwait.targets import Target
+    from portwait.model.blocker import Blocker
+    from portwait.model.targets import Target
+    from portwait.options.table import Options
+    from portwait.wait.inspection import Inspection
 
-    Tell = Callable[[Deed], None]
+    Tell = Callable[[Action], None]
 
 _ROUNDS = 8  # looks in a row: who binds the port by number can come back again and again, hold or no hold
 _PATIENCE = 5  # looks, before a connection whose data in flight hides its direction is taken for one that stays so
 
 
-class Clearing:
+class Removal:
     """What the user allows, applied to one look after another."""
 
     def __init__(self, selection: Selection, number: int, tell: Tell, *, dry_run: bool = False) -> None:
@@ -72,7 +73,7 @@ class Clearing:
             for target, blocker in _pairs(inspection):
                 result = self._try(target, blocker)
                 if isinstance(result, Refusal):
-                    self._tell(Deed("not-evicted", target, blocker, result))
+                    self._tell(Action("not-evicted", target, blocker, result))
                 elif result != "nothing":
                     changed = True
                     inspection.look()  # so that a hold stands at once, and nothing is destroyed that blocks nothing
@@ -81,7 +82,7 @@ class Clearing:
 
     def _try(self, target: Target, blocker: Blocker) -> Refusal | Literal["evicted", "gone", "nothing"]:
         cookie = blocker.socket.cookie
-        refusal = eviction.refusal(blocker, self._selection)
+        refusal = evictable.refusal(blocker, self._selection)
         if refusal is not None:
             self._doubts[cookie] = self._doubts.get(cookie, 0) + refusal.passing
             self.unsettled |= refusal.passing and self._doubts[cookie] < _PATIENCE
@@ -92,23 +93,23 @@ class Clearing:
         try:
             with _door() as door:
                 if self._dry_run:
-                    refusal = eviction.rehearse(door, blocker)
+                    refusal = evict.rehearse(door, blocker)
                     if refusal is None:
-                        self._tell(Deed("would-evict", target, blocker))
+                        self._tell(Action("would-evict", target, blocker))
                     return refusal or "nothing"
-                result = eviction.evict(door, blocker)
+                result = evict.evict(door, blocker)
         except TablesError as error:
             return Refusal("failed", str(error), "its process has to close it, or end")
         if result == "evicted":
             self._evicted.setdefault(target, []).append(blocker)
-            self._tell(Deed("evicted", target, blocker))
+            self._tell(Action("evicted", target, blocker))
         return result
 
     def _say_kept(self, inspection: Inspection) -> None:
         """Explain a port that stays held while the tables show nobody: kernels before 6.8 hide what is only bound."""
         for target in inspection.survey.obstructed:
             for blocker in self._hidden(inspection, target):
-                self._tell(Deed("not-evicted", target, blocker, eviction.hidden()))
+                self._tell(Action("not-evicted", target, blocker, evict.hidden()))
 
     def _hidden(self, inspection: Inspection, target: Target) -> tuple[Blocker, ...]:
         read = inspection.diagnosis.blockers
@@ -118,16 +119,16 @@ class Clearing:
 
     def _terminate(self, inspection: Inspection) -> None:
         """Signal the owners of what is left, unless one of a target's blockers would stay: then it would be in vain."""
-        us = termination.kin()
+        us = terminate.kin()
         for target in inspection.survey.obstructed:
             shown = inspection.diagnosis.blockers.get(target, ()) or self._hidden(inspection, target)
             owned = [blocker for blocker in shown if blocker.socket.inode]
             if any(0 < self._doubts.get(blocker.socket.cookie, 0) < _PATIENCE for blocker in owned):
                 continue  # it may be evicted yet
-            refusals = [(one, termination.refusal(one, shown, self._selection, us)) for one in owned]
+            refusals = [(one, terminate.refusal(one, shown, self._selection, us)) for one in owned]
             for blocker, refusal in refusals:
                 if refusal is not None:
-                    self._tell(Deed("not-signalled", target, blocker, refusal))
+                    self._tell(Action("not-signalled", target, blocker, refusal))
             if not any(refusal for _, refusal in refusals):
                 for blocker in owned:
                     self._signal(target, blocker)
@@ -136,36 +137,36 @@ class Clearing:
         for owner in blocker.owners:
             if (owner.pid, owner.birth) in self._signalled:
                 continue
-            deed = Deed("would-signal", target, blocker, None, owner, termination.name(self._number))
+            action = Action("would-signal", target, blocker, None, owner, terminate.name(self._number))
             if not self._dry_run:
-                result = termination.terminate(owner, blocker.socket.inode, self._number)
+                result = terminate.terminate(owner, blocker.socket.inode, self._number)
                 if result == "gone":
                     self.unsettled = True
                     continue
                 refused = result if isinstance(result, Refusal) else None
-                deed = deed._replace(event="not-signalled" if refused else "signalled", refusal=refused)
+                action = action._replace(event="not-signalled" if refused else "signalled", refusal=refused)
             self._signalled.add((owner.pid, owner.birth))
-            self._tell(deed)
+            self._tell(action)
 
-    def _tell(self, deed: Deed) -> None:
+    def _tell(self, action: Action) -> None:
         """Tell what was not told before."""
-        which = (deed.target, deed.blocker.socket.cookie, deed.owner and deed.owner.pid)
-        key = (deed.event, deed.refusal and deed.refusal.code, *which)
+        which = (action.target, action.blocker.socket.cookie, action.owner and action.owner.pid)
+        key = (action.event, action.refusal and action.refusal.code, *which)
         if key not in self._said:
             self._said.add(key)
-            self._tell_anybody(deed)
+            self._tell_anybody(action)
 
 
-def asked_for(options: Options, log: Log) -> Clearing:
+def asked_for(options: Options, log: Log) -> Removal:
     """Build what the guard's options ask for; everything that is done or refused is an event of the log."""
     is_news = news()
 
-    def tell(deed: Deed) -> None:
-        if is_news(deed):
-            log.warning(deed.event, str(deed), **deed.fields())
+    def tell(action: Action) -> None:
+        if is_news(action):
+            log.warning(action.event, str(action), **action.fields())
 
-    selection = eviction.select(options.evict or (), options.evict_user, options.evict_unit)
-    return Clearing(selection, options.terminate, tell, dry_run=options.dry_run)
+    selection = evictable.select(options.evict or (), options.evict_user, options.evict_unit)
+    return Removal(selection, options.terminate, tell, dry_run=options.dry_run)
 
 
 def _pairs(inspection: Inspection) -> Iterator[tuple[Target, Blocker]]:
@@ -176,7 +177,7 @@ def _pairs(inspection: Inspection) -> Iterator[tuple[Target, Blocker]]:
                 yield target, blocker
 
 
-def _door() -> eviction.Door:
+def _door() -> evict.Door:
     if sys.platform != "linux":
         raise TablesError("destroying a connection is possible on Linux only")
     from portwait._linux.sockdiag import SockDiag

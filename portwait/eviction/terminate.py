@@ -11,14 +11,14 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from portwait.removal.eviction import Refusal
+from portwait.diagnosis.evictable import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portwait.diagnosis.blockers import Blocker
-    from portwait.owners import Owner
-    from portwait.removal.eviction import Selection
+    from portwait.diagnosis.evictable import Selection
+    from portwait.model.blocker import Blocker
+    from portwait.model.owner import Owner
 
 
 class Kin(NamedTuple):

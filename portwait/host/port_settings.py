@@ -1,54 +1,22 @@
-"""Where a port stands in the kernel's own choice of ports: its range, what is reserved from it, who may bind it."""
+"""Read the settings that decide which ports the kernel hands out in this network namespace."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, NamedTuple
 
-from portwait import ports
 from portwait.errors import UsageError
-
-if TYPE_CHECKING:
-    from portwait.sockets import Range
-
-
-class Exposure(NamedTuple):
-    """The settings of this network namespace; `ephemeral_range` is None where it cannot be read."""
-
-    ephemeral_range: Range | None = None
-    reserved: tuple[Range, ...] = ()
-    unprivileged_start: int | None = None
-    """The first port that needs no CAP_NET_BIND_SERVICE."""
-
-    def covers(self, port: int) -> bool:
-        """Whether the port lies in ip_local_port_range."""
-        return self.ephemeral_range is not None and ports.contains([self.ephemeral_range], port)
-
-    def reserves(self, port: int) -> bool:
-        """Whether the port is in ip_local_reserved_ports."""
-        return ports.contains(self.reserved, port)
-
-    def hands_out(self, port: int) -> bool:
-        """Whether the kernel may give the port to somebody who did not ask for it by number."""
-        return self.covers(port) and not self.reserves(port)
-
-    def prefers(self, port: int) -> bool:
-        """Whether connect() looks at the port first: it has the parity of the range's low end.
-
-        bind(address, 0) looks at the other parity first, since Linux 4.2 (07f4c90062f8); each goes on with the
-        rest when its own half is full.
-        """
-        return self.ephemeral_range is not None and (port - self.ephemeral_range[0]) % 2 == 0
+from portwait.model import ports
+from portwait.model.port_settings import PortSettings
 
 
-def exposure() -> Exposure:
+def port_settings() -> PortSettings:
     """Read them now."""
     if sys.platform != "linux":
-        return Exposure()
+        return PortSettings()
     from portwait._linux import sysctl
 
     try:
         reserved = ports.from_kernel(sysctl.read(sysctl.RESERVED) or "")
     except UsageError:  # the kernel would have to change its own format
         reserved = ()
-    return Exposure(sysctl.ephemeral_range(), reserved, sysctl.unprivileged_start())
+    return PortSettings(sysctl.ephemeral_range(), reserved, sysctl.unprivileged_start())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portwait.errors import UsageError, shown
+from portwait.errors import UsageError, quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from portwait.sockets import Range
+    from portwait.model.sockets import Range
 
 
 def parse(text: str, *, lowest: int = 1) -> tuple[Range, ...]:
@@ -22,11 +22,11 @@ def parse(text: str, *, lowest: int = 1) -> tuple[Range, ...]:
         first, dash, last = part.partition("-")
         ends = (first, last) if dash else (first, first)
         if not all(end.isascii() and end.isdigit() and len(end) <= 5 for end in ends):
-            raise UsageError(f"cannot read ports {shown(part)}: expected a list like 50001,5200-5300,6001")
+            raise UsageError(f"cannot read ports {quote(part)}: expected a list like 50001,5200-5300,6001")
         low, high = int(ends[0]), int(ends[1])
         if not lowest <= low <= high < 65536:
             raise UsageError(
-                f"cannot read ports {shown(part)}: a port is {lowest} to 65535, a range goes from low to high"
+                f"cannot read ports {quote(part)}: a port is {lowest} to 65535, a range goes from low to high"
             )
         ranges.append((low, high))
     return merge(ranges)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import _socket
 
-from portwait.errors import UsageError, shown
-from portwait.value import Value
+from portwait.errors import UsageError, quote
+from portwait.model.value import Value
 
 TYPE_CHECKING = False  # typing's own constant would cost its import, 5 ms
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _parse_word(word: str, family: Family) -> Iterator[Target]:
 
 
 def _bad(word: str, why: str) -> UsageError:
-    return UsageError(f"cannot read target {shown(word)}: {why}")
+    return UsageError(f"cannot read target {quote(word)}: {why}")
 
 
 def _protocol(word: str) -> tuple[str, Protocol]:
@@ -102,7 +102,7 @@ def _protocol(word: str) -> tuple[str, Protocol]:
         return rest, "tcp"
     if name.lower() == "udp":
         return rest, "udp"
-    raise _bad(word, f"the protocol is tcp or udp, not {shown(name)}")
+    raise _bad(word, f"the protocol is tcp or udp, not {quote(name)}")
 
 
 def _split_address(word: str, rest: str) -> tuple[str, str, str]:
@@ -112,7 +112,7 @@ def _split_address(word: str, rest: str) -> tuple[str, str, str]:
         if not bracket:
             raise _bad(word, "the bracket is not closed; an IPv6 target looks like [::1]:30010")
         if not ports.startswith(":"):
-            raise _bad(word, f"a colon and a port follow the bracket, as in [{shown(host)[1:-1]}]:30010")
+            raise _bad(word, f"a colon and a port follow the bracket, as in [{quote(host)[1:-1]}]:30010")
         literal, percent, zone = host.partition("%")
         if percent and not _is_zone(zone):
             raise _bad(word, "the zone behind % is an interface's name, as in [fe80::1%eth0]:30010")
@@ -133,7 +133,7 @@ def _canonical(word: str, host: str, family: int) -> str:
         return plain(_socket.inet_ntop(family, _socket.inet_pton(family, host)))
     except (OSError, ValueError):  # ValueError: an embedded NUL
         kind = "IPv6" if family == _socket.AF_INET6 else "IPv4"
-        raise _bad(word, f"{shown(host)} is not an {kind} address (names are never resolved)") from None
+        raise _bad(word, f"{quote(host)} is not an {kind} address (names are never resolved)") from None
 
 
 def plain(address: str) -> str:
@@ -161,7 +161,7 @@ def _ports(word: str, text: str, protocol: Protocol) -> tuple[int, int]:
     except (OSError, ValueError):  # ValueError: an embedded NUL, or a character that no locale encodes
         if dash and (_is_number(first) or _is_number(last)):  # only now: there is a service x11-1
             raise _bad(word, "a range has two ends, as in 30000-30010") from None
-        raise _bad(word, f"no {protocol} service is called {shown(text)}; expected {_FORMS}") from None
+        raise _bad(word, f"no {protocol} service is called {quote(text)}; expected {_FORMS}") from None
     return port, port
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 
-from portwait import durations
-from portwait.errors import UsageError, shown
-from portwait.options import EVICTABLE, EVICTED
+from portwait.errors import UsageError, quote
+from portwait.options.table import EVICTABLE, EVICTED
+from portwait.text import durations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def names(text: str) -> tuple[str, ...]:
     """Read names with commas between them."""
     found = tuple(name.strip() for name in text.split(","))
     if not all(found):
-        raise UsageError(f"cannot read {shown(text)}: expected names with commas between them")
+        raise UsageError(f"cannot read {quote(text)}: expected names with commas between them")
     return found
 
 
@@ -54,7 +54,7 @@ def _yes(text: str) -> bool:
         return True
     if text.lower() in ("0", "no", "false", "off"):
         return False
-    raise UsageError(f"cannot read {shown(text)}: expected 1, yes, true, on or 0, no, false, off")
+    raise UsageError(f"cannot read {quote(text)}: expected 1, yes, true, on or 0, no, false, off")
 
 
 def _hold(text: str) -> str:
@@ -80,7 +80,7 @@ def _log_format(text: str) -> str:
 def _one_of(text: str, choices: Sequence[str]) -> str:
     if text in choices:
         return text
-    raise UsageError(f"cannot read {shown(text)}: expected {', '.join(choices)}")
+    raise UsageError(f"cannot read {quote(text)}: expected {', '.join(choices)}")
 
 
 _READERS: dict[str, Callable[[str], object]] = {

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 
-from portwait import durations, twins
 from portwait._version import __version__
-from portwait.errors import UsageError, shown
-from portwait.options import EVICTABLE, EVICTED, Options
+from portwait.errors import UsageError, quote
+from portwait.options import environment
+from portwait.options.table import EVICTABLE, EVICTED, Options
+from portwait.text import durations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,9 +90,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError instead of printing and exiting; argparse repeats some words as they are."""
-        from portwait.reports.text import safe
+        from portwait.text.escape import escape
 
-        raise UsageError(f"{safe(message)} (see {self.prog} --help)")
+        raise UsageError(f"{escape(message)} (see {self.prog} --help)")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -173,7 +174,7 @@ def log_format_option(to: argparse.ArgumentParser) -> None:
     """Add how to speak on stderr."""
     to.add_argument(
         "--log-format",
-        choices=twins.FORMATS,
+        choices=environment.FORMATS,
         metavar="FORMAT",
         help="how it speaks: auto, console, logfmt or json",
     )
@@ -183,14 +184,14 @@ def evict_options(to: argparse.ArgumentParser, text: str, narrowed: str) -> None
     """Add what the guard and the verb `evict` take alike; `narrowed` is what is done only to what some own."""
     to.add_argument(
         "--evict",
-        type=twins.kinds,
+        type=environment.kinds,
         metavar="KIND,...",
         help=f"{text}; the kinds are {', '.join(EVICTED)} (these by default), "
         f"{', '.join(EVICTABLE[len(EVICTED) : -2])}, and on top of them udp (connected sockets) and unseen (owners)",
     )
-    to.add_argument("--evict-user", type=twins.names, metavar="USER,...", help=f"{narrowed} what these users own")
+    to.add_argument("--evict-user", type=environment.names, metavar="USER,...", help=f"{narrowed} what these users own")
     to.add_argument(
-        "--evict-unit", type=twins.names, metavar="UNIT,...", help="likewise these units, or patterns like app@*"
+        "--evict-unit", type=environment.names, metavar="UNIT,...", help="likewise these units, or patterns like app@*"
     )
 
 
@@ -201,10 +202,10 @@ def flag(to: argparse.ArgumentParser, name: str, text: str, opposite: str = argp
     to.add_argument(f"--no-{name[2:]}", dest=key, action="store_false", help=opposite)
 
 
-def read(words: Sequence[str], environment: Mapping[str, str] | None = None) -> Options:
+def read(words: Sequence[str], variables: Mapping[str, str] | None = None) -> Options:
     """Read the guard's options; a flag wins over its environment twin. Raises UsageError."""
     options = Options()
-    for name, value in twins.read(environment).items():
+    for name, value in environment.read(variables).items():
         setattr(options, name, value)
     parsed = vars(parser().parse_intermixed_args(bare(words)))
     for name, value in parsed.items():
@@ -215,11 +216,11 @@ def read(words: Sequence[str], environment: Mapping[str, str] | None = None) -> 
 
 
 def read_verb(
-    of: argparse.ArgumentParser, words: Sequence[str], environment: Mapping[str, str] | None = None
+    of: argparse.ArgumentParser, words: Sequence[str], variables: Mapping[str, str] | None = None
 ) -> argparse.Namespace:
     """Read a verb's options; for those that it shares with the guard the twins stand in, as they do there."""
-    shared = {name for name in twins.NAMES if of.get_default(name) is not None}
-    return of.parse_intermixed_args(bare(words), argparse.Namespace(**twins.read(environment, shared)))
+    shared = {name for name in environment.NAMES if of.get_default(name) is not None}
+    return of.parse_intermixed_args(bare(words), argparse.Namespace(**environment.read(variables, shared)))
 
 
 def bare(words: Sequence[str]) -> list[str]:
@@ -234,4 +235,4 @@ def _signal(text: str) -> int:
     for known in Signals:
         if name in (known.name.removeprefix("SIG"), str(known.value)):
             return known.value
-    raise UsageError(f"cannot read signal {shown(text)}: expected a name or a number, as TERM, INT or 15")
+    raise UsageError(f"cannot read signal {quote(text)}: expected a name or a number, as TERM, INT or 15")

@@ -9,9 +9,10 @@ import difflib
 import shutil
 from typing import TYPE_CHECKING
 
-from portwait import targets
-from portwait.errors import UsageError, shown
-from portwait.reports.text import command_line, safe
+from portwait.errors import UsageError, quote
+from portwait.model import targets
+from portwait.text.escape import escape
+from portwait.text.masking import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,7 @@ def hinted(error: UsageError, own: Sequence[str], command: Sequence[str], verbs:
     unknown = [place for place, word in enumerate(own) if not word.startswith("-") and not _is_target(word)]
     for place in unknown:
         if hint := _hint(own[:place], own[place], verbs, last=place + 1 == len(own), free=not command):
-            return UsageError(f"cannot read target {shown(own[place])}: {hint}")
+            return UsageError(f"cannot read target {quote(own[place])}: {hint}")
     return UsageError(f"{error} (see portwait --help)") if unknown and "--help" not in str(error) else error
 
 
@@ -37,7 +38,7 @@ def _hint(before: Sequence[str], word: str, verbs: Sequence[str], *, last: bool,
         return f"did you mean portwait {near[0]}?" if near else ""
     if free and shutil.which(word):
         more = "" if last else " ..."
-        return f"a command stands behind --: portwait {command_line(before, _LONGEST)} -- {safe(word)}{more}"
+        return f"a command stands behind --: portwait {command_line(before, _LONGEST)} -- {escape(word)}{more}"
     return ""
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from portwait.hold import Mode
+    from portwait.bind.hold import Mode
     from portwait.log import Format
-    from portwait.targets import Family
+    from portwait.model.targets import Family
 
 EVICTED = ("outbound", "self-connect", "time-wait", "closing")
 """The kinds that a plain --evict may evict."""

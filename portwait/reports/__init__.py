@@ -1,1 +1,1 @@
-"""What is known, in words for people and in a dictionary for programs; other people's text made safe to show."""
+"""Tell people and programs what was found."""

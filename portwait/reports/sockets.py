@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from portwait import durations
-from portwait.reports.text import command_line, safe
+from portwait.text import durations
+from portwait.text.escape import escape
+from portwait.text.masking import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portwait.diagnosis.blockers import Blocker
-    from portwait.owners import Owner
+    from portwait.model.blocker import Blocker
+    from portwait.model.owner import Owner
 
     Line = tuple[str, str, str]  # what stands before its first line, its text, what stands before its other lines
 
@@ -32,7 +33,7 @@ def process(owner: Owner) -> str:
     engine, _, name = (owner.container or "").partition(":")
     unit = None if engine and name in (owner.unit or "") else owner.unit  # docker-ID.scope says nothing more
     parts = [f"pid {owner.pid}", unit, owner.container, f"user {owner.user}" if owner.user else None]
-    return f"{safe(owner.name, 40)} ({', '.join(safe(part) for part in parts if part)})"
+    return f"{escape(owner.name, 40)} ({', '.join(escape(part) for part in parts if part)})"
 
 
 def of(blockers: Sequence[Blocker]) -> list[Line]:
@@ -87,11 +88,11 @@ def _other_end(blocker: Blocker) -> list[Line]:
     if blocker.peer is not None:
         return [_labelled("other end", f"{process(blocker.peer)}, on this host")]
     if blocker.peer_user is not None:
-        unit = f"{safe(blocker.peer_unit)}, " if blocker.peer_unit else ""
-        return [_labelled("other end", f"a process of this host ({unit}user {safe(blocker.peer_user)})")]
+        unit = f"{escape(blocker.peer_unit)}, " if blocker.peer_unit else ""
+        return [_labelled("other end", f"a process of this host ({unit}user {escape(blocker.peer_user)})")]
     if blocker.remote_service is None:
         return []
-    port, name = blocker.socket.remote_port, safe(blocker.remote_service)
+    port, name = blocker.socket.remote_port, escape(blocker.remote_service)
     return [_labelled("other end", f"not seen here; the services database calls port {port} {name}")]
 
 
@@ -99,17 +100,17 @@ def _whose(blocker: Blocker) -> list[Line]:
     """Write who has the socket open, or what is known of whoever has."""
     lines = []
     for owner in blocker.owners[:_OWNERS]:
-        command = command_line(owner.cmdline, _COMMAND) or safe(owner.name)
+        command = command_line(owner.cmdline, _COMMAND) or escape(owner.name)
         lines.append(_labelled("process", f"{owner.pid}: {command}" if len(blocker.owners) > 1 else command))
         if owner.forwards is not None:
-            lines.append(_labelled("forwards", f"to the container's {safe(owner.forwards)}"))
+            lines.append(_labelled("forwards", f"to the container's {escape(owner.forwards)}"))
         if owner.pod is not None:
-            lines.append(_labelled("pod", safe(owner.pod)))
+            lines.append(_labelled("pod", escape(owner.pod)))
     if len(blocker.owners) > _OWNERS:
         lines.append(_labelled("process", f"and {len(blocker.owners) - _OWNERS} more that share it"))
     if blocker.unseen is not None:
-        known = [f"its user is {safe(blocker.user)}"] if blocker.user is not None else []
-        known += [f"it was made in {safe(place)}" for place in (blocker.unit, blocker.container) if place]
+        known = [f"its user is {escape(blocker.user)}"] if blocker.user is not None else []
+        known += [f"it was made in {escape(place)}" for place in (blocker.unit, blocker.container) if place]
         lines.append(_labelled("unseen", blocker.unseen + (f" ({', '.join(known)})" if known else "")))
     return lines
 

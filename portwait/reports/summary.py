@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait import ports
-from portwait.reports import report
-from portwait.reports.text import shell
+from portwait.model import ports
+from portwait.reports import target as target_report
+from portwait.text.escape import shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from portwait.diagnosis.blockers import Blocker
-    from portwait.exposure import Exposure
-    from portwait.remedies import Remedy
-    from portwait.reports.layout import Paper
-    from portwait.targets import Target
-    from portwait.verdict import Verdict
+    from portwait.advice import Remedy
+    from portwait.model.blocker import Blocker
+    from portwait.model.port_settings import PortSettings
+    from portwait.model.targets import Target
+    from portwait.model.verdict import Verdict
+    from portwait.text.layout import Paper
 
 _MOST_INDENTED = 64  # targets; more are not for eyes, and the encoder that indents takes ten times as long
 
@@ -27,7 +27,7 @@ class Explained(NamedTuple):
     target: Target
     verdict: Verdict
     blockers: Sequence[Blocker]
-    exposure: Exposure
+    settings: PortSettings
     remedies: Sequence[Remedy] = ()
 
 
@@ -35,13 +35,13 @@ def as_text(explained: Sequence[Explained], lost: str | None, paper: Paper, *, i
     """Write the report on all targets: each in full, or a line for each that is not free and the rest summed up."""
     head = paper.wrap(f"cannot see everything: {lost}") if lost else []
     if in_full:
-        parts = [report.full(*one[:4], remedies=one.remedies, paper=paper) for one in explained]
+        parts = [target_report.full(*one[:4], remedies=one.remedies, paper=paper) for one in explained]
         return "\n\n".join(["\n".join(head), *parts] if head else parts) + "\n"
     taken = [one for one in explained if one.verdict.state != "free"]
     lines = head
     for one in taken:
         style = "held" if one.verdict.state == "held" else "other"
-        text = report.headline(one.target, one.verdict, one.blockers)
+        text = target_report.headline(one.target, one.verdict, one.blockers)
         lines += [paper.paint(line, style) for line in paper.wrap(text, "", "  ")]
     for text in _summed_up(explained, taken):
         lines += paper.wrap(text)
@@ -53,10 +53,10 @@ def _summed_up(explained: Sequence[Explained], taken: Sequence[Explained]) -> li
     free = [one for one in explained if one.verdict.state == "free"]
     by = "by the socket tables" if any(one.verdict.by == "tables" for one in explained) else "by bind"
     lines = [f"{len(explained)} asked, {by}: {held} held, {len(free)} free" + _others(taken, held) + "."]
-    exposure = explained[0].exposure
-    exposed = _ports(one.target for one in free if exposure.hands_out(one.target.port))
-    if exposed and exposure.ephemeral_range is not None:
-        span = "{}-{}".format(*exposure.ephemeral_range)
+    settings = explained[0].settings
+    exposed = _ports(one.target for one in free if settings.hands_out(one.target.port))
+    if exposed and settings.ephemeral_range is not None:
+        span = "{}-{}".format(*settings.ephemeral_range)
         lines.append(f"Of the free ones the kernel may give {exposed} to any client (ip_local_port_range {span}).")
     if taken:
         lines.append(f"One of them in full: {shell(('portwait', 'explain', taken[0].target.text))}")
@@ -87,6 +87,6 @@ def as_json(explained: Sequence[Explained], lost: str | None) -> str:
     """Write the one object that DESIGN promises."""
     import json
 
-    listed = [report.as_dict(*one) for one in explained]
+    listed = [target_report.as_dict(*one) for one in explained]
     indent = 2 if len(listed) <= _MOST_INDENTED else None
     return json.dumps({"schema": 1, "targets": listed, "lost": lost}, indent=indent) + "\n"

@@ -8,22 +8,23 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from portwait import durations
-from portwait.reports import details
-from portwait.reports.details import process
-from portwait.reports.layout import Paper
-from portwait.reports.text import masked, safe, shell
-from portwait.targets import ANY
+from portwait.model.targets import ANY
+from portwait.reports import sockets as socket_report
+from portwait.reports.sockets import process
+from portwait.text import durations
+from portwait.text.escape import escape, shell
+from portwait.text.layout import Paper
+from portwait.text.masking import mask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portwait.diagnosis.blockers import Blocker
-    from portwait.exposure import Exposure
-    from portwait.owners import Owner
-    from portwait.remedies import Remedy
-    from portwait.targets import Target
-    from portwait.verdict import Verdict
+    from portwait.advice import Remedy
+    from portwait.model.blocker import Blocker
+    from portwait.model.owner import Owner
+    from portwait.model.port_settings import PortSettings
+    from portwait.model.targets import Target
+    from portwait.model.verdict import Verdict
 
 __all__ = ("as_dict", "blocker_dict", "full", "headline", "owner_dict", "process")
 
@@ -44,12 +45,14 @@ _BRIEFLY = 3  # remedies on one screen
 
 def headline(target: Target, verdict: Verdict, blockers: Sequence[Blocker]) -> str:
     """Write one line that can be read aloud."""
-    name = safe(str(target))
+    name = escape(str(target))
     if verdict.state == "held":
         return f"{name} is held {_by(blockers)}"
     if verdict.state == "unavailable":
         missing = (
-            f"the interface {safe(target.zone)}" if verdict.errno_name == "ENODEV" else f"the address {target.address}"
+            f"the interface {escape(target.zone)}"
+            if verdict.errno_name == "ENODEV"
+            else f"the address {target.address}"
         )
         where = f"{missing} is not on this host" if target.address != ANY else "no such address family"
         return f"{name} is unavailable: {where} ({verdict.errno_name})"
@@ -65,7 +68,7 @@ def _by(blockers: Sequence[Blocker]) -> str:
         return "by something that the socket tables do not show"
     kinds: dict[str, int] = {}
     for blocker in blockers:
-        kind = "bound udp" if details.serves_udp(blocker) else blocker.kind.name
+        kind = "bound udp" if socket_report.serves_udp(blocker) else blocker.kind.name
         kinds[kind] = kinds.get(kind, 0) + 1
     what = " and ".join(
         _WORDS[kind][0] if count == 1 else f"{count} {_WORDS[kind][1]}" for kind, count in kinds.items()
@@ -86,8 +89,8 @@ def _by(blockers: Sequence[Blocker]) -> str:
 
 def _of(blocker: Blocker) -> str:
     """Say what is known of an owner that is not seen."""
-    known = [safe(part) for part in (blocker.unit, blocker.container) if part]
-    known += [f"user {safe(blocker.user)}"] if blocker.user is not None else []
+    known = [escape(part) for part in (blocker.unit, blocker.container) if part]
+    known += [f"user {escape(blocker.user)}"] if blocker.user is not None else []
     return f" of {', '.join(known)}" if known else ""
 
 
@@ -95,7 +98,7 @@ def full(
     target: Target,
     verdict: Verdict,
     blockers: Sequence[Blocker],
-    exposure: Exposure,
+    settings: PortSettings,
     *,
     remedies: Sequence[Remedy] = (),
     paper: Paper | None = None,
@@ -105,9 +108,9 @@ def full(
     paper = paper or Paper()
     style = verdict.state if verdict.state in ("held", "free") else "other"
     lines = [paper.paint(line, style) for line in paper.wrap(headline(target, verdict, blockers), "", "  ")]
-    for first, text, rest in details.of(blockers):
+    for first, text, rest in socket_report.of(blockers):
         lines += paper.wrap(text, first, rest)
-    for text in (*_by_tables(verdict), *_why(target, verdict, blockers, exposure)):
+    for text in (*_by_tables(verdict), *_why(target, verdict, blockers, settings)):
         lines += paper.wrap(text, "  ")
     lines += _advice(target, remedies, paper, briefly=briefly)
     return "\n".join(lines)
@@ -122,18 +125,18 @@ def _by_tables(verdict: Verdict) -> list[str]:
     return ["The socket tables say so; bind was not asked."]
 
 
-def _why(target: Target, verdict: Verdict, blockers: Sequence[Blocker], exposure: Exposure) -> list[str]:
+def _why(target: Target, verdict: Verdict, blockers: Sequence[Blocker], settings: PortSettings) -> list[str]:
     """Explain what surprises people: that netstat -l shows nothing, and where the port came from."""
-    if exposure.ephemeral_range is None:
+    if settings.ephemeral_range is None:
         return []
-    span = "{}-{}".format(*exposure.ephemeral_range)
+    span = "{}-{}".format(*settings.ephemeral_range)
     if verdict.state == "free":
-        return [_prospect(target, span, exposure)]
+        return [_prospect(target, span, settings)]
     if target.protocol != "tcp" or not any(one.kind.name in ("outbound", "self-connect") for one in blockers):
         return []
-    if exposure.covers(target.port):
+    if settings.covers(target.port):
         origin = f"The kernel picks source ports from ip_local_port_range {span}, and {target.port} is one of them."
-        if exposure.reserves(target.port):
+        if settings.reserves(target.port):
             origin += " It is reserved now: this connection is older, or the client bound it by number."
     else:
         origin = (
@@ -143,13 +146,13 @@ def _why(target: Target, verdict: Verdict, blockers: Sequence[Blocker], exposure
     return [f"It is not a listener: netstat -l cannot show it. {origin}"]
 
 
-def _prospect(target: Target, span: str, exposure: Exposure) -> str:
+def _prospect(target: Target, span: str, settings: PortSettings) -> str:
     port = target.port
-    if not exposure.covers(port):
+    if not settings.covers(port):
         return f"The kernel gives it to nobody by itself: it is outside ip_local_port_range {span}."
-    if exposure.reserves(port):
+    if settings.reserves(port):
         return f"The kernel gives it to nobody by itself: it is reserved (ip_local_port_range is {span})."
-    first = "first" if exposure.prefers(port) else "last"
+    first = "first" if settings.prefers(port) else "last"
     parity = f" It is among those that connect() looks at {first}." if target.protocol == "tcp" else ""
     return (
         f"The kernel may give it to any client at any time: it is in ip_local_port_range {span} and not reserved."
@@ -173,21 +176,21 @@ def as_dict(
     target: Target,
     verdict: Verdict,
     blockers: Sequence[Blocker],
-    exposure: Exposure,
+    settings: PortSettings,
     remedies: Sequence[Remedy] = (),
 ) -> dict[str, object]:
     """Write the same for programs, with the keys that DESIGN promises."""
     return {
-        "target": safe(target.text),
+        "target": escape(target.text),
         "protocol": target.protocol,
         "address": target.address,
         "port": target.port,
         "verdict": verdict.state,
         "errno": verdict.errno_name,
         "by": verdict.by,
-        "ephemeral": exposure.covers(target.port),
-        "reserved": exposure.reserves(target.port),
-        "preferred": target.protocol == "tcp" and exposure.hands_out(target.port) and exposure.prefers(target.port),
+        "ephemeral": settings.covers(target.port),
+        "reserved": settings.reserves(target.port),
+        "preferred": target.protocol == "tcp" and settings.hands_out(target.port) and settings.prefers(target.port),
         "blockers": [blocker_dict(blocker) for blocker in blockers],
         "remedies": [{"code": one.code, "summary": one.summary, "commands": list(one.commands)} for one in remedies],
     }
@@ -223,8 +226,8 @@ def owner_dict(owner: Owner) -> dict[str, object]:
     """One process for programs."""
     return {
         "pid": owner.pid,
-        "name": safe(owner.name),
-        "cmdline": [safe(word) for word in masked(owner.cmdline)],
+        "name": escape(owner.name),
+        "cmdline": [escape(word) for word in mask(owner.cmdline)],
         "user": _safe(owner.user),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(owner.started)),
         "unit": _safe(owner.unit),
@@ -235,4 +238,4 @@ def owner_dict(owner: Owner) -> dict[str, object]:
 
 
 def _safe(text: str | None) -> str | None:
-    return None if text is None else safe(text)
+    return None if text is None else escape(text)

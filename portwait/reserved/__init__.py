@@ -1,1 +1,1 @@
-"""The kernel's list of reserved ports: changed now, kept at boot, and where it cannot be changed from here."""
+"""The kernel's reserved ports: change the list now and at boot."""

@@ -9,18 +9,21 @@ import os
 import sys
 from typing import TYPE_CHECKING, Literal
 
-from portwait import ports, stderr, tables
+from portwait.diagnosis import tables
 from portwait.errors import TablesError
-from portwait.exposure import exposure
-from portwait.remedies.machine import machine
-from portwait.reports.text import safe
-from portwait.reserved import persistence, reservation, sysctld
-from portwait.reserved.reservation_report import Done, Standing, either, shown
+from portwait.host.machine import machine
+from portwait.host.port_settings import port_settings
+from portwait.model import ports
+from portwait.reserved import boot, runtime, sysctld
+from portwait.reserved.report import Done, Standing
+from portwait.text import stderr
+from portwait.text.escape import escape
+from portwait.text.plural import abbreviate, plural
 
 if TYPE_CHECKING:
-    from portwait.reserved.persistence import Persisted
-    from portwait.reserved.reservation import Change
-    from portwait.sockets import Range
+    from portwait.model.sockets import Range
+    from portwait.reserved.boot import Persisted
+    from portwait.reserved.runtime import Change
 
 Verb = Literal["reserve", "release"]
 
@@ -31,18 +34,16 @@ _SYSTEMD = "/run/systemd/system"
 def change(verb: Verb, named: tuple[Range, ...], *, persist: bool) -> Done:
     """Put ports onto the list, or take them off. Raises PortwaitError; its words say what is done all the same."""
     if sys.platform != "linux":
-        raise reservation.ReservationError(f"cannot {verb} {ports.show(named)}: only Linux has reserved ports")
+        raise runtime.ReservationError(f"cannot {verb} {ports.show(named)}: only Linux has reserved ports")
     persisted = None
     if persist:
-        persisted = (persistence.reserve if verb == "reserve" else persistence.release)(named)
+        persisted = (boot.reserve if verb == "reserve" else boot.release)(named)
     try:
-        changed = (reservation.reserve if verb == "reserve" else reservation.release)(named, say=_say)
-    except reservation.ReservationError as error:
+        changed = (runtime.reserve if verb == "reserve" else runtime.release)(named, say=_say)
+    except runtime.ReservationError as error:
         if persisted is None or not persisted.changed:
             raise
-        raise reservation.ReservationError(
-            f"{persistence.PLACE} is changed, for the next boot; now: {error}"
-        ) from error
+        raise runtime.ReservationError(f"{boot.PLACE} is changed, for the next boot; now: {error}") from error
     return Done(verb, changed, persisted, _notes(verb, changed, persisted))
 
 
@@ -50,11 +51,11 @@ def standing() -> Standing:
     """Read what is reserved now and at boot. Raises PortwaitError."""
     found = sysctld.read()
     return Standing(
-        exposure(),
-        reservation.reserved(),
-        reservation.added(),
-        persistence.ours(found),
-        persistence.drift(found),
+        port_settings(),
+        runtime.reserved(),
+        runtime.added(),
+        boot.ours(found),
+        boot.drift(found),
         machine(),
     )
 
@@ -70,10 +71,10 @@ def _notes(verb: Verb, changed: Change, persisted: Persisted | None) -> tuple[st
     if verb == "reserve":
         notes += _on_use(changed.changed)
     elif persisted is not None and (again := ports.intersect(changed.named, persisted.plan.theirs)):
-        notes.append(f"other files of sysctl.d reserve {shown(again)} again at boot")
+        notes.append(f"other files of sysctl.d reserve {abbreviate(again)} again at boot")
     if persisted is not None:
         notes += [
-            f"{safe(str(line))} has a value that cannot be read, so nothing of it was taken over"
+            f"{escape(str(line))} has a value that cannot be read, so nothing of it was taken over"
             for line in persisted.plan.broken
         ]
         if persisted.plan.text is not None:
@@ -95,13 +96,13 @@ def _on_use(reserved: tuple[Range, ...]) -> list[str]:
     taken = ports.merge((port, port) for port in used - served)
     if not taken:
         return []
-    kept = either(taken, "is in use by a connection, which keeps it", "are in use by connections, which keep them")
-    return [f"{shown(taken)} {kept}: portwait explain {ports.show(taken).replace(',', ' ')}"]
+    kept = plural(taken, "is in use by a connection, which keeps it", "are in use by connections, which keep them")
+    return [f"{abbreviate(taken)} {kept}: portwait explain {ports.show(taken).replace(',', ' ')}"]
 
 
 def _on_boot() -> list[str]:
     notes = []
-    if persistence.counts_here() is False:
+    if boot.counts_here() is False:
         notes.append("files of sysctl.d are read at boot for the host and its own network namespace, not for this one")
     if os.path.isdir(_SYSTEMD):
         notes.append(

@@ -17,18 +17,18 @@ import textwrap
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait import ports
 from portwait.errors import PortwaitError, UsageError
-from portwait.remedies.machine import machine
-from portwait.reports.text import safe
-from portwait.reserved import files, reservation, sysctld
-from portwait.reserved.reservation import KEY
+from portwait.host.machine import machine
+from portwait.model import ports
+from portwait.reserved import atomic_file, runtime, sysctld
+from portwait.reserved.runtime import KEY
 from portwait.reserved.sysctld import READERS, File, Setting
+from portwait.text.escape import escape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from portwait.sockets import Range
+    from portwait.model.sockets import Range
 
 PLACE = "/etc/sysctl.d/zzz-portwait.conf"
 """Above every other folder, and behind every name that anybody is likely to use."""
@@ -135,7 +135,7 @@ def plan(found: Sequence[File], asked: tuple[Range, ...]) -> Plan:
     after = sorted([*others, File(PLACE, text)], key=_order)
     if (line := _overriding(after, union)) is not None:
         raise PersistError(
-            f"{safe(str(line))} is about {KEY} and is read after {PLACE}: move that line to a file "
+            f"{escape(str(line))} is about {KEY} and is read after {PLACE}: move that line to a file "
             f"of {sysctld.FOLDERS[0]} whose name sorts before it, or add the ports there"
         )
     return Plan(text, asked, theirs, broken)
@@ -156,7 +156,7 @@ def drift(found: Sequence[File]) -> Drift | None:
         changed,
         ports.subtract(union, mine.written),
         ports.subtract(mine.written, union),
-        None if line is None else safe(str(line)),
+        None if line is None else escape(str(line)),
     )
 
 
@@ -173,7 +173,7 @@ def at_boot(found: Sequence[File], root: str = "") -> tuple[Range, ...]:
 
 def counts_here() -> bool | None:
     """Whether the files that we see are read at boot for the network namespace that we are in; None: not known."""
-    return False if machine().container is not None else reservation.is_host()
+    return False if machine().container is not None else runtime.is_host()
 
 
 def _overriding(found: Sequence[File], union: tuple[Range, ...]) -> Setting | None:
@@ -203,7 +203,7 @@ def _digests(others: Sequence[File]) -> dict[str, str]:
     """Name each file that sets the key, with a digest of what it says."""
     said: dict[str, list[str]] = {}
     for line in sysctld.settings(others, KEY):
-        said.setdefault(safe(line.path), []).append("-" if line.value is None else line.value)
+        said.setdefault(escape(line.path), []).append("-" if line.value is None else line.value)
     return {
         name: hashlib.sha256("\n".join(values).encode(errors="surrogateescape")).hexdigest()[:16]
         for name, values in said.items()
@@ -219,12 +219,12 @@ def _change(what: str, change: Callable[[tuple[Range, ...]], tuple[Range, ...]],
             if before is not None and ours(found) is None and not os.path.islink(path):
                 raise FileExistsError(errno.EEXIST, "is there and is not portwait's")
             planned = plan(found, change((ours(found) or Ours()).asked))
-            if planned.text == before and (before is None or files.is_as(path, root=os.geteuid() == 0)):
+            if planned.text == before and (before is None or atomic_file.is_as(path, root=os.geteuid() == 0)):
                 return Persisted(planned, changed=False)
             if planned.text is None:
-                files.remove(path)
+                atomic_file.remove(path)
             else:
-                files.write(path, planned.text, root=os.geteuid() == 0)
+                atomic_file.write(path, planned.text, root=os.geteuid() == 0)
             return Persisted(planned, changed=True)
     except PersistError as error:
         raise PersistError(f"cannot {what}: {error}; nothing was changed") from error
@@ -240,9 +240,9 @@ def _locked(folder: str) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if not _try_lock(descriptor):
-            from portwait import waiting
+            from portwait.wait import schedule
 
-            if not waiting.until(lambda: _try_lock(descriptor), time.sleep, time.monotonic() + PATIENCE):
+            if not schedule.until(lambda: _try_lock(descriptor), time.sleep, time.monotonic() + PATIENCE):
                 raise OSError(errno.ETIMEDOUT, f"another process holds the lock of the folder for {PATIENCE:g} s")
         yield
     finally:

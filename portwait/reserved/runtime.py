@@ -1,7 +1,7 @@
 """The kernel's list of reserved ports, changed as a merge that two portwaits can do at once, and read back each time.
 
 Belongs to the network namespace, and so do the lock and the note of what portwait has added. The kernel knows no
-authors: what is on the list and not in the note may be anybody's. What happens at boot is `persistence`'s business.
+authors: what is on the list and not in the note may be anybody's. What happens at boot is `boot`'s business.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait import ports
+from portwait.advice import container_sysctl
 from portwait.errors import PortwaitError, UsageError
-from portwait.reserved import container_sysctl, files
+from portwait.model import ports
+from portwait.reserved import atomic_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from portwait.sockets import Range
+    from portwait.model.sockets import Range
 
     Ports = tuple[Range, ...]
 
@@ -192,9 +193,9 @@ def _note(changed: Ports, *, reserved_now: bool) -> str | None:
     try:
         os.makedirs(_NOTES, 0o755, exist_ok=True)
         if listed:
-            files.write(path, f"{_boot()}\n{ports.show(listed)}\n")
+            atomic_file.write(path, f"{_boot()}\n{ports.show(listed)}\n")
         else:
-            files.remove(path)
+            atomic_file.remove(path)
     except OSError as error:
         return f"cannot write {path}: {error.strerror}"
     return None

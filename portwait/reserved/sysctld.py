@@ -17,13 +17,13 @@ import os
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait import ports
 from portwait.errors import UsageError
+from portwait.model import ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from portwait.sockets import Range
+    from portwait.model.sockets import Range
 
 FOLDERS = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
 CONF = "/etc/sysctl.conf"

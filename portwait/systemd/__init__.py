@@ -1,1 +1,1 @@
-"""What systemd and portwait say to each other: sockets passed in and on, the descriptor store, notifications."""
+"""Sockets passed in by systemd, its descriptor store, its notifications."""

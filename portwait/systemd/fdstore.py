@@ -1,7 +1,7 @@
 """systemd's file descriptor store: sockets of ours that outlive the unit's restarts (FDSTORE=1, sd_notify(3)).
 
 Knows what our sockets are called there, how one is put in and taken out, and whether the store takes any. systemd hands
-the whole store to the next start behind the sockets that it passes (`activation`); which of ours are wanted then, and
+the whole store to the next start behind the sockets that it passes (`listen_fds`); which of ours are wanted then, and
 that the service never sees them, is `passing`'s business.
 """
 
@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 
 from portwait.systemd import notify
-from portwait.systemd.activation import OURS
+from portwait.systemd.listen_fds import OURS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from portwait.targets import Target
+    from portwait.model.targets import Target
 
 LISTENER = "listen"
 """Stands for a hold's form in the name of a socket that listens."""

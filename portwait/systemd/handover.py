@@ -10,20 +10,20 @@ from __future__ import annotations
 import _socket
 import os
 
-from portwait import hold
+from portwait.bind import hold
+from portwait.bind.survey import WIDEST, Survey
 from portwait.errors import UsageError
-from portwait.survey import WIDEST, Survey
-from portwait.systemd import activation, fdstore, notify
-from portwait.systemd.activation import Passed
-from portwait.systemd.listening import ListeningSurvey
-from portwait.value import Value
+from portwait.model.value import Value
+from portwait.systemd import fdstore, listen_fds, notify
+from portwait.systemd.listen import ListeningSurvey
+from portwait.systemd.listen_fds import Passed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portwait.options import Options
-    from portwait.targets import Target
+    from portwait.model.targets import Target
+    from portwait.options.table import Options
 
 
 class Kept(Value):
@@ -48,7 +48,7 @@ class Passing:
         """Take out of LISTEN_FDS what is ours."""
         self._options = options
         self._targets = targets
-        received = activation.received()
+        received = listen_fds.received()
         ours = [one for one in received if fdstore.is_ours(one.name)]
         self._theirs = [one for one in received if one not in ours]
         self._stored = frozenset(one.name for one in ours)
@@ -62,7 +62,7 @@ class Passing:
         if options.listen:
             for target in self._targets:
                 self._claim_listener(target)
-        passed_in = {*activation.passed_in(self._targets, self._theirs), *self._listening}
+        passed_in = {*listen_fds.passed_in(self._targets, self._theirs), *self._listening}
         make = ListeningSurvey if options.listen and not options.dry_run else Survey
         survey = make(self._targets, reuseaddr=options.reuseaddr, mode=mode, passed_in=passed_in)
         for one in survey.holds:
@@ -86,7 +86,7 @@ class Passing:
                 kept = self._holds(survey)
             self._store(kept)
         finally:
-            activation.hand_on(handed)
+            listen_fds.hand_on(handed)
 
     def _let_go(self) -> None:
         """Close what came back and has no task any more, and wait until it is gone: the first look would meet it."""
@@ -103,7 +103,7 @@ class Passing:
 
     def _claim_listener(self, target: Target) -> None:
         for entry in self._unclaimed:
-            if entry[0].name == _stored_name(target) and activation.passed_in([target], [entry[0]]):
+            if entry[0].name == _stored_name(target) and listen_fds.passed_in([target], [entry[0]]):
                 self._unclaimed.remove(entry)
                 self._listening[target] = entry[1]
                 return
@@ -153,8 +153,8 @@ class Passing:
 
     def _lament(self, new: Sequence[Kept], size: int) -> None:
         """Say that the store takes less than it was given, and what to add to the unit."""
-        from portwait.conclusion import names
         from portwait.log import Log
+        from portwait.text.plural import names
 
         ports = names(one.target for one in new)
         lines = ("[Service]", f"FileDescriptorStoreMax={size}", "NotifyAccess=exec")

@@ -1,22 +1,23 @@
 """--listen: bind and listen in the service's place, so that clients queue from the first moment on.
 
 Looks like any survey until every target is free, and then listens instead of only asking. How the sockets reach the
-service is `activation`'s business.
+service is `listen_fds`' business.
 """
 
 from __future__ import annotations
 
 import errno
 
-from portwait.survey import Survey
-from portwait.verdict import Verdict, attempt
+from portwait.bind.probe import attempt
+from portwait.bind.survey import Survey
+from portwait.model.verdict import Verdict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
     from collections.abc import Mapping
 
-    from portwait.targets import Target
+    from portwait.model.targets import Target
 
 _BACKLOG = 4096  # what the kernel's somaxconn is by default, and cuts it to
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 import _socket
 import os
 
-from portwait.targets import ANY, plain
-from portwait.value import Value
+from portwait.model.targets import ANY, plain
+from portwait.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portwait.targets import Target
+    from portwait.model.targets import Target
 
 OURS = "portwait-"
 """How the names of those sockets begin that we left in systemd's descriptor store (`fdstore`)."""

@@ -1,7 +1,7 @@
 """What systemd is told while portwait waits (sd_notify(3)): for what, and that the start needs more time.
 
 Knows the protocol: datagrams of assignments, and of descriptors, to the socket that NOTIFY_SOCKET names. What is worth
-telling is the business of whoever waits (`vigil`) or keeps (`fdstore`). Never READY=1: only the service can say that.
+telling is the business of whoever waits (`loop`) or keeps (`fdstore`). Never READY=1: only the service can say that.
 Nobody depends on an answer, so a failure means at most that nobody was told.
 """
 

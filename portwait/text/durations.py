@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portwait.errors import UsageError, shown
+from portwait.errors import UsageError, quote
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 """Seconds of each unit, in the order in which they may follow each other."""
@@ -36,7 +36,7 @@ def _is_number(text: str) -> bool:
 
 
 def _unreadable(text: str) -> UsageError:
-    return UsageError(f"cannot read duration {shown(text)}: expected one like 90, 90s, 2m, 1h30m, 500ms or inf")
+    return UsageError(f"cannot read duration {quote(text)}: expected one like 90, 90s, 2m, 1h30m, 500ms or inf")
 
 
 def show(seconds: float) -> str:

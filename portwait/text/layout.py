@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait.reports.text import columns
+from portwait.text.escape import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from portwait.diagnosis.blockers import Diagnosis, diagnose, inodes
 from portwait.errors import TablesError
-from portwait.exposure import Exposure, exposure
-from portwait.verdict import Verdict
+from portwait.host.port_settings import port_settings
+from portwait.model.port_settings import PortSettings
+from portwait.model.verdict import Verdict
 
 if TYPE_CHECKING:
-    from portwait.diagnosis.blockers import Blocker
-    from portwait.survey import Survey
-    from portwait.targets import Target
+    from portwait.bind.survey import Survey
+    from portwait.model.blocker import Blocker
+    from portwait.model.targets import Target
 
 
 class Inspection:
@@ -46,7 +47,7 @@ class Inspection:
         else:
             survey.served = self.diagnosis.listening
         undecided = survey.undecided
-        seen = exposure() if undecided else Exposure()
+        seen = port_settings() if undecided else PortSettings()
         for target in undecided:
             found = self.diagnosis.blockers.get(target, ())
             if survey.reuseaddr and not survey.wide:
@@ -60,7 +61,7 @@ class Inspection:
         return self.look()
 
 
-def _is_surely_in_the_way(blocker: Blocker, seen: Exposure) -> bool:
+def _is_surely_in_the_way(blocker: Blocker, seen: PortSettings) -> bool:
     """Whether it fails the bind of a service that sets SO_REUSEADDR, as far as the tables can tell without bind's word.
 
     They do not show who else has set it. A server's connections have it from their listener mostly, and so do their

@@ -12,29 +12,28 @@ import math
 import select
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from portwait import durations, stderr
-from portwait.conclusion import names
+from portwait.advice import advise, gather
 from portwait.diagnosis.blockers import ranges_of
-from portwait.diagnosis.inspection import Inspection
 from portwait.errors import TablesError
-from portwait.exposure import exposure
-from portwait.remedies import advise, gather
-from portwait.reports import report
-from portwait.reports.layout import Paper
-from portwait.signals import Stopped
+from portwait.host.port_settings import port_settings
+from portwait.reports import target as target_report
 from portwait.systemd import notify
+from portwait.text import durations, stderr
+from portwait.text.layout import Paper
+from portwait.text.plural import names
+from portwait.wait.inspection import Inspection
+from portwait.wait.signals import Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from portwait._linux.sockdiag import DestroyEvents
-    from portwait.diagnosis.blockers import Blocker
+    from portwait.bind.survey import Survey
     from portwait.log import Log
-    from portwait.removal.clearing import Clearing
-    from portwait.survey import Survey
-    from portwait.targets import Target
+    from portwait.model.blocker import Blocker
+    from portwait.model.targets import Target
 
 _MOST_ADVISED = 3  # targets; more would not fit a screen
 _TABLES_EVERY = 1.0  # seconds between two readings of the tables: one costs 10 ms at 100,000 connections
@@ -42,11 +41,20 @@ _TABLES_SOON = 0.1  # likewise, where there is news and they decide, for bind is
 _FIRST_REMINDER, _LAST_REMINDER = 10.0, 600.0  # seconds; each is twice the one before
 
 
-class Vigil:
+class Removal(Protocol):
+    """Whatever may be done about what is in the way (`eviction.clear`)."""
+
+    unsettled: bool
+
+    def through(self, inspection: Inspection, looked: Callable[[], None]) -> bool:
+        """Do all that may be done now; whether the service can start."""
+
+
+class WaitLoop:
     """The wait for one survey's targets; `keep` does it."""
 
     def __init__(
-        self, survey: Survey, log: Log, began: float, deadline: float, clearing: Clearing | None = None
+        self, survey: Survey, log: Log, began: float, deadline: float, clearing: Removal | None = None
     ) -> None:
         """`began` and `deadline` are monotonic times in seconds, the latter math.inf for never.
 
@@ -80,9 +88,9 @@ class Vigil:
                 return False
             self._events = _subscribe(self._survey.obstructed)  # before the next look, so that nothing is missed
             self._say_waiting()
-            from portwait import waiting  # with tenacity, which nobody needs who could evict everything at once
+            from portwait.wait import schedule  # with tenacity, which nobody needs who could evict everything at once
 
-            free = waiting.until(self._look, self._pause, self._deadline, lambda: self._expected, waiting.LOOK)
+            free = schedule.until(self._look, self._pause, self._deadline, lambda: self._expected, schedule.LOOK)
         except Stopped as stopped:
             self._log.info("stopped", f"stopped by {stopped.name}; nothing was started", signal=stopped.name)
             raise
@@ -144,7 +152,7 @@ class Vigil:
         if diagnosis.lost and diagnosis.lost not in self._told_lost:
             self._told_lost.add(diagnosis.lost)
             self._log.warning("tables-limited", f"cannot see everything: {diagnosis.lost}", reason=diagnosis.lost)
-        seen = exposure()
+        seen = port_settings()
         for target in self._survey.targets:
             verdict = self._survey.verdicts[target]
             found = diagnosis.blockers.get(target, ()) if verdict.state == "held" else ()
@@ -162,13 +170,15 @@ class Vigil:
             # Advice when a wait begins, on one screen; afterwards only what has changed.
             advised = first and target in self._survey.obstructed and len(self._told) <= _MOST_ADVISED
             advice = advise(gather(target, verdict, found, seen, reuseaddr=self._survey.reuseaddr)) if advised else ()
-            text = report.full(target, verdict, found, seen, remedies=advice, paper=self._paper, briefly=True)
-            self._log.warning(event, text, **report.as_dict(target, verdict, found, seen, advice))
+            text = target_report.full(target, verdict, found, seen, remedies=advice, paper=self._paper, briefly=True)
+            self._log.warning(event, text, **target_report.as_dict(target, verdict, found, seen, advice))
 
     def _headlines(self) -> str:
         found = self._inspection.diagnosis.blockers
         verdicts = self._survey.verdicts
-        return "; ".join(report.headline(one, verdicts[one], found.get(one, ())) for one in self._survey.obstructed)
+        return "; ".join(
+            target_report.headline(one, verdicts[one], found.get(one, ())) for one in self._survey.obstructed
+        )
 
     def _say_waiting(self) -> None:
         self._waits = True
@@ -218,7 +228,7 @@ class Vigil:
 
         Only bind is asked in here, a few times a second and with nothing around it: that is what a wait costs.
         """
-        from portwait import waiting
+        from portwait.wait import schedule
 
         end = time.monotonic() + seconds
         if self._news and self._survey.undecided:
@@ -230,11 +240,11 @@ class Vigil:
                 self._events.watch(ranges_of(self._survey.obstructed))
             poll.register(self._events.fileno(), select.POLLIN)
         while (left := end - time.monotonic()) > 0:
-            if poll.poll(math.ceil(min(left, waiting.POLL) * 1000)) and self._events is not None:
+            if poll.poll(math.ceil(min(left, schedule.POLL) * 1000)) and self._events is not None:
                 self._events.drain()
                 self._news = True
                 return
-            if left <= waiting.POLL or self._survey.changed():  # or the look that follows asks
+            if left <= schedule.POLL or self._survey.changed():  # or the look that follows asks
                 return
 
 

@@ -5,28 +5,20 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from portwait import durations, hold, ports
+from portwait.bind import hold
 from portwait.errors import CommandNotExecutableError, CommandNotFoundError
-from portwait.reports.text import command_line, safe
+from portwait.model import ports
+from portwait.text import durations
+from portwait.text.escape import escape
+from portwait.text.masking import command_line
+from portwait.text.plural import is_or_are, names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
+    from portwait.bind.survey import Survey
     from portwait.log import Log
-    from portwait.options import Options
-    from portwait.survey import Survey
-    from portwait.targets import Target
-
-
-def names(targets: Iterable[Target]) -> str:
-    """Name targets in a sentence: all of a few, else three and how many more."""
-    listed = [safe(str(target)) for target in targets]
-    return ", ".join(listed) if len(listed) <= 4 else f"{', '.join(listed[:3])} and {len(listed) - 3} more"
-
-
-def are(some: Sequence[object]) -> str:
-    """Choose the verb for one or several."""
-    return "are" if len(some) > 1 else "is"
+    from portwait.options.table import Options
 
 
 def conclude(survey: Survey, options: Options, log: Log, command: Sequence[str], *, free: bool, waited: float) -> bool:
@@ -44,9 +36,9 @@ def conclude(survey: Survey, options: Options, log: Log, command: Sequence[str],
 def _free(survey: Survey, options: Options, log: Log, command: Sequence[str], waited: float) -> None:
     """The service may start; after a wait that is worth a line, otherwise only for -v."""
     asked = names(survey.targets) or "every port was passed in"
-    starting = f"; starting {safe(command[0])}" if command else ""
+    starting = f"; starting {escape(command[0])}" if command else ""
     unsure = [one for one in survey.targets if survey.verdicts.get(one) and survey.verdicts[one].state != "free"]
-    state = "can be tried, for the kernel gave no clear word on it" if unsure else f"{are(survey.targets)} free"
+    state = "can be tried, for the kernel gave no clear word on it" if unsure else f"{is_or_are(survey.targets)} free"
     after = f" after {durations.show(waited)}" if waited else ""
     say = log.info if waited else log.debug
     say("free", f"{asked} {state}{after}{starting}", target=asked, waited=round(waited, 3))
@@ -54,7 +46,9 @@ def _free(survey: Survey, options: Options, log: Log, command: Sequence[str], wa
         say = log.info if options.hold or options.fdstore else log.debug
         say("hold", _too_many(survey), target=asked)
     for one in survey.holds:
-        log.debug("hold", f"hold on {safe(str(one.target))}: {_hold(one.form, ready=one.ready, possible=one.possible)}")
+        log.debug(
+            "hold", f"hold on {escape(str(one.target))}: {_hold(one.form, ready=one.ready, possible=one.possible)}"
+        )
 
 
 def _too_many(survey: Survey) -> str:
@@ -86,13 +80,13 @@ def _gave_up(survey: Survey, options: Options, log: Log, command: Sequence[str],
         does = "starting" if command else "ending with 0"
         log.warning(
             "anyway",
-            f"{asked} {are(survey.obstructed)} still {states}{after}; {does} all the same (--anyway)",
+            f"{asked} {is_or_are(survey.obstructed)} still {states}{after}; {does} all the same (--anyway)",
             target=asked,
         )
     else:
         log.error(
             "gave-up",
-            f"gave up{after}: {asked} {are(survey.obstructed)} still {states}; nothing was started",
+            f"gave up{after}: {asked} {is_or_are(survey.obstructed)} still {states}; nothing was started",
             target=asked,
             waited=round(waited, 3),
         )
@@ -104,7 +98,7 @@ def _rehearse(survey: Survey, options: Options, log: Log, command: Sequence[str]
     if options.reserve:
         log.info("dry-run", f"dry run: would reserve {asked} first")
     if free:
-        log.info("dry-run", f"dry run: {asked} {are(survey.targets)} free", target=asked)
+        log.info("dry-run", f"dry run: {asked} {is_or_are(survey.targets)} free", target=asked)
     else:
         log.info("dry-run", f"dry run: would {_wait(survey, options)}", target=asked)
     if options.anyway and not free and not command:
@@ -123,7 +117,7 @@ def _rehearse(survey: Survey, options: Options, log: Log, command: Sequence[str]
         status = rehearsed(command)
         if status:
             why = "no such command" if status == CommandNotFoundError.status else "it is not executable"
-            log.error("dry-run", f"dry run: cannot run {safe(command[0])}: {why}; would end with {status}")
+            log.error("dry-run", f"dry run: cannot run {escape(command[0])}: {why}; would end with {status}")
         else:
             log.info("dry-run", f"dry run: would become {command_line(command)}{_when(options, free=free)}")
 

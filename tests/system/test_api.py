@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import portwait
-from portwait import waiting
+from portwait.wait import schedule
 from tests.support.guarding import run
 from tests.support.netns import forced_source_port
 from tests.support.states import (
@@ -210,14 +210,14 @@ def test_errors_are_a_small_tree() -> None:
 
 def _at_the_first_pause(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """Do something while it waits, once it has looked."""
-    pause, acts = waiting.pause, [act]
+    pause, acts = schedule.pause, [act]
 
     def paused(now: float, deadline: float, expected: float, every: float) -> float:
         if acts:
             acts.pop()()
         return pause(now, deadline, expected, every)
 
-    monkeypatch.setattr(waiting, "pause", paused)
+    monkeypatch.setattr(schedule, "pause", paused)
 
 
 def _drop(holds: list[portwait.Hold]) -> None:

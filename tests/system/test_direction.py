@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from portwait import tables
-from portwait.diagnosis import blockers, kinds
+from portwait.diagnosis import blockers, kinds, tables
+from portwait.model.kind import Kind
 from tests.support.netns import sysctl
 from tests.support.programs import eventually
 from tests.support.states import LOOPBACK, MAPPED
@@ -20,7 +20,7 @@ from tests.support.states import LOOPBACK, MAPPED
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from portwait.sockets import KernelSocket
+    from portwait.model.sockets import KernelSocket
 
 pytestmark = pytest.mark.usefixtures("net")
 
@@ -159,7 +159,7 @@ def test_data_that_nobody_acknowledges() -> None:
         assert {ends: kind for ends, (kind, _) in directions().items()} == pair.expected()
 
 
-def in_flight() -> list[tuple[kinds.Kind, KernelSocket]]:
+def in_flight() -> list[tuple[Kind, KernelSocket]]:
     """Look once at the ends that have unacknowledged data."""
     opened, _ = tables.open_tables()
     with opened:
@@ -180,4 +180,4 @@ def test_what_the_other_end_tells() -> None:
             other = opened.other_end(which)
             assert other is not None
             assert (other.local_port, other.remote_port) == (which.remote_port, which.local_port)
-            assert kinds.by_peer(other) == kinds.Kind("outbound", "peer")
+            assert kinds.by_peer(other) == Kind("outbound", "peer")

@@ -19,9 +19,10 @@ import pytest
 
 from portwait import parse
 from portwait._linux.sockdiag import SockDiag
-from portwait.diagnosis.blockers import Blocker, diagnose
-from portwait.options import EVICTABLE
-from portwait.removal import eviction
+from portwait.diagnosis import evictable
+from portwait.diagnosis.blockers import diagnose
+from portwait.eviction import evict as eviction
+from portwait.options.table import EVICTABLE
 from tests.support import states
 from tests.support.guarding import GAVE_UP, STARTED, Outcome, guard
 from tests.support.netns import forced_source_port, sysctl
@@ -32,6 +33,7 @@ from tests.support.without import NO_NETLINK, without
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from portwait.model.blocker import Blocker
     from tests.system.test_kernel_facts import Maker
 
 pytestmark = pytest.mark.usefixtures("net")
@@ -39,7 +41,7 @@ kernel = pytest.mark.kernel
 
 PORT = 30010
 (TARGET,) = parse([str(PORT)])
-EVERYTHING = eviction.Selection(frozenset(EVICTABLE))
+EVERYTHING = evictable.Selection(frozenset(EVICTABLE))
 REMOTE = 7000
 NOBODY = 65534
 CLIENT = (sys.executable, "-IS", str(Path(__file__).parent / "helpers" / "client.py"), str(REMOTE))
@@ -123,7 +125,7 @@ class TestDestroy:
             seen = the_blocker()
             assert seen.evictable
             done = eviction.evict(door, seen)
-            if isinstance(done, eviction.Refusal) and seen.socket.inode == 0:
+            if isinstance(done, evictable.Refusal) and seen.socket.inode == 0:
                 assert (done.code, states_on(PORT)) == ("state-unsupported", [seen.socket.state])
                 pytest.skip("this kernel does not destroy what no process has")
             assert done == "evicted"
@@ -163,7 +165,7 @@ class TestDestroy:
         with outbound_established(PORT, by="number"), SockDiag() as door:
             assert eviction.evict(door, the_blocker()) == "evicted"
             assert service_bind(PORT) == "EADDRINUSE"
-            left = [eviction.refusal(one, EVERYTHING) for one in diagnose([TARGET]).blockers[TARGET]]
+            left = [evictable.refusal(one, EVERYTHING) for one in diagnose([TARGET]).blockers[TARGET]]
             assert [refused and refused.code for refused in left] in (["kept"], [])
 
 

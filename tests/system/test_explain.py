@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from portwait import probe
-from portwait.targets import parse
+from portwait.model.targets import parse
 from tests.support import states
 from tests.support.golden import UNBROKEN, assert_golden, service
 from tests.support.guarding import Outcome, run

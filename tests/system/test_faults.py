@@ -310,20 +310,20 @@ class TestBugs:
     """A part of the guard that raises what nobody thought of, and libraries that are not there."""
 
     PARTS = (
-        *("hold.bind", "hold.keep_all", "systemd.activation.passed_in"),  # on the free path
+        *("bind.hold.bind", "bind.hold.keep_all", "systemd.listen_fds.passed_in"),  # on the free path
         *(
             "systemd.notify.Progress",
-            "diagnosis.inspection.diagnose",
-            "reports.report.full",
-            "reports.report.as_dict",
+            "wait.inspection.diagnose",
+            "reports.target.full",
+            "reports.target.as_dict",
             "log.Log",
-            "vigil.Vigil",
-            "vigil.exposure",
+            "wait.loop.WaitLoop",
+            "wait.loop.port_settings",
         ),
-        *("conclusion.conclude", "waiting.until", "vigil._subscribe", "durations.show"),
+        *("wait.outcome.conclude", "wait.schedule.until", "wait.loop._subscribe", "text.durations.show"),
     )
 
-    @pytest.mark.parametrize("part", [*PARTS, "survey.attempt"])
+    @pytest.mark.parametrize("part", [*PARTS, "bind.survey.attempt"])
     def test_a_free_port(self, part: str) -> None:
         """With -v every part is asked, without it the first ones."""
         assert broken(part, "-v", str(PORT), "--", *STARTED).started
@@ -338,7 +338,7 @@ class TestBugs:
         assert "Traceback" not in seen.err
         assert "gave up" in seen.err
 
-    @pytest.mark.parametrize("part", ["diagnosis.inspection.diagnose", "waiting.until", "reports.report.full"])
+    @pytest.mark.parametrize("part", ["wait.inspection.diagnose", "wait.schedule.until", "reports.target.full"])
     def test_the_wait_goes_on(self, part: str) -> None:
         """By bind alone."""
         with contextlib.ExitStack() as stack:

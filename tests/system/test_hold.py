@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from portwait import Hold
-from portwait.survey import Survey
+from portwait.bind.survey import Survey
 from tests.support import states
 from tests.support.descriptors import Held, sockets_of
 from tests.support.guarding import STARTED, guard, target_of
@@ -25,7 +25,7 @@ from tests.support.without import NO_IPV6, without
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from portwait.hold import Mode
+    from portwait.bind.hold import Mode
 
 pytestmark = pytest.mark.usefixtures("net")
 kernel = pytest.mark.kernel

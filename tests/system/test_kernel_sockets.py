@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portwait.diagnosis.processes import describe
-from portwait.reports.details import process
+from portwait.diagnosis.owners import describe
+from portwait.reports.sockets import process
 from tests.support.golden import UNBROKEN, assert_golden
 from tests.support.guarding import Outcome, run
 from tests.support.programs import eventually, portwait, running

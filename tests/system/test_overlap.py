@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portwait import verdict
 from portwait._linux.sockdiag import SockDiag
+from portwait.bind import probe
 from portwait.diagnosis.overlap import overlaps
-from portwait.targets import parse
+from portwait.model.targets import parse
 from tests.support.netns import sysctl
 
 if TYPE_CHECKING:
-    from portwait.targets import Family
+    from portwait.model.targets import Family
 
 PORT = 30010
 
@@ -73,7 +73,7 @@ def _beside(address: str, protocol: str, *, v6only: bool) -> tuple[dict[str, boo
         answers, rule = {}, {}
         for name, (word, only) in SERVICES.items():
             (target,) = parse([f"{word.format(port=PORT)}/{protocol}"], only)
-            found = verdict.probe(target, reuseaddr=False)
+            found = probe.probe(target, reuseaddr=False)
             assert found.errno in (0, errno.EADDRINUSE)
             answers[name], rule[name] = found.state == "held", overlaps(target, seen)
         return rule, answers
@@ -86,5 +86,5 @@ def test_another_port_or_protocol_never_overlaps() -> None:
     with socket.create_server(("127.0.0.1", PORT)), SockDiag() as tables:
         (seen,) = tables.sockets("tcp", [(PORT, PORT)])
         for target in parse([f"{PORT}/udp", f"{PORT + 1}"]):
-            assert verdict.probe(target).state == "free"
+            assert probe.probe(target).state == "free"
             assert not overlaps(target, seen)

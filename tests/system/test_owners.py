@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portwait import blockers, parse
-from portwait._linux import procfs, search
-from portwait.diagnosis import processes
-from portwait.remedies import foreign
+from portwait._linux import procfs, socket_owners
+from portwait.advice.tanuki import untrusted_file
+from portwait.diagnosis import owners
 from tests.support import states
 from tests.support.guarding import run
 from tests.support.programs import Program, portwait, running
@@ -28,7 +28,7 @@ from tests.support.surroundings import cgroup
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from portwait.sockets import KernelSocket
+    from portwait.model.sockets import KernelSocket
 
 pytestmark = pytest.mark.usefixtures("net")
 
@@ -55,7 +55,7 @@ def python(code: str, *words: str, before: Sequence[str] = (), **how: Any) -> It
         program.status()
 
 
-def owners() -> list[int]:
+def owner_pids() -> list[int]:
     """Answer who has the socket on the port open."""
     (blocker,) = blockers(TARGET)
     return [owner.pid for owner in blocker.owners]
@@ -65,7 +65,7 @@ def test_all_owners_of_a_shared_socket() -> None:
     """Fork shares sockets: each process that has it is named."""
     with python(LISTEN + READY, "3") as server:
         children = [int(word) for word in server.out[0].split()[1:]]
-        assert owners() == sorted([server.pid, *children])
+        assert owner_pids() == sorted([server.pid, *children])
 
 
 def test_relatives_are_found_among_many() -> None:
@@ -77,7 +77,7 @@ def test_relatives_are_found_among_many() -> None:
         with python(join + forked + READY, "2") as server, python(join + idle + READY):
             children = [int(word) for word in server.out[0].split()[1:]]
             assert len((group / "cgroup.procs").read_text().split()) > 64
-            assert owners() == sorted([server.pid, *children])
+            assert owner_pids() == sorted([server.pid, *children])
 
 
 @pytest.mark.parametrize("first", ["the parent", "the child"])
@@ -95,7 +95,7 @@ def test_an_owner_in_another_cgroup(first: str) -> None:
             child = int(server.says("ready").split()[1])
             stayed = server.pid if first == "the parent" else child
             assert (made_in / "cgroup.procs").read_text().split() == [str(stayed)]
-            assert owners() == sorted([server.pid, child])
+            assert owner_pids() == sorted([server.pid, child])
 
 
 def test_who_counts_as_a_relative(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,16 +111,16 @@ def test_who_counts_as_a_relative(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(procfs, "children", children)
     monkeypatch.setattr(procfs, "stat_of", lambda pid: procfs.Stat("", parents.get(pid, 0), pid, 0))
-    assert set(search.relatives([11])) == {10, 11, 12, 13}
-    assert set(search.relatives([10])) == {10, 11, 12, 13, 14}
-    assert set(search.relatives([1000])) == {20, 21, 1000, 2000}
-    assert set(search.relatives([30, 13])) == {30, 10, 11, 13}
+    assert set(socket_owners.relatives([11])) == {10, 11, 12, 13}
+    assert set(socket_owners.relatives([10])) == {10, 11, 12, 13, 14}
+    assert set(socket_owners.relatives([1000])) == {20, 21, 1000, 2000}
+    assert set(socket_owners.relatives([30, 13])) == {30, 10, 11, 13}
     assert 1 not in asked
 
 
 def test_a_process_that_ends_while_it_is_described_is_no_owner(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is read of a pid between two looks at its descriptor is of the process that had the socket, or not said."""
-    described = processes.describe
+    described = owners.describe
     with python(LISTEN + READY, "0") as server:
 
         def slowly(pid: int) -> Any:
@@ -130,8 +130,8 @@ def test_a_process_that_ends_while_it_is_described_is_no_owner(monkeypatch: pyte
             return described(pid)
 
         which = the_socket()
-        monkeypatch.setattr(processes, "describe", slowly)
-        found = processes.owners([which])
+        monkeypatch.setattr(owners, "describe", slowly)
+        found = owners.find([which])
         assert found.by_inode.get(which.inode, ()) == ()
         assert found.unseen == "its owner closed it, or ended, while we looked"
 
@@ -145,9 +145,9 @@ def test_a_pid_that_has_become_somebody_elses_is_not_blamed() -> None:
     """A pid alone is no identity: the descriptor must still be that socket."""
     with python(LISTEN + READY, "0"):
         which = the_socket()
-        (holder,) = search.holders([which]).holders[which.inode]
+        (holder,) = socket_owners.holders([which]).holders[which.inode]
         assert holder.still(which.inode)
-        assert not search.Holder(os.getpid(), holder.descriptor).still(which.inode)
+        assert not socket_owners.Holder(os.getpid(), holder.descriptor).still(which.inode)
         assert not holder.still(which.inode + 1)
     assert not holder.still(which.inode)
 
@@ -169,7 +169,7 @@ def test_what_is_read_of_a_process_agrees_with_psutil() -> None:
         ours, theirs = procfs.describe(server.pid), psutil.Process(server.pid)
         assert ours is not None
         assert (ours.name, list(ours.cmdline), ours.parent) == (theirs.name(), theirs.cmdline(), theirs.ppid())
-        assert processes.user_name(ours.uid) == theirs.username()
+        assert owners.user_name(ours.uid) == theirs.username()
         assert abs(ours.started - theirs.create_time()) < 2  # psutil counts from a boot time in whole seconds
 
 
@@ -306,7 +306,7 @@ class TestForeignFiles:
         (root / "link").symlink_to("/conf")
         (root / "conf" / "up").symlink_to("../../../../../conf")
         for path in ("/conf/file", "/link/file", "/../../conf/./file", "/conf/up/file", "//link/up/../conf/file"):
-            assert foreign.read(path, pid, 100) == b"inside"
+            assert untrusted_file.read(path, pid, 100) == b"inside"
 
     def test_links_do_not_lead_out(self, jail: tuple[Path, int], tmp_path: Path) -> None:
         """What is out here stays out of reach."""
@@ -315,13 +315,13 @@ class TestForeignFiles:
         (root / "out").symlink_to(tmp_path)
         (root / "up").symlink_to("../..")
         for path in ("/out/secret", "/up/secret", f"/up{tmp_path}/secret", f"{tmp_path}/secret"):
-            with pytest.raises(foreign.ForeignFileError, match="No such file"):
-                foreign.read(path, pid, 100)
+            with pytest.raises(untrusted_file.UntrustedFileError, match="No such file"):
+                untrusted_file.read(path, pid, 100)
 
     def test_the_working_directory_is_as_the_owner_sees_it(self, jail: tuple[Path, int]) -> None:
-        assert foreign.working_directory(jail[1]) == "/conf"
-        assert foreign.working_directory(os.getpid()) == str(Path.cwd())
-        assert foreign.working_directory(2**22 + 1) is None
+        assert untrusted_file.working_directory(jail[1]) == "/conf"
+        assert untrusted_file.working_directory(os.getpid()) == str(Path.cwd())
+        assert untrusted_file.working_directory(2**22 + 1) is None
 
     @pytest.mark.parametrize(
         ("make", "reason"),
@@ -340,15 +340,15 @@ class TestForeignFiles:
         """Only a small regular file is opened at all."""
         root, pid = jail
         make(root / "conf" / "file")
-        with pytest.raises(foreign.ForeignFileError, match=reason):
-            foreign.read("/conf/file", pid, 100)
+        with pytest.raises(untrusted_file.UntrustedFileError, match=reason):
+            untrusted_file.read("/conf/file", pid, 100)
 
     def test_links_in_a_circle(self, jail: tuple[Path, int]) -> None:
         """End as in the kernel."""
         root, pid = jail
         (root / "round").symlink_to("/round")
-        with pytest.raises(foreign.ForeignFileError, match="too many symbolic links"):
-            foreign.read("/round/file", pid, 100)
+        with pytest.raises(untrusted_file.UntrustedFileError, match="too many symbolic links"):
+            untrusted_file.read("/round/file", pid, 100)
 
     def test_nothing_stays_open(self, jail: tuple[Path, int]) -> None:
         """Whether it is read or refused."""
@@ -356,8 +356,8 @@ class TestForeignFiles:
         (root / "conf" / "file").write_text("x")
         before = descriptors()
         for path in ("/conf/file", "/conf", "/nothing/at/all", "/conf/../conf/file"):
-            with contextlib.suppress(foreign.ForeignFileError):
-                foreign.read(path, pid, 100)
+            with contextlib.suppress(untrusted_file.UntrustedFileError):
+                untrusted_file.read(path, pid, 100)
         assert descriptors() == before
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portwait import ports
 from portwait._linux import netns, sysctl
-from portwait.reserved import reservation
+from portwait.model import ports
+from portwait.reserved import runtime
 from tests.support import schemas, storm
 from tests.support.mounts import Host, private_host
 from tests.support.netns import private_network
@@ -176,9 +176,9 @@ class TestConcurrency:
     def test_whoever_waits_says_for_whom_and_gives_up(self) -> None:
         """Rule: the wait has an end, and both its length and the holder are named."""
         said: list[str] = []
-        refusal = pytest.raises(reservation.ReservationError)
+        refusal = pytest.raises(runtime.ReservationError)
         with netns.locked("reserved-ports", 1, said.append), refusal as refused:
-            reservation.reserve(((30010, 30010),), patience=1.2, say=said.append)
+            runtime.reserve(((30010, 30010),), patience=1.2, say=said.append)
         assert said == [f"waiting for another process (pid {os.getpid()}) that holds the lock @portwait/reserved-ports"]
         assert str(refused.value) == (
             f"cannot reserve 30010: another process (pid {os.getpid()}) holds the lock for 1.2 s"
@@ -189,8 +189,8 @@ class TestConcurrency:
         """Rule: a lock ends with its process, however that ends."""
         holding = (
             "from portwait._linux import netns\n"
-            "import sys\n"
-            "with netns.locked('test', 1, print):\n"
+            "import functools, sys\n"
+            "with netns.locked('test', 1, functools.partial(print, flush=True)):\n"
             "    print('ready', flush=True)\n"
             "    sys.stdin.read()\n"
         )

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from portwait import Target, blockers, hold, parse, probe, tables
+from portwait import Target, blockers, parse, probe
+from portwait.bind import hold
+from portwait.diagnosis import tables
 from tests.support import states
 from tests.support.guarding import GAVE_UP, STARTED, guard, run, target_of
 from tests.support.programs import portwait

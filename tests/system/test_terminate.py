@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portwait._linux import procfs
-from portwait.diagnosis import processes
-from portwait.removal.eviction import Refusal
-from portwait.removal.termination import terminate
+from portwait.diagnosis import owners
+from portwait.diagnosis.evictable import Refusal
+from portwait.eviction.terminate import terminate
 from tests.support import states
 from tests.support.guarding import GAVE_UP, STARTED, guard
 from tests.support.netns import forced_source_port
@@ -278,7 +278,7 @@ with socket.create_server(("127.0.0.1", {REMOTE})) as server:
 
     def test_who_has_closed_the_socket_since_the_look(self) -> None:
         with client() as program:
-            seen, inode = processes.describe(program.pid), _inode()
+            seen, inode = owners.describe(program.pid), _inode()
             assert seen is not None
             program.tell("close")
             program.says("done")
@@ -287,7 +287,7 @@ with socket.create_server(("127.0.0.1", {REMOTE})) as server:
 
     def test_who_has_ended_since_the_look(self) -> None:
         with client() as program:
-            seen = processes.describe(program.pid)
+            seen = owners.describe(program.pid)
             assert seen is not None
             inode = _inode()
             program.stop()
@@ -299,7 +299,7 @@ with socket.create_server(("127.0.0.1", {REMOTE})) as server:
         pid = next((pid for pid in threads if (stat := procfs.stat_of(pid)) is not None and stat.kernel), None)
         if pid is None:
             pytest.skip("no kernel thread is visible in this PID namespace")
-        seen = processes.describe(pid)
+        seen = owners.describe(pid)
         assert seen is not None
         refusal = terminate(seen, 1, signal.SIGTERM)
         assert isinstance(refusal, Refusal)

@@ -10,20 +10,21 @@ import jsonschema
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from portwait import ports
 from portwait._linux import snmp
-from portwait.audit import advice, audit_report, metrics, picture
-from portwait.audit.auditing import Audit, Finding, Rate
-from portwait.diagnosis.blockers import Blocker
-from portwait.diagnosis.kinds import Kind
-from portwait.exposure import Exposure
-from portwait.remedies import Facts, outbound
-from portwait.remedies.machine import Machine
-from portwait.reserved.persistence import Drift, Ours
-from portwait.reserved.reservation_report import Standing, standing_text
-from portwait.sockets import KernelSocket
-from portwait.targets import parse
-from portwait.verdict import Verdict
+from portwait.advice import Facts
+from portwait.advice.rules import outbound
+from portwait.audit import advice, prometheus, report, strip
+from portwait.audit.scan import Audit, Finding, Rate
+from portwait.host.machine import Machine
+from portwait.model import ports
+from portwait.model.blocker import Blocker
+from portwait.model.kind import Kind
+from portwait.model.port_settings import PortSettings
+from portwait.model.sockets import KernelSocket
+from portwait.model.targets import parse
+from portwait.model.verdict import Verdict
+from portwait.reserved.boot import Drift, Ours
+from portwait.reserved.report import Standing, standing_text
 from tests.support import schemas
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def audit(*findings: Finding, span: tuple[int, int] = (32768, 60999), reserved: 
         "by_bind": 0.0,
         "lost": None,
     }
-    seen = Exposure(span, ports.from_kernel(reserved), 1024)
+    seen = PortSettings(span, ports.from_kernel(reserved), 1024)
     return Audit(seen, findings=findings, **{**fields, **what})
 
 
@@ -199,7 +200,7 @@ class TestAdvice:
         which = KernelSocket(2, "tcp", "ESTABLISHED", None, "127.0.0.1", 40999, "127.0.0.1", 7000, 0, 9, 0, 5)
         client = Blocker(Kind("outbound", "state"), which, "root", (), None, None, None, True, None)
         [target] = parse(["40999"])
-        other = outbound.narrow_range(Facts(target, Verdict("held"), (client,), Exposure((32768, 60999))))
+        other = outbound.narrow_range(Facts(target, Verdict("held"), (client,), PortSettings((32768, 60999))))
         assert other is not None
         assert other.commands == narrow.commands
 
@@ -248,7 +249,7 @@ class TestAdvice:
 class TestPicture:
     def test_columns(self) -> None:
         """Rule: 64 columns of 1,024 ports each, the worst sign of a column wins."""
-        setting, use = picture.lines(EVERYTHING)
+        setting, use = strip.lines(EVERYTHING)
         assert (len(setting), len(use)) == (64, 64)
         assert setting == "." * 7 + "r" + "." * 24 + "=" * 11 + "r" + "=" * 16 + "." * 4
         assert use == "L" + "." * 38 + "!" + "." * 8 + ":" + "." * 15
@@ -257,14 +258,14 @@ class TestPicture:
         """Rule: a number begins at the column of its port."""
         for port in range(8192, 65536, 8192):
             if port < 57345:
-                assert picture.SCALE.index(str(port)) == port // picture.COLUMN
+                assert strip.SCALE.index(str(port)) == port // strip.COLUMN
 
 
 class TestText:
     def test_a_whole_report(self) -> None:
         """Rule: the report as it is read."""
         found = audit(SAFE, finding(40000), finding(40010, listening=False, named=True, processes=()))
-        assert audit_report.text(found) == (Path(__file__).parent / "golden_audit.txt").read_text()
+        assert report.text(found) == (Path(__file__).parent / "golden_audit.txt").read_text()
 
     @pytest.mark.parametrize(
         ("reserved", "words"),
@@ -278,18 +279,18 @@ class TestText:
     )
     def test_ports_are_counted_as_reserve_counts_them(self, reserved: str, words: str) -> None:
         """Rule: one port is a port, and thousands are set apart."""
-        assert f"reserved       {words}" in audit_report.text(audit(reserved=reserved)).splitlines()
+        assert f"reserved       {words}" in report.text(audit(reserved=reserved)).splitlines()
         span = (1024, 65000)
-        now = Standing(Exposure(span), ports.from_kernel(reserved), (), None, None, Machine())
+        now = Standing(PortSettings(span), ports.from_kernel(reserved), (), None, None, Machine())
         rows = standing_text(now).splitlines()
         assert f"reserved              {words}" in rows
         assert "range                 1024-65000 (63,977 ports)" in rows
-        assert "1024-65000 (63,977 ports), of them in use 0" in audit_report.text(audit(span=span))
+        assert "1024-65000 (63,977 ports), of them in use 0" in report.text(audit(span=span))
 
     def test_fits_on_eighty_columns(self) -> None:
         """Rule: all but commands to paste."""
         pasted = {f"    {line}" for cure in advice.advise(EVERYTHING) for line in cure.commands}
-        lines = [line for line in audit_report.text(EVERYTHING).splitlines() if line not in pasted]
+        lines = [line for line in report.text(EVERYTHING).splitlines() if line not in pasted]
         assert max(map(len, lines)) <= 80
 
     @pytest.mark.parametrize(
@@ -304,7 +305,7 @@ class TestText:
         """Rule: a whole command with a port of the file, on one line, however long the names of files are."""
         drift = Drift(("/etc/sysctl.d/" + "a" * 60 + ".conf",), ((9090, 9090),), (), None)
         found = audit(ours=Ours(((60000, 60010), (60020, 60020)), ((60000, 60020),)), drift=drift, machine=machine)
-        assert f"note: write it anew: {command}" in audit_report.text(found).splitlines()
+        assert f"note: write it anew: {command}" in report.text(found).splitlines()
 
     @pytest.mark.parametrize(
         ("ours", "overridden"),
@@ -314,18 +315,18 @@ class TestText:
     def test_no_cure_where_it_would_be_none(self, ours: tuple[tuple[int, int], ...], overridden: str | None) -> None:
         """Rule: writing anew is refused where another file wins, and takes a port that was asked for."""
         found = audit(ours=Ours(ours, ((60000, 60000),)), drift=Drift((), ((9090, 9090),), (), overridden))
-        assert "write it anew" not in audit_report.text(found)
+        assert "write it anew" not in report.text(found)
 
     def test_hostile_names_are_harmless(self) -> None:
         """Rule: no process moves the cursor of who reads."""
-        text = audit_report.text(EVERYTHING)
+        text = report.text(EVERYTHING)
         assert "\x1b" not in text
         assert 'a"b\\c\\x0ad\\x1b' in text
 
     def test_planned_ports_are_one_line(self) -> None:
         """Rule: neighbours of which the same is to be said are said once."""
         found = audit(*(finding(port, listening=False, named=True, processes=()) for port in range(40000, 40101)))
-        assert "40000-40100/tcp  nobody  yes         at most 3.5 %, 1 client in 14,116" in audit_report.text(found)
+        assert "40000-40100/tcp  nobody  yes         at most 3.5 %, 1 client in 14,116" in report.text(found)
 
     @pytest.mark.parametrize(
         ("part", "words"),
@@ -333,18 +334,18 @@ class TestText:
     )
     def test_percents(self, part: float, words: str) -> None:
         """Rule: only what is certain is said as certain."""
-        assert audit_report._percent(part) == words
+        assert report._percent(part) == words
 
 
 class TestJson:
     @pytest.mark.parametrize("found", [EVERYTHING, audit(), audit(finding(40000), rate=Rate(None, "not known"))])
     def test_follows_the_schema(self, found: Audit) -> None:
         """Rule: the keys are a promise, whatever is or is not known."""
-        schemas.validate(json.loads(json.dumps(audit_report.as_dict(found))), "audit")
+        schemas.validate(json.loads(json.dumps(report.as_dict(found))), "audit")
 
     def test_the_schema_refuses_what_is_missing(self) -> None:
         """Rule: a schema that takes anything would prove nothing."""
-        document = audit_report.as_dict(EVERYTHING)
+        document = report.as_dict(EVERYTHING)
         for key in list(document):
             with pytest.raises(jsonschema.ValidationError):
                 schemas.validate({name: value for name, value in document.items() if name != key}, "audit")
@@ -362,7 +363,7 @@ def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 class TestMetrics:
     def test_a_real_parser_reads_every_value(self) -> None:
         """Rule: names, labels and values are what they should be, hostile ones escaped and given back."""
-        read = samples(metrics.text(EVERYTHING))
+        read = samples(prometheus.text(EVERYTHING))
         labels = (("port", "40000"), ("process", 'a"b\\c\\x0ad\\x1b[31m,{x=1}'), ("protocol", "tcp"))
         assert read["portwait_port_at_risk", labels] == 1
         assert read["portwait_port_probability", labels] == 0.0348
@@ -378,26 +379,26 @@ class TestMetrics:
 
     def test_every_metric_has_help_and_a_type_and_comes_once(self) -> None:
         """Rule: what promtool asks of a text."""
-        families = list(text_string_to_metric_families(metrics.text(EVERYTHING)))
+        families = list(text_string_to_metric_families(prometheus.text(EVERYTHING)))
         names = [family.name for family in families]
         assert len(names) == len(set(names))
         assert all(family.documentation and family.type == "gauge" and family.samples for family in families)
-        text = metrics.text(EVERYTHING)
+        text = prometheus.text(EVERYTHING)
         assert text.endswith("\n")
         assert all(line.startswith(("# HELP portwait_", "# TYPE portwait_", "portwait_")) for line in text.splitlines())
 
     @pytest.mark.parametrize("name", ["\\", '"', "\\n", "\n", "\\\\n", "é", "}", ",", "\t", "\udcff", ""], ids=ascii)
     def test_a_label_comes_back_as_it_is_shown(self, name: str) -> None:
         """Rule: whatever a process is called, it stays within its quotes."""
-        text = metrics.text(audit(finding(40000, processes=(name,))))
+        text = prometheus.text(audit(finding(40000, processes=(name,))))
         [process] = [dict(labels)["process"] for (sample, labels) in samples(text) if sample == "portwait_port_at_risk"]
-        from portwait.reports.text import safe
+        from portwait.text.escape import escape
 
-        assert process == safe(name, 40)
+        assert process == escape(name, 40)
 
     def test_what_is_not_known_has_no_sample(self) -> None:
         """Rule: a number that nobody knows is none, not 0."""
-        read = samples(metrics.text(audit(finding(40000, probability=None), rate=Rate(None, "not known"))))
+        read = samples(prometheus.text(audit(finding(40000, probability=None), rate=Rate(None, "not known"))))
         names = {name for name, _ in read}
         assert not names & {"portwait_port_probability", "portwait_connects_per_second", "portwait_persisted_drift"}
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portwait import ports
 from portwait._linux import wire
+from portwait.model import ports
 
 Range = tuple[int, int]
 

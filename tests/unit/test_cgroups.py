@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from portwait._linux import cgroups
-from portwait.owners import Place
+from portwait.model.owner import Place
 
 ID = "0123456789ab" + "c" * 52
 POD = "d0a6ff74-6b6f-4cfd-9c4e-2d8e6c0b5a11"

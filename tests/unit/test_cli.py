@@ -13,19 +13,13 @@ import pytest
 
 from portwait import __main__, cli
 from portwait.commands import guard
-from portwait.errors import (
-    CommandNotExecutableError,
-    CommandNotFoundError,
-    PortwaitError,
-    TablesError,
-    UsageError,
-)
+from portwait.errors import CommandNotExecutableError, CommandNotFoundError, PortwaitError, TablesError, UsageError
 from tests.support.programs import DEADLINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from portwait.options import Options
+    from portwait.options.table import Options
 
 
 class Call(NamedTuple):

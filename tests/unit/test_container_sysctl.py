@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from portwait.reserved import container_sysctl
+from portwait.advice import container_sysctl
 
 NAME, VALUE = "net.ipv4.ip_local_reserved_ports", "8080,30000-30010"
 

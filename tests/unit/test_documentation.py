@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from portwait import arguments
+from portwait.options import parser
 
 _ROOT = Path(__file__).parents[2]
 
 
 def _options() -> list[str]:
-    words = {option for action in arguments.parser()._actions for option in action.option_strings}
+    words = {option for action in parser.parser()._actions for option in action.option_strings}
     opposites = {word for word in words if word.startswith("--no-") and f"--{word[5:]}" in words}
     return sorted(words - opposites - {"--reuseaddr"})
 

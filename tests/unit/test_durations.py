@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portwait import durations
 from portwait.errors import UsageError
+from portwait.text import durations
 
 READ = {
     "0": 0,

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from portwait.reports.text import MASK, columns, command_line, masked, safe, shell
+from portwait.text.escape import columns, escape, shell
+from portwait.text.masking import MASK, command_line, mask
 
 ESC = "\x1b"
 
@@ -51,13 +52,13 @@ ESC = "\x1b"
 )
 def test_what_is_shown_is_safe(text: str, shown: str) -> None:
     """Escaped is what steers a terminal, breaks a line, turns text round, hides, or is no text; the rest stays."""
-    assert safe(text) == shown
+    assert escape(text) == shown
 
 
 @given(some.text(some.characters()))
 def test_nothing_that_steers_gets_through(text: str) -> None:
     """Whatever it is: one line of visible characters and plain spaces that every terminal and file can take."""
-    shown = safe(text)
+    shown = escape(text)
     assert all(character == " " or unicodedata.category(character)[0] not in "CZ" for character in shown)
     shown.encode()
     assert len(shown) <= 400 * 10
@@ -65,8 +66,8 @@ def test_nothing_that_steers_gets_through(text: str) -> None:
 
 def test_what_is_endless_is_cut() -> None:
     """Megabytes become a few hundred characters, and the cut shows."""
-    assert safe("x" * 5_000_000) == "x" * 399 + "…"
-    assert safe("abcdef", longest=4) == "abc…"
+    assert escape("x" * 5_000_000) == "x" * 399 + "…"
+    assert escape("abcdef", longest=4) == "abc…"
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_what_is_endless_is_cut() -> None:
 )
 def test_a_word_with_a_secret(word: str, shown: str) -> None:
     """The value goes, the name stays, so that one sees which option it was."""
-    assert masked([word]) == (shown,)
+    assert mask([word]) == (shown,)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def test_a_word_with_a_secret(word: str, shown: str) -> None:
 )
 def test_a_secret_in_the_next_word(command: str, shown: str) -> None:
     """The option is in one word, its value in the next; some programs have short options for it."""
-    assert masked(command.split()) == tuple(shown.split())
+    assert mask(command.split()) == tuple(shown.split())
 
 
 @given(
@@ -147,9 +148,9 @@ def test_a_secret_in_the_next_word(command: str, shown: str) -> None:
 )
 def test_a_named_secret_is_never_shown(name: str, secret: str) -> None:
     """Whatever is in it: spaces, quotes, line breaks, half characters."""
-    assert masked([f"{name}={secret}"]) == (f"{name}={MASK}",)
+    assert mask([f"{name}={secret}"]) == (f"{name}={MASK}",)
     if name.startswith("-"):
-        assert masked([name, secret]) == (name, MASK)
+        assert mask([name, secret]) == (name, MASK)
 
 
 @pytest.mark.parametrize(

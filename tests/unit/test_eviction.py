@@ -12,16 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from portwait.diagnosis.blockers import Blocker
-from portwait.diagnosis.kinds import Kind
-from portwait.options import EVICTABLE, EVICTED
-from portwait.owners import Owner
-from portwait.removal import eviction, termination
-from portwait.removal.deeds import Deed
-from portwait.removal.eviction import Refusal, Selection, names_needed, refusal, select
-from portwait.removal.termination import Kin
-from portwait.sockets import KernelSocket, TcpInfo
-from portwait.targets import Target
+from portwait.diagnosis import evictable
+from portwait.diagnosis.evictable import Refusal, Selection, names_needed, refusal, select
+from portwait.eviction import evict, terminate
+from portwait.eviction.actions import Action
+from portwait.eviction.terminate import Kin
+from portwait.model.blocker import Blocker
+from portwait.model.kind import Kind
+from portwait.model.owner import Owner
+from portwait.model.sockets import KernelSocket, TcpInfo
+from portwait.model.targets import Target
+from portwait.options.table import EVICTABLE, EVICTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -110,7 +111,7 @@ def test_what_has_to_be_named(which: Blocker, code: str | None, names: set[str])
     """A plain --evict takes what harms nobody; the rest is refused, each for its own reason, until it is named."""
     refused = refusal(which, Selection())
     assert (refused and refused.code) == code
-    assert eviction.by_default(which) == (code is None)
+    assert evictable.by_default(which) == (code is None)
     assert names_needed(which) == names
     assert refusal(which, Selection(frozenset(names))) is None
     for name in names:
@@ -197,7 +198,7 @@ def test_the_default_harms_nobody_else(  # noqa: PLR0917  # hypothesis passes wh
         socket=which.socket._replace(protocol=protocol, inode=inode, info=info),
         owners=(CLIENT,) if owned and inode else (),
     )
-    if not eviction.by_default(which):
+    if not evictable.by_default(which):
         return
     assert protocol == "tcp"
     assert which.socket.cookie
@@ -247,7 +248,7 @@ class FakeDoor:
 )
 def test_what_the_kernel_answers(door: FakeDoor, which: Blocker, outcome: str) -> None:
     """Each answer is told apart; a kernel without SOCK_DESTROY, and one before 6.1 for TIME_WAIT, are Linux 5.10's."""
-    result = eviction.evict(door, which)
+    result = evict.evict(door, which)
     assert (result.code if isinstance(result, Refusal) else result) == outcome
     assert door.destroyed == [which.socket]
 
@@ -255,7 +256,7 @@ def test_what_the_kernel_answers(door: FakeDoor, which: Blocker, outcome: str) -
 @pytest.mark.parametrize("now", [None, LISTENER.socket], ids=["gone", "now-a-listener"])
 def test_what_is_no_longer_what_was_seen_is_left_alone(now: KernelSocket | None) -> None:
     door = FakeDoor(now=now)
-    assert eviction.evict(door, LIVE) == "gone"
+    assert evict.evict(door, LIVE) == "gone"
     assert door.destroyed == []
 
 
@@ -263,9 +264,9 @@ def test_what_is_no_longer_what_was_seen_is_left_alone(now: KernelSocket | None)
 def test_a_rehearsal_destroys_nothing(number: int) -> None:
     """And says what the kernel would, in the same words."""
     door = FakeDoor(number, any_socket=number)
-    rehearsed = eviction.rehearse(door, LIVE)
+    rehearsed = evict.rehearse(door, LIVE)
     assert door.destroyed == []
-    assert (rehearsed or "evicted") == eviction.evict(door, LIVE)
+    assert (rehearsed or "evicted") == evict.evict(door, LIVE)
 
 
 US = Kin(50, frozenset({40, 30}))
@@ -301,12 +302,12 @@ def test_whose_owner_may_be_signalled(
     which: Blocker, among: tuple[Blocker, ...], selection: Selection, code: str | None
 ) -> None:
     """All owners or none, and none of those that must survive."""
-    refused = termination.refusal(which, among or (which,), selection, US)
+    refused = terminate.refusal(which, among or (which,), selection, US)
     assert (refused and refused.code) == code
 
 
 def test_kin_are_all_up_to_the_first_process() -> None:
-    us = termination.kin()
+    us = terminate.kin()
     assert us.pid == os.getpid()
     assert os.getppid() in us.ancestors
     assert us.pid not in us.ancestors
@@ -318,17 +319,17 @@ def test_every_deed_is_said_with_its_identity() -> None:
     refused = Refusal("code", "it is so", "do this")
     what = "127.0.0.1:30010 -> 127.0.0.1:7000 ESTABLISHED"
     who = "java (pid 100, orders.service, user app)"
-    deed = Deed("evicted", target, LIVE)
-    term = deed._replace(owner=CLIENT, signal=termination.name(signal.SIGTERM))
+    action = Action("evicted", target, LIVE)
+    term = action._replace(owner=CLIENT, signal=terminate.name(signal.SIGTERM))
     assert [
-        str(deed),
-        str(deed._replace(event="would-evict")),
-        str(deed._replace(event="not-evicted", refusal=refused)),
+        str(action),
+        str(action._replace(event="would-evict")),
+        str(action._replace(event="not-evicted", refusal=refused)),
         str(term._replace(event="signalled")),
         str(term._replace(event="would-signal")),
-        str(deed._replace(event="not-signalled", refusal=refused)),
-        str(deed._replace(blocker=KEPT, event="not-evicted", refusal=refused)),
-        str(deed._replace(blocker=TIME_WAIT)),
+        str(action._replace(event="not-signalled", refusal=refused)),
+        str(action._replace(blocker=KEPT, event="not-evicted", refusal=refused)),
+        str(action._replace(blocker=TIME_WAIT)),
     ] == [
         f"evicted {what} of {who}",
         f"dry run: would evict {what} of {who}",
@@ -365,7 +366,7 @@ def test_every_deed_is_said_with_its_identity() -> None:
 )
 def test_the_cure_for_an_owner_that_is_not_seen(unseen: str | None, why: str, cure: str) -> None:
     """What shows it comes first and once; naming it helps only who may destroy connections."""
-    refused = eviction.refusal(UNSEEN._replace(unseen=unseen), Selection())
+    refused = evictable.refusal(UNSEEN._replace(unseen=unseen), Selection())
     assert refused is not None
     assert (refused.code, refused.why) == ("unseen", why)
     assert refused.cure.startswith(f"{cure}, or name it (with CAP_NET_ADMIN): --evict=")

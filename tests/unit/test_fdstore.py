@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from portwait.model.targets import parse
 from portwait.systemd import fdstore
-from portwait.targets import parse
 from tests.support.manager import Manager
 
 if TYPE_CHECKING:

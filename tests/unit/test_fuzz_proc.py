@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from portwait._linux import cgroups, procfs
-from portwait.owners import forwarded
-from portwait.remedies import tanuki
-from portwait.reports.text import command_line
+from portwait.advice.tanuki import config
+from portwait.model.owner import forwarded
+from portwait.text.masking import command_line
 
 STAT = (
     b"1988719 (java) S 1 1988719 1988719 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 31 0 4711 100 200 18446744073709551615 1\n"
@@ -91,19 +91,19 @@ def test_a_command_line_of_megabytes_is_cut() -> None:
 @given(WORDS)
 def test_any_command_line_can_be_asked(words: list[str]) -> None:
     """Who reads meaning out of other people's words finds some, or none."""
-    conf = tanuki.configuration(words)
+    conf = config.configuration(words)
     assert conf is None or conf in words
-    tanuki.is_jvm(words)
+    config.is_jvm(words)
     forwarded(words)
     if conf is not None:
-        tanuki.absolute(conf, words, "/somewhere")
+        config.absolute(conf, words, "/somewhere")
     assert command_line(words, 80).isprintable()
 
 
 @given(some.text(some.characters(), max_size=400), WORDS)
 def test_any_wrapper_conf_can_be_read(text: str, words: list[str]) -> None:
     """What it says of the keys that count, and of no others."""
-    assert set(tanuki.settings(text, words)) <= set(tanuki.KEYS)
+    assert set(config.settings(text, words)) <= set(config.KEYS)
 
 
 @given(

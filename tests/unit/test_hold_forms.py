@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from portwait.bind.hold import LAST, Forms, Hold, forms
 from portwait.diagnosis.overlap import overlaps
-from portwait.hold import LAST, Forms, Hold, forms
-from portwait.sockets import KernelSocket
-from portwait.targets import parse
+from portwait.model.sockets import KernelSocket
+from portwait.model.targets import parse
 
 if TYPE_CHECKING:
-    from portwait.hold import Form, Mode
-    from portwait.targets import Family, Target
+    from portwait.bind.hold import Form, Mode
+    from portwait.model.targets import Family, Target
 
 WORDS: list[tuple[str, Family]] = [
     ("30010", 0),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from portwait.reports import report
+from portwait.reports import target as target_report
 from tests.support.golden import TESTS, kept
 from tests.unit.test_remedies import TABLES
 
-KINDS = {kind for kind in report._WORDS if " " not in kind}  # those with a space are words for a part of a kind
+KINDS = {kind for kind in target_report._WORDS if " " not in kind}  # those with a space are words for a part of a kind
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from portwait import hold
+from portwait.bind import hold
 from portwait.diagnosis import kinds
-from portwait.diagnosis.kinds import Kind
-from portwait.sockets import KernelSocket, TcpInfo
+from portwait.model.kind import Kind
+from portwait.model.sockets import KernelSocket, TcpInfo
 from tests.support.states import WILDCARD
 
 ESTABLISHED = KernelSocket(

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portwait.systemd import activation
-from portwait.systemd.activation import Passed
-from portwait.targets import parse
+from portwait.model.targets import parse
+from portwait.systemd import listen_fds
+from portwait.systemd.listen_fds import Passed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +47,7 @@ def test_what_was_received(
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, str(os.getpid()) if value == "me" else value)
-    assert [(one.number, one.name) for one in activation.received()] == expected
+    assert [(one.number, one.name) for one in listen_fds.received()] == expected
 
 
 DUAL, V6ONLY = (socket.AF_INET6, "::", False), (socket.AF_INET6, "::", True)
@@ -96,7 +96,7 @@ def test_what_does_not_listen_serves_nothing() -> None:
         bound.bind(("127.0.0.1", 30010))
         reader, writer = os.pipe()
         numbers = (bound.fileno(), local.fileno(), reader, 1000)
-        found = activation.passed_in(parse(["127.0.0.1:30010"]), [Passed(number) for number in numbers])
+        found = listen_fds.passed_in(parse(["127.0.0.1:30010"]), [Passed(number) for number in numbers])
         os.close(reader)
         os.close(writer)
         assert bound.getsockname() == ("127.0.0.1", 30010), "and looking closes nothing"
@@ -130,7 +130,7 @@ def test_no_room_for_a_copy_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     reader, writer = os.pipe()
     before = sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208  # names are all that is compared
     with pytest.raises(OSError, match="Bad file descriptor"):
-        activation.hand_on([Passed(reader), Passed(999)])
+        listen_fds.hand_on([Passed(reader), Passed(999)])
     assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208  # likewise
     os.close(reader)
     os.close(writer)
@@ -138,7 +138,7 @@ def test_no_room_for_a_copy_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
 
 _HAND_ON = """
 import json, os, sys, tempfile
-from portwait.systemd import activation
+from portwait.systemd import listen_fds
 order, names = map(json.loads, sys.argv[1:])
 for number, content in ((3, "a"), (4, "b"), (5, "c"), (9, "x")):
     with tempfile.TemporaryFile() as file:
@@ -150,7 +150,7 @@ for number in (3, 4, 5, 9):
     os.close(20 + number)
 for number in {3, 4, 5, 9} - set(order):
     os.close(number)
-activation.hand_on([activation.Passed(*one) for one in zip(order, names)])
+listen_fds.hand_on([listen_fds.Passed(*one) for one in zip(order, names)])
 os.execv(sys.executable, [sys.executable, "-ISc", '''
 import json, os
 count = int(os.environ.get("LISTEN_FDS", "0"))
@@ -172,4 +172,4 @@ def _served(made: tuple[int, str, bool], targets: tuple[object, ...]) -> set[obj
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6only)
         sock.bind((address, 30010))
         sock.listen()
-        return set(activation.passed_in(targets, [Passed(sock.fileno())]))  # type: ignore[arg-type]  # targets they are
+        return set(listen_fds.passed_in(targets, [Passed(sock.fileno())]))  # type: ignore[arg-type]  # targets they are

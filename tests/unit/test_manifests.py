@@ -10,7 +10,7 @@ from typing import Any
 import kubernetes_validate  # type: ignore[import-untyped]  # it says nothing of types
 import pytest
 
-from portwait import durations
+from portwait.text import durations
 from tests.support.images import DOCKER
 from tests.support.manifests import MANIFESTS, load, pod_of, services
 

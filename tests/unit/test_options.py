@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from portwait import arguments
-from portwait.options import Options
+from portwait.options import parser
+from portwait.options.table import Options
 
 FIELDS = Options.__annotations__
 
@@ -23,7 +23,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
 @pytest.mark.parametrize("name", FIELDS)
 def test_every_field_can_be_asked_for(name: str) -> None:
     """What nobody can set is no option; what nobody reads from the record is lost."""
-    assert name in {action.dest for action in arguments.parser()._actions}
+    assert name in {action.dest for action in parser.parser()._actions}
 
 
 def test_two_records_have_nothing_in_common() -> None:

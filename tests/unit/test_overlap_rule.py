@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portwait.diagnosis.overlap import overlaps
-from portwait.sockets import KernelSocket
-from portwait.targets import parse
+from portwait.model.sockets import KernelSocket
+from portwait.model.targets import parse
 
 if TYPE_CHECKING:
-    from portwait.targets import Family
+    from portwait.model.targets import Family
 
 PORT = 30010
 

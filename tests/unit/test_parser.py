@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portwait import arguments, durations
 from portwait._version import __version__
 from portwait.errors import UsageError
-from portwait.options import EVICTED, Options
+from portwait.options import parser
+from portwait.options.table import EVICTED, Options
+from portwait.text import durations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,7 @@ HELP = Path(__file__).with_name("golden_help.txt")
 
 OPTIONS = {
     action.dest: action
-    for action in arguments.parser()._actions
+    for action in parser.parser()._actions
     if action.option_strings and action.dest not in ("help", "version")
 }
 FLAGS = [name for name in OPTIONS if isinstance(getattr(Options, name), bool)]
@@ -51,7 +52,7 @@ def variable(name: str) -> str:
 
 def test_nothing_said_means_the_defaults() -> None:
     """Neither words nor environment: the record as it is."""
-    options = arguments.read([], {})
+    options = parser.read([], {})
     assert vars(options) == {}
     assert (options.timeout, options.targets, options.hold) == (75.0, (), None)
 
@@ -60,8 +61,8 @@ def test_nothing_said_means_the_defaults() -> None:
 def test_every_option_has_an_environment_twin(name: str) -> None:
     """--timeout is PORTWAIT_TIMEOUT; an empty variable says nothing."""
     text, value = TWINS[name]
-    assert getattr(arguments.read([], {variable(name): text}), name) == value
-    assert vars(arguments.read([], {variable(name): ""})) == {}
+    assert getattr(parser.read([], {variable(name): text}), name) == value
+    assert vars(parser.read([], {variable(name): ""})) == {}
 
 
 @pytest.mark.parametrize(
@@ -92,12 +93,12 @@ def test_a_bad_value_names_its_variable(
 
 def test_terminate_has_no_twin() -> None:
     """Signals are sent only where the command line itself asks for them."""
-    assert arguments.read([], {"PORTWAIT_TERMINATE": "TERM"}).terminate == 0
+    assert parser.read([], {"PORTWAIT_TERMINATE": "TERM"}).terminate == 0
 
 
 def test_variables_of_other_names_are_not_ours() -> None:
     """PORTWAIT_TARGETS is the guard's own; anything else may belong to anybody."""
-    assert vars(arguments.read([], {"PORTWAIT_TARGETS": "30010", "PORTWAIT_X": "1", "PORTWAIT": "/usr/bin"})) == {}
+    assert vars(parser.read([], {"PORTWAIT_TARGETS": "30010", "PORTWAIT_X": "1", "PORTWAIT": "/usr/bin"})) == {}
 
 
 @pytest.mark.parametrize("name", FLAGS)
@@ -105,8 +106,8 @@ def test_a_flag_wins_over_its_variable(name: str) -> None:
     """Both ways, so that nobody has to unset a variable."""
     flag = name.replace("_", "-")
     for text in ("yes", "no"):
-        assert getattr(arguments.read([f"--{flag}"], {variable(name): text}), name) is True
-        assert getattr(arguments.read([f"--no-{flag}"], {variable(name): text}), name) is False
+        assert getattr(parser.read([f"--{flag}"], {variable(name): text}), name) is True
+        assert getattr(parser.read([f"--no-{flag}"], {variable(name): text}), name) is False
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_a_flag_wins_over_its_variable(name: str) -> None:
 )
 def test_an_option_wins_over_its_variable(words: list[str], name: str, text: str, value: object) -> None:
     """The command line is nearer to who types it."""
-    assert getattr(arguments.read(words, {variable(name): text}), name) == value
+    assert getattr(parser.read(words, {variable(name): text}), name) == value
 
 
 @pytest.mark.parametrize(
@@ -136,8 +137,8 @@ def test_an_option_wins_over_its_variable(words: list[str], name: str, text: str
 )
 def test_how_a_variable_says_yes_and_no(text: str, value: bool) -> None:
     """As people write it in unit files and compose files."""
-    assert arguments.read([], {"PORTWAIT_ANYWAY": text}).anyway is value
-    assert arguments.read([], {"PORTWAIT_HOLD": text}).hold == ("default" if value else "none")
+    assert parser.read([], {"PORTWAIT_ANYWAY": text}).anyway is value
+    assert parser.read([], {"PORTWAIT_HOLD": text}).hold == ("default" if value else "none")
 
 
 @pytest.mark.parametrize(
@@ -160,15 +161,15 @@ def test_how_a_variable_says_yes_and_no(text: str, value: bool) -> None:
 )
 def test_words_are_options_and_targets(words: list[str], targets: tuple[str, ...], said: dict[str, object]) -> None:
     """In any order; a value that may be left out stands behind `=`, so a TARGET never becomes one."""
-    options = arguments.read(words, {})
+    options = parser.read(words, {})
     assert options.targets == targets
     assert {name: value for name, value in vars(options).items() if name != "targets"} == said
 
 
-@pytest.mark.parametrize("option", arguments._BARE)
+@pytest.mark.parametrize("option", parser._BARE)
 def test_an_optional_value_takes_no_target(option: str) -> None:
     """Whatever option has a value that may be left out."""
-    assert arguments.read([option, "30010"], {}).targets == ("30010",)
+    assert parser.read([option, "30010"], {}).targets == ("30010",)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +223,7 @@ def test_bad_options_get_one_line(
     assert err[-1] == "\n"
     assert len(err) < 600
     with pytest.raises(UsageError):
-        arguments.read(words, {})
+        parser.read(words, {})
 
 
 def test_the_help_is_part_of_the_interface(
@@ -275,7 +276,7 @@ def test_the_options_follow_the_width(
 
     monkeypatch.setenv("COLUMNS", columns)
     monkeypatch.setattr(os, "get_terminal_size", size)
-    options = arguments.parser().format_help().partition("\noptions:\n")[2].partition("\n\n")[0].splitlines()
+    options = parser.parser().format_help().partition("\noptions:\n")[2].partition("\n\n")[0].splitlines()
     assert longest - 20 < max(len(line) for line in options) <= longest
 
 
@@ -299,7 +300,7 @@ def test_the_options_follow_the_width(
 )
 def test_what_may_be_done_is_named(words: list[str], name: str, value: object) -> None:
     """Kinds and signals by their names; udp and unseen alone come on top of what a plain --evict may."""
-    assert getattr(arguments.read(words, {}), name) == value
+    assert getattr(parser.read(words, {}), name) == value
 
 
 @pytest.mark.parametrize(
@@ -308,19 +309,19 @@ def test_what_may_be_done_is_named(words: list[str], name: str, value: object) -
 )
 def test_a_variable_that_evicts(text: str, value: frozenset[str]) -> None:
     """As yes, no or the kinds."""
-    assert arguments.read([], {"PORTWAIT_EVICT": text}).evict == value
+    assert parser.read([], {"PORTWAIT_EVICT": text}).evict == value
 
 
 def test_a_verb_reads_the_twins_of_what_it_shares_and_no_others() -> None:
     """By the same names and readers; what a verb has no option for may say what it likes."""
     environment = {"PORTWAIT_FAMILY": "6", "PORTWAIT_DRY_RUN": "yes", "PORTWAIT_TIMEOUT": "nonsense"}
-    shared = arguments.verb("explain", "TARGET", "", "")
-    arguments.target_options(shared)
+    shared = parser.verb("explain", "TARGET", "", "")
+    parser.target_options(shared)
     shared.set_defaults(reuseaddr=True, family=0)
     for words, family in ([], 6), (["-4"], 4):
-        assert vars(arguments.read_verb(shared, words, environment)) == {"family": family, "reuseaddr": True}
+        assert vars(parser.read_verb(shared, words, environment)) == {"family": family, "reuseaddr": True}
     with pytest.raises(UsageError, match="in the environment variable PORTWAIT_REUSEADDR: cannot read"):
-        arguments.read_verb(shared, [], {"PORTWAIT_REUSEADDR": "?"})
+        parser.read_verb(shared, [], {"PORTWAIT_REUSEADDR": "?"})
 
 
 def test_the_version(main: Callable[..., int], capfd: pytest.CaptureFixture[str]) -> None:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from portwait import ports
 from portwait._linux import sysctl
 from portwait.errors import UsageError
+from portwait.model import ports
 
 numbers = some.sets(some.integers(1, 65535), max_size=40)
 few = some.sets(some.integers(1, 40), max_size=40)

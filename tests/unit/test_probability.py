@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from portwait.audit import chances
-from portwait.audit.chances import Choice, Traffic
+from portwait.audit import probability
+from portwait.audit.probability import Choice, Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -117,11 +117,11 @@ def test_many_destinations_and_ports_take_no_product_of_both() -> None:
 )
 def test_within_a_time(clients: float, each: float, expected: float) -> None:
     """At least one of a Poisson number of clients; precise where it is tiny."""
-    assert chances.within(clients, each) == pytest.approx(expected, rel=1e-4, abs=0)
+    assert probability.within(clients, each) == pytest.approx(expected, rel=1e-4, abs=0)
 
 
 def test_udp_takes_any_port() -> None:
     """No parity, nobody's port twice."""
-    assert chances.by_udp((40000, 40009), {40001}, {40002, 40003}, 40002) == pytest.approx(1 / 8)
-    assert chances.by_udp((40000, 40009), {40001}, {40002}, 40001) == 0
-    assert chances.by_udp((40000, 40009), (), (), 39999) == 0
+    assert probability.by_udp((40000, 40009), {40001}, {40002, 40003}, 40002) == pytest.approx(1 / 8)
+    assert probability.by_udp((40000, 40009), {40001}, {40002}, 40001) == 0
+    assert probability.by_udp((40000, 40009), (), (), 39999) == 0

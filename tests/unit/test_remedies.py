@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from portwait.diagnosis.blockers import Blocker
-from portwait.diagnosis.kinds import Kind
-from portwait.exposure import Exposure
-from portwait.owners import Owner
-from portwait.remedies import Facts, Remedy, advise, tanuki
-from portwait.remedies.machine import Machine
-from portwait.remedies.registry import RULES
-from portwait.sockets import KernelSocket
-from portwait.targets import parse
-from portwait.verdict import Verdict
+from portwait.advice import Facts, Remedy, advise
+from portwait.advice.rules import RULES
+from portwait.advice.tanuki import config
+from portwait.host.machine import Machine
+from portwait.model.blocker import Blocker
+from portwait.model.kind import Kind
+from portwait.model.owner import Owner
+from portwait.model.port_settings import PortSettings
+from portwait.model.sockets import KernelSocket
+from portwait.model.targets import parse
+from portwait.model.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,7 +47,7 @@ IN_POD = IN_CONTAINERD._replace(pod="12345678-1234-1234-1234-123456789abc")
 HOSTILE = ORDERS._replace(name="a\x1b[2Jb", unit="-rf.service")
 JVM = Owner(601, "java", ("java", "-Dwrapper.key=s3cret"), "root", 6.0, unit="agent.service", parent=600)
 
-PRODUCT = tanuki.Wrapper((600, 601), "/opt/product/conf/wrapper.conf", {}, trusted=True)
+PRODUCT = config.Wrapper((600, 601), "/opt/product/conf/wrapper.conf", {}, trusted=True)
 RESET = PRODUCT._replace(conf="/CloudResetPwdUpdateAgent/conf/wrapper.conf", settings={"wrapper.port.min": "32000"})
 MISSPELT = RESET._replace(conf="/CloudrResetPwdAgent/conf/wrapper.conf", settings={}, unread="Permission denied")
 PIPED = PRODUCT._replace(settings={"wrapper.backend.type": "pipe"})
@@ -122,13 +123,13 @@ def facts(
     reserved: Iterable[tuple[int, int]] = (),
     start: int | None = 1024,
     machine: Machine = ROOT,
-    wrappers: tuple[tanuki.Wrapper, ...] = (),
+    wrappers: tuple[config.Wrapper, ...] = (),
 ) -> Facts:
     (wanted,) = parse([target])
-    return Facts(wanted, Verdict(state), blockers, Exposure(span, tuple(reserved), start), machine, wrappers)
+    return Facts(wanted, Verdict(state), blockers, PortSettings(span, tuple(reserved), start), machine, wrappers)
 
 
-def wrapped(wrapper: tanuki.Wrapper, **how: Any) -> Facts:
+def wrapped(wrapper: config.Wrapper, **how: Any) -> Facts:
     return facts(WRAPPED, target="31000", wrappers=(wrapper,), **how)
 
 
@@ -675,7 +676,7 @@ def test_the_order_is_that_of_what_to_do() -> None:
     ],
     ids=["another user", "container", "set-user-ID"],
 )
-def test_a_path_that_anybody_may_have_written_is_shown_and_not_used(wrapper: tanuki.Wrapper, how: str) -> None:
+def test_a_path_that_anybody_may_have_written_is_shown_and_not_used(wrapper: config.Wrapper, how: str) -> None:
     """No command goes to it or runs what lies beside it, no product gets the blame, and the words say whose it is."""
     found = advise(wrapped(wrapper))
     assert not any("CloudReset" in line for one in found for line in one.commands)

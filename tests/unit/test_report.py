@@ -12,21 +12,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from portwait.diagnosis.blockers import Blocker
-from portwait.diagnosis.kinds import Kind
-from portwait.exposure import Exposure
-from portwait.owners import Owner
-from portwait.remedies import Remedy
-from portwait.reports import overview, report
-from portwait.reports.layout import Paper
-from portwait.reports.overview import Explained
-from portwait.reports.text import columns
-from portwait.sockets import KernelSocket
-from portwait.targets import Target
-from portwait.verdict import Verdict
+from portwait.advice import Remedy
+from portwait.model.blocker import Blocker
+from portwait.model.kind import Kind
+from portwait.model.owner import Owner
+from portwait.model.port_settings import PortSettings
+from portwait.model.sockets import KernelSocket
+from portwait.model.targets import Target
+from portwait.model.verdict import Verdict
+from portwait.reports import summary
+from portwait.reports import target as target_report
+from portwait.reports.summary import Explained
+from portwait.text.escape import columns
+from portwait.text.layout import Paper
 
 NOW = 1795227011.0  # seconds since the epoch
-EXPOSED = Exposure((1024, 65000), (), 1024)
+EXPOSED = PortSettings((1024, 65000), (), 1024)
 ORDERS = Owner(
     1988719,
     "java",
@@ -104,8 +105,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def text(*blockers: Blocker, verdict: Verdict = HELD, width: int = 80, **how: Any) -> str:
-    return report.full(
-        Target("30010", 30010), verdict, blockers, how.pop("exposure", EXPOSED), paper=Paper(width), **how
+    return target_report.full(
+        Target("30010", 30010), verdict, blockers, how.pop("settings", EXPOSED), paper=Paper(width), **how
     )
 
 
@@ -153,7 +154,7 @@ def test_the_whole_report() -> None:
 )
 def test_the_headline(blockers: list[Blocker], line: str) -> None:
     """Which kind of socket, how many, whose."""
-    assert report.headline(Target("30010", 30010), HELD, blockers) == f"30010/tcp is held by {line}"
+    assert target_report.headline(Target("30010", 30010), HELD, blockers) == f"30010/tcp is held by {line}"
 
 
 @pytest.mark.parametrize(
@@ -179,27 +180,27 @@ def test_the_headline(blockers: list[Blocker], line: str) -> None:
 )
 def test_the_headline_of_what_is_not_held(verdict: Verdict, target: Target, line: str) -> None:
     """Neither free nor held are the other three."""
-    assert report.headline(target, verdict, ()) == line
+    assert target_report.headline(target, verdict, ()) == line
 
 
 @pytest.mark.parametrize(
-    ("port", "exposure", "said"),
+    ("port", "settings", "said"),
     [
         (30010, EXPOSED, "The kernel may give it to any client at any time"),
         (30010, EXPOSED, "It is among those that connect() looks at first."),
         (30011, EXPOSED, "It is among those that connect() looks at last."),
-        (30010, Exposure((1024, 65000), ((30000, 30100),)), "it is reserved (ip_local_port_range is 1024-65000)"),
-        (30010, Exposure((32768, 60999)), "it is outside ip_local_port_range 32768-60999"),
+        (30010, PortSettings((1024, 65000), ((30000, 30100),)), "it is reserved (ip_local_port_range is 1024-65000)"),
+        (30010, PortSettings((32768, 60999)), "it is outside ip_local_port_range 32768-60999"),
     ],
 )
-def test_a_free_port_says_what_threatens_it(port: int, exposure: Exposure, said: str) -> None:
+def test_a_free_port_says_what_threatens_it(port: int, settings: PortSettings, said: str) -> None:
     """In the range or not, reserved or not, of the parity that connect() prefers or not."""
-    assert said in report.full(Target(str(port), port), Verdict("free"), (), exposure)
+    assert said in target_report.full(Target(str(port), port), Verdict("free"), (), settings)
 
 
 def test_nothing_is_said_of_a_range_that_cannot_be_read() -> None:
     """As on other systems."""
-    assert report.full(Target("30010", 30010), Verdict("free"), (), Exposure()) == "30010/tcp is free"
+    assert target_report.full(Target("30010", 30010), Verdict("free"), (), PortSettings()) == "30010/tcp is free"
 
 
 @pytest.mark.parametrize(
@@ -276,7 +277,7 @@ def test_names_and_words_of_others_cannot_steer(name: str, words: list[str]) -> 
     found = OUTBOUND._replace(owners=(owner,), peer=owner, user=name, peer_user=name, container=name)
     assert all(line.isprintable() for line in text(found).split("\n"))
     one = Explained(Target("30010", 30010), HELD, (found,), EXPOSED)
-    parsed = json.loads(overview.as_json([one], None))
+    parsed = json.loads(summary.as_json([one], None))
     for said in (parsed["targets"][0]["blockers"][0]["owners"][0], parsed["targets"][0]["blockers"][0]["peer"]):
         assert all(each.isprintable() for each in (said["name"], *said["cmdline"], said["unit"], said["user"]))
 
@@ -305,7 +306,7 @@ def test_the_json_of_the_promise() -> None:
     """Each key, with the type and meaning that it was promised with."""
     owner = ORDERS._replace(started=1795227011.7, cmdline=("java", "-jar", "orders.jar"))
     one = Explained(Target("30010", 30010), HELD, (OUTBOUND._replace(owners=(owner,)),), EXPOSED, REMEDIES[:1])
-    told = json.loads(overview.as_json([one], None))
+    told = json.loads(summary.as_json([one], None))
     assert told["schema"] == 1
     (target,) = told["targets"]
     assert set(target) >= TARGET_KEYS
@@ -352,10 +353,10 @@ def test_the_json_of_the_promise() -> None:
 
 def test_the_json_of_what_nobody_owns() -> None:
     """None where nothing is known, an empty list where nobody is; a number where a timer runs."""
-    told = report.blocker_dict(TIME_WAIT)
+    told = target_report.blocker_dict(TIME_WAIT)
     assert set(told) >= BLOCKER_KEYS
     assert (told["uid"], told["user"], told["owners"], told["expires_in"]) == (None, None, [], 42.0)
-    assert report.blocker_dict(listener())["remote"] is None
+    assert target_report.blocker_dict(listener())["remote"] is None
 
 
 def explained(port: int, state: Any, *blockers: Blocker) -> Explained:
@@ -368,7 +369,7 @@ def test_many_targets_get_a_line_each_and_a_sum() -> None:
         explained(port, "held" if port in (30003, 30007) else "free", *([OUTBOUND] if port == 30003 else [TIME_WAIT]))
         for port in range(30000, 30100)
     ]
-    assert overview.as_text(many, None, Paper(80), in_full=False).splitlines() == [
+    assert summary.as_text(many, None, Paper(80), in_full=False).splitlines() == [
         "30003/tcp is held by an outbound connection: java (pid 1988719, orders.service,",
         "  user app)",
         "30007/tcp is held by a connection in TIME_WAIT: no process owns it, it ends by",
@@ -383,7 +384,7 @@ def test_many_targets_get_a_line_each_and_a_sum() -> None:
 def test_many_targets_that_are_neither() -> None:
     """The other states are counted, too."""
     many = [explained(port, state) for port, state in ((80, "denied"), (81, "denied"), (8080, "free"))]
-    said = overview.as_text(many, "no netlink", Paper(80), in_full=False)
+    said = summary.as_text(many, "no netlink", Paper(80), in_full=False)
     assert said.startswith("cannot see everything: no netlink\n")
     assert "3 asked, by the socket tables: 0 held, 1 free, 2 denied.\n" in said
 
@@ -391,7 +392,7 @@ def test_many_targets_that_are_neither() -> None:
 def test_many_targets_of_both_protocols() -> None:
     """A port that is held for TCP and free for UDP is not called free without saying for which."""
     udp = Explained(Target("30003/udp", 30003, protocol="udp"), Verdict("free"), (), EXPOSED)
-    said = overview.as_text(
+    said = summary.as_text(
         [explained(30003, "held", OUTBOUND), explained(30005, "free"), udp], None, Paper(80), in_full=False
     )
     assert "the kernel may give 30005 and 30003/udp to any client" in said
@@ -399,20 +400,20 @@ def test_many_targets_of_both_protocols() -> None:
 
 def test_nothing_held_among_many() -> None:
     """Then there is nothing to look at in full."""
-    said = overview.as_text([explained(port, "free") for port in range(1, 6)], None, Paper(80), in_full=False)
+    said = summary.as_text([explained(port, "free") for port in range(1, 6)], None, Paper(80), in_full=False)
     assert said == "5 asked, by the socket tables: 0 held, 5 free.\n"
 
 
 def test_several_in_full() -> None:
     """A blank line between them."""
-    said = overview.as_text([explained(1, "free"), explained(2, "free")], None, Paper(0), in_full=True)
+    said = summary.as_text([explained(1, "free"), explained(2, "free")], None, Paper(0), in_full=True)
     assert [part.split("\n")[0] for part in said.split("\n\n")] == ["1/tcp is free", "2/tcp is free"]
 
 
 def test_colour_is_never_needed() -> None:
     """With it there are the same words; without it there is no escape sequence."""
     plain, coloured = (
-        report.full(
+        target_report.full(
             Target("30010", 30010), HELD, (OUTBOUND,), EXPOSED, remedies=REMEDIES, paper=Paper(80, colours=colours)
         )
         for colours in (False, True)

@@ -10,9 +10,9 @@ import tenacity
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portwait import waiting
-from portwait.signals import Stopped
-from portwait.waiting import CLOSE_FOR, CLOSE_POLL, POLL
+from portwait.wait import schedule
+from portwait.wait.schedule import CLOSE_FOR, CLOSE_POLL, POLL
+from portwait.wait.signals import Stopped
 
 BEGAN = 1000.0
 
@@ -37,7 +37,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Put the clock in the place of the real one."""
     fake = Clock()
-    monkeypatch.setattr(waiting, "time", fake)
+    monkeypatch.setattr(schedule, "time", fake)
     return fake
 
 
@@ -83,7 +83,7 @@ PAUSES = {
 @pytest.mark.parametrize(("deadline", "expected", "seconds"), PAUSES.values(), ids=PAUSES)
 def test_how_long_a_pause_is(deadline: float, expected: float, seconds: float) -> None:
     """Slowly, closely for a while from the announced end of a socket on, and never beyond the deadline."""
-    assert waiting.pause(BEGAN, deadline, expected, POLL) == pytest.approx(seconds)
+    assert schedule.pause(BEGAN, deadline, expected, POLL) == pytest.approx(seconds)
 
 
 _times = st.floats(0, 1e6)
@@ -92,7 +92,7 @@ _times = st.floats(0, 1e6)
 @given(_times, _times | st.just(math.inf), _times | st.just(math.inf))
 def test_every_pause_is_short_and_none_is_empty(now: float, deadline: float, expected: float) -> None:
     """A look comes at least every POLL; only the deadline makes them follow each other more closely than CLOSE_POLL."""
-    seconds = waiting.pause(now, deadline, expected, POLL)
+    seconds = schedule.pause(now, deadline, expected, POLL)
     assert 0 <= seconds <= POLL + 1e-9
     assert seconds >= min(CLOSE_POLL, max(0, deadline - now)) - 1e-9
     assert now + seconds <= max(now, deadline) + 1e-9
@@ -101,7 +101,7 @@ def test_every_pause_is_short_and_none_is_empty(now: float, deadline: float, exp
 def test_tenacity_is_told_the_pause(clock: Clock, state: tenacity.RetryCallState) -> None:
     """What is expected may change from look to look, so it is asked each time."""
     ends = [math.inf, BEGAN + 0.05]
-    policy = waiting.wait_for_the_kernel(BEGAN + 10, lambda: ends[0], POLL)
+    policy = schedule.wait_for_the_kernel(BEGAN + 10, lambda: ends[0], POLL)
     assert policy(state) == pytest.approx(POLL)
     ends.pop(0)
     assert policy(state) == pytest.approx(0.05)
@@ -111,25 +111,25 @@ def test_tenacity_is_told_the_pause(clock: Clock, state: tenacity.RetryCallState
 
 def test_tenacity_is_told_to_stop(clock: Clock, state: tenacity.RetryCallState) -> None:
     """At the deadline and not before, whatever the number of tries."""
-    policy = waiting.stop_at(BEGAN + 10)
+    policy = schedule.stop_at(BEGAN + 10)
     state.attempt_number = 1_000_000
     assert not policy(state)
     clock.now = BEGAN + 10
     assert policy(state)
-    assert not waiting.stop_at(math.inf)(state)
+    assert not schedule.stop_at(math.inf)(state)
 
 
 def test_free_at_once(clock: Clock) -> None:
     """The first look is before any pause."""
     port = Port(clock, free_from=0)
-    assert waiting.until(port, clock.sleep, BEGAN + 10) is True
+    assert schedule.until(port, clock.sleep, BEGAN + 10) is True
     assert (port.looks, clock.pauses) == ([BEGAN], [])
 
 
 def test_free_after_a_while(clock: Clock) -> None:
     """It ends with the first look that says yes."""
     port = Port(clock, free_from=BEGAN + 3.05)
-    assert waiting.until(port, clock.sleep) is True
+    assert schedule.until(port, clock.sleep) is True
     assert BEGAN + 3.05 <= clock.now <= BEGAN + 3.05 + POLL
     assert port.looks[-1] == clock.now
 
@@ -138,28 +138,28 @@ def test_free_after_a_while(clock: Clock) -> None:
 def test_the_last_look_is_at_the_deadline(clock: Clock, timeout: float) -> None:
     """The deadline is absolute: no pause goes beyond it, and what becomes free at that very moment is found."""
     port = Port(clock)
-    assert waiting.until(port, clock.sleep, BEGAN + timeout) is False
+    assert schedule.until(port, clock.sleep, BEGAN + timeout) is False
     assert port.looks[-1] == clock.now == pytest.approx(BEGAN + timeout)
     assert clock.now <= BEGAN + timeout + 1e-6
 
 
 def test_free_at_the_deadline(clock: Clock) -> None:
     """What becomes free at the last moment counts."""
-    assert waiting.until(Port(clock, free_from=BEGAN + 1), clock.sleep, BEGAN + 1) is True
+    assert schedule.until(Port(clock, free_from=BEGAN + 1), clock.sleep, BEGAN + 1) is True
 
 
 @pytest.mark.parametrize("deadline", [BEGAN, BEGAN - 5, -math.inf])
 def test_a_deadline_that_is_over_leaves_one_look(clock: Clock, deadline: float) -> None:
     """--timeout 0 looks once."""
     port = Port(clock)
-    assert waiting.until(port, clock.sleep, deadline) is False
+    assert schedule.until(port, clock.sleep, deadline) is False
     assert (port.looks, clock.pauses) == ([BEGAN], [])
 
 
 def test_slow_looks_count(clock: Clock) -> None:
     """The time that looks take is not added to the deadline, as it is where only planned pauses are counted."""
     port = Port(clock, takes=0.4)
-    assert waiting.until(port, clock.sleep, BEGAN + 2, every=0.1) is False
+    assert schedule.until(port, clock.sleep, BEGAN + 2, every=0.1) is False
     assert len(port.looks) == 5
     assert clock.now == pytest.approx(BEGAN + 2.4)
 
@@ -167,10 +167,10 @@ def test_slow_looks_count(clock: Clock) -> None:
 def test_a_pause_that_an_event_cuts_short(clock: Clock) -> None:
     """Whoever sleeps may wake early: then the look comes early, and the deadline stays where it is."""
     port = Port(clock, free_from=BEGAN + 0.01)
-    assert waiting.until(port, lambda seconds: clock.sleep(seconds / 50), BEGAN + 1) is True
+    assert schedule.until(port, lambda seconds: clock.sleep(seconds / 50), BEGAN + 1) is True
     assert clock.now < BEGAN + 0.02
     port = Port(clock)
-    assert waiting.until(port, lambda seconds: clock.sleep(max(seconds / 3, 0.001)), BEGAN + 1) is False
+    assert schedule.until(port, lambda seconds: clock.sleep(max(seconds / 3, 0.001)), BEGAN + 1) is False
     assert clock.now == pytest.approx(BEGAN + 1, abs=0.002)
 
 
@@ -178,7 +178,7 @@ def test_it_looks_closely_around_the_end_of_a_time_wait(clock: Clock) -> None:
     """Slowly until the timer has run out, closely for as long as a TIME_WAIT stays behind it, then slowly again."""
     ends = BEGAN + 2.05
     port = Port(clock)
-    waiting.until(port, clock.sleep, BEGAN + 8, lambda: ends)
+    schedule.until(port, clock.sleep, BEGAN + 8, lambda: ends)
     gaps = {look: later - look for look, later in zip(port.looks, port.looks[1:], strict=False)}
     assert any(look == pytest.approx(ends) for look in port.looks)
     for look, gap in gaps.items():
@@ -191,7 +191,7 @@ def test_it_looks_closely_around_the_end_of_a_time_wait(clock: Clock) -> None:
 def test_it_never_ends_by_itself(clock: Clock) -> None:
     """Without a deadline only the port ends it, however many looks that takes."""
     port = Port(clock, free_from=BEGAN + 1000)
-    assert waiting.until(port, clock.sleep) is True
+    assert schedule.until(port, clock.sleep) is True
     assert len(port.looks) == pytest.approx(1000 / POLL, rel=0.01)
 
 
@@ -203,7 +203,7 @@ def test_what_goes_wrong_comes_out_as_it_is(clock: Clock, fault: BaseException) 
         raise fault
 
     with pytest.raises(type(fault)) as in_look:
-        waiting.until(fail, clock.sleep, BEGAN + 5)
+        schedule.until(fail, clock.sleep, BEGAN + 5)
     with pytest.raises(type(fault)) as in_pause:
-        waiting.until(Port(clock), fail, BEGAN + 5)
+        schedule.until(Port(clock), fail, BEGAN + 5)
     assert in_look.value is in_pause.value is fault

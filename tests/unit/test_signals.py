@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portwait.signals import Stopped, Stopping
+from portwait.wait.signals import Stopped, Stopping
 from tests.support.programs import DEADLINE
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def test_other_signals_are_left_alone() -> None:
 def test_it_ends_by_the_signal_itself(number: signal.Signals, disposition: str) -> None:
     """Whoever waits for it sees the signal and no status, so that systemd calls the stop clean."""
     program = (
-        "import signal; from portwait.signals import end_by; "
+        "import signal; from portwait.wait.signals import end_by; "
         f"signal.signal({number:d}, signal.{disposition}); end_by({number:d})"
     )
     done = subprocess.run([sys.executable, "-c", program], check=False, timeout=DEADLINE)

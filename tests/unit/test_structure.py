@@ -1,6 +1,6 @@
 """The shape of the package: what may import what, and who is whose door.
 
-Rules go by layer and by prefix, so a new module needs no line here unless it is a new kind of module.
+The floors are those of docs/architecture.md. A new module needs no line here unless it is a package of its own.
 """
 
 from __future__ import annotations
@@ -28,25 +28,28 @@ PATHS = {
 }
 MODULES = sorted(PATHS)
 
-VALUES = ("_version", "durations", "errors", "owners", "ports", "sockets", "targets", "value")
-"""What everything may import: values, and how they are read from words."""
-
-LAYERS = {
-    "portwait.__main__": 0,
-    "portwait.cli": 1,
-    "portwait.commands": 2,
-    "portwait": 3,  # the domain: every module that is not named here
-    "portwait.tables": 4,
-    "portwait._linux": 5,
-    "portwait._portable": 5,
-    **{f"portwait.{name}": 6 for name in VALUES},
-}
-"""Imports go down, or stay where they are; the longest prefix of a module's name is its place."""
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("errors", "_version"),
+    ("model",),
+    ("text", "handoff"),
+    ("_linux", "_psutil", "bind", "log"),
+    ("host", "options"),
+    ("diagnosis", "systemd"),
+    ("advice",),
+    ("reports",),
+    ("wait",),
+    ("eviction", "reserved", "api"),
+    ("audit",),
+    ("commands",),
+    ("cli",),
+    ("__main__", "__init__"),
+)
+"""From the ground up. A package or module imports from floors below its own only; a package also from itself."""
 
 DOORS = {
-    "psutil": "portwait._portable",
+    "psutil": "portwait._psutil",
     "structlog": "portwait.log",
-    "tenacity": "portwait.waiting",
+    "tenacity": "portwait.wait.schedule",
 }
 """The one module, or package, that loads each library."""
 
@@ -101,11 +104,13 @@ def ours(module: str) -> tuple[Import, ...]:
     return tuple(one for one in imports(module) if one.name.partition(".")[0] == "portwait")
 
 
-def layer(module: str) -> int:
-    prefix = module
-    while prefix not in LAYERS:
-        prefix = prefix.rpartition(".")[0]
-    return LAYERS[prefix]
+def room(module: str) -> str:
+    """Name the package, or the single module, that stands on a floor: `diagnosis` for portwait.diagnosis.kinds."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def floor(module: str) -> int:
+    return next(number for number, rooms in enumerate(FLOORS) if room(module) in rooms)
 
 
 def within(module: str, package: str) -> bool:
@@ -119,27 +124,30 @@ def test_the_modules_are_found() -> None:
     """The rules below are about something."""
     assert len(MODULES) > 30
     assert {"portwait", "portwait.cli", "portwait.commands.guard", "portwait._linux.wire"} <= set(MODULES)
-    assert {one.name for one in imports("portwait.verdict")} >= {"_socket", "errno", "portwait.targets", "typing"}
+    assert {one.name for one in imports("portwait.bind.probe")} >= {
+        "_socket",
+        "errno",
+        "portwait.model.targets",
+        "typing",
+    }
     assert [one.top for one in imports("portwait.cli") if one.name == "portwait.commands.guard"] == [False]
-    assert all(one.typed for one in imports("portwait.verdict") if one.name == "typing")
-    assert set(LAYERS) <= set(MODULES)
+    assert all(one.typed for one in imports("portwait.bind.hold") if one.name == "typing")
+    assert {room(module) for module in MODULES} == {each for rooms in FLOORS for each in rooms}
 
 
 @every_module
-def test_imports_go_one_way(module: str) -> None:
-    """Command line, verbs, domain, tables, system, values; types are no exception."""
+def test_imports_go_down(module: str) -> None:
+    """A package imports only from floors below its own; imports for types count too."""
     if module == "portwait":  # the facade, which names what others are made of
         return
-    assert [one for one in ours(module) if layer(one.name) < layer(module)] == []
+    upwards = [one for one in ours(module) if room(one.name) != room(module) and floor(one.name) >= floor(module)]
+    assert upwards == []
     assert "portwait" not in [one.name for one in ours(module)], "the facade is for other programs"
 
 
 @every_module
-def test_twins_and_verbs_stand_side_by_side(module: str) -> None:
-    """Neither does a verb import another one, nor one system's module the other's."""
-    for package in ("portwait._linux", "portwait._portable"):
-        if layer(module) == LAYERS[package] and not within(module, package):
-            assert [one for one in ours(module) if within(one.name, package)] == []
+def test_verbs_stand_side_by_side(module: str) -> None:
+    """No verb imports another one."""
     if within(module, "portwait.commands"):
         verbs = [one for one in ours(module) if within(one.name, "portwait.commands") and one.name != module]
         assert verbs == []
@@ -185,7 +193,7 @@ def test_kernel_numbers_live_in_one_place(module: str) -> None:
 
 @every_module
 def test_only_the_command_line_prints_and_ends(module: str) -> None:
-    """What goes to stdout is the service's, and a status is decided in one place; `signals` ends by a signal."""
+    """What goes to stdout is the service's, and a status is decided in one place; `wait.signals` ends by a signal."""
     for node in ast.walk(tree(module)):
         line = f"line {getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.Name):
@@ -195,7 +203,7 @@ def test_only_the_command_line_prints_and_ends(module: str) -> None:
             if name in ("sys.stdout.write", "sys.stdout.buffer", "sys.__stdout__", "sys.stderr"):
                 assert module == "portwait.cli", line
             if name in ("sys.exit", "os._exit"):
-                assert module in ("portwait.__main__", "portwait.cli", "portwait.signals"), line
+                assert module in ("portwait.__main__", "portwait.cli", "portwait.wait.signals"), line
 
 
 @every_module

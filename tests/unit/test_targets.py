@@ -11,12 +11,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from portwait.errors import UsageError
-from portwait.targets import ANY, Target, parse, plain
+from portwait.model.targets import ANY, Target, parse, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from portwait.targets import Family, Protocol
+    from portwait.model.targets import Family, Protocol
 
 GOOD: dict[str, tuple[int, Protocol, str, Family, str]] = {
     "1": (1, "tcp", ANY, 0, ""),

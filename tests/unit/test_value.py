@@ -7,8 +7,8 @@ import pickle
 
 import pytest
 
-from portwait.targets import Target
-from portwait.verdict import Verdict
+from portwait.model.targets import Target
+from portwait.model.verdict import Verdict
 
 VALUES = [Target("30010/udp", 30010, "udp", "fe80::1", 6, "eth0"), Verdict("held", 98), Verdict("free")]
 by_value = pytest.mark.parametrize("value", VALUES, ids=str)

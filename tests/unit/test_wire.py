@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portwait._linux import kernel, wire
-from portwait.sockets import TcpInfo
+from portwait.model.sockets import TcpInfo
 from tests.support.packages import needs
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portwait import ports
 from portwait._linux import sysctl
-from portwait.reserved import persistence, sysctld
-from portwait.reserved.reservation import KEY
+from portwait.model import ports
+from portwait.reserved import boot, sysctld
+from portwait.reserved.runtime import KEY
 from portwait.reserved.sysctld import CONF, READERS
 from tests.support.mounts import Host, private_host
 from tests.support.netns import private_network
@@ -39,7 +39,7 @@ def host() -> Iterator[Host]:
         yield made
 
 
-def boot(host: Host, reader: str) -> tuple[tuple[int, int], ...]:
+def after_boot(host: Host, reader: str) -> tuple[tuple[int, int], ...]:
     """Let the program set what the files say, from an empty list on; what is reserved then."""
     setting(KEY, "\n")
     host.run(*PROGRAMS[reader], check=False)  # it complains of broken lines by its status, too
@@ -74,7 +74,7 @@ def test_both_programs_set_the_union(host: Host, reader: str, files: dict[str, s
     for name, text in files.items():
         host.write(name, text)
     host.run(*portwait("reserve", "--persist", "30010"))
-    assert boot(host, reader) == expected(after)
+    assert after_boot(host, reader) == expected(after)
 
 
 @both_readers
@@ -83,8 +83,8 @@ def test_released_is_released_at_boot_and_theirs_stays(host: Host, reader: str) 
     host.write(VENDOR, f"{KEY} = 8080\n")
     host.run(*portwait("reserve", "--persist", "30010"))
     host.run(*portwait("release", "--persist", "30010"))
-    assert not host.path(persistence.PLACE).exists()
-    assert boot(host, reader) == expected("8080")
+    assert not host.path(boot.PLACE).exists()
+    assert after_boot(host, reader) == expected("8080")
 
 
 def test_where_another_file_would_win_nothing_is_changed(host: Host) -> None:
@@ -93,8 +93,8 @@ def test_where_another_file_would_win_nothing_is_changed(host: Host) -> None:
     setting(KEY, "\n")
     done = host.run(*portwait("reserve", "--persist", "30010"), check=False)
     assert done.returncode == 125
-    assert f"{CONF}:2 is about {KEY} and is read after {persistence.PLACE}" in done.stderr
-    assert not host.path(persistence.PLACE).exists()
+    assert f"{CONF}:2 is about {KEY} and is read after {boot.PLACE}" in done.stderr
+    assert not host.path(boot.PLACE).exists()
     assert sysctl.read(sysctl.RESERVED) == ""
 
 
@@ -102,12 +102,12 @@ def test_a_full_disk_changes_nothing(host: Host) -> None:
     """Rule: an error that says so; the old file is whole, nothing lies about, and the kernel's list is as it was."""
     host.run("mount", "-t", "tmpfs", "-o", "size=12k,mode=755", "tmpfs", "/etc/sysctl.d")
     host.run(*portwait("reserve", "--persist", "30010"))
-    before = host.path(persistence.PLACE).read_text()
+    before = host.path(boot.PLACE).read_text()
     host.run("sh", "-c", "head -c 1M /dev/zero > /etc/sysctl.d/big", check=False)
     done = host.run(*portwait("reserve", "--persist", "30020"), check=False)
     assert done.returncode == 125
     assert "No space left on device; nothing was changed" in done.stderr
-    assert host.path(persistence.PLACE).read_text() == before
+    assert host.path(boot.PLACE).read_text() == before
     assert sorted(path.name for path in host.path("/etc/sysctl.d").iterdir()) == ["big", "zzz-portwait.conf"]
     assert sysctl.read(sysctl.RESERVED) == "30010"
 
@@ -121,7 +121,7 @@ def test_twenty_at_once_lose_nothing(host: Host) -> None:
             programs.append(Program(host.argv(portwait("reserve", "--persist", str(port)))))
             stack.callback(programs[-1].stop)
         assert [program.status() for program in programs] == [0] * 20
-    value = host.path(persistence.PLACE).read_text().splitlines()[-1].partition("=")[2]
+    value = host.path(boot.PLACE).read_text().splitlines()[-1].partition("=")[2]
     assert ports.parse(value) == ports.merge((port, port) for port in range(30001, 30041, 2))
 
 
@@ -129,17 +129,17 @@ def test_twenty_at_once_lose_nothing(host: Host) -> None:
 def test_the_longest_list_is_loaded_whole(host: Host, reader: str) -> None:
     """Rule: the limit of the file is not above what both programs load."""
     text = ports.show((port, port) for port in range(10001, 10001 + 2 * 682, 2)) + ",20"
-    assert len(text) == persistence.LONGEST
+    assert len(text) == boot.LONGEST
     host.run(*portwait("reserve", "--persist", text))
-    assert boot(host, reader) == ports.parse(text)
+    assert after_boot(host, reader) == ports.parse(text)
 
 
 def test_one_byte_more_is_cut_by_procps(host: Host) -> None:
     """Rule: nor is the limit below it without need."""
     text = ports.show((port, port) for port in range(10001, 10001 + 2 * 682, 2)) + ",200"
     host.write("/etc/sysctl.d/long.conf", f"{KEY}={text}\n")
-    assert boot(host, SYSTEMD) == ports.parse(text)
-    assert boot(host, PROCPS) != ports.parse(text)
+    assert after_boot(host, SYSTEMD) == ports.parse(text)
+    assert after_boot(host, PROCPS) != ports.parse(text)
 
 
 KEYS = [
@@ -169,12 +169,12 @@ def test_our_reading_is_that_of_both_programs(host: Host, seed: int) -> None:
     for reader in READERS:
         line = sysctld.last(found, KEY, reader)
         wins = None if line is None else line.ports
-        assert boot(host, reader) == (wins or ()), (reader, line, found)
+        assert after_boot(host, reader) == (wins or ()), (reader, line, found)
 
 
 def test_the_programs_are_the_systems_own(host: Host) -> None:
     """Rule: a test whose programs do nothing would prove nothing."""
     host.write("/etc/sysctl.d/a.conf", f"{KEY}=8080\n")
     for reader in READERS:
-        assert boot(host, reader) == expected("8080")
+        assert after_boot(host, reader) == expected("8080")
     assert "systemd" in subprocess.check_output([*PROGRAMS[SYSTEMD], "--version"], text=True)

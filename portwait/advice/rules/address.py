@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from portwait.remedies import phrases
-from portwait.remedies.registry import Facts, Remedy, rule
-from portwait.reports.text import safe
-from portwait.targets import ANY
+from typing import TYPE_CHECKING
+
+from portwait.advice import shell_commands
+from portwait.model.case import Remedy
+from portwait.model.targets import ANY
+from portwait.text.escape import escape
+
+if TYPE_CHECKING:
+    from portwait.advice.facts import Facts
 
 
 def _missing(facts: Facts) -> bool:
     return facts.verdict.state == "unavailable" and facts.target.address != ANY
 
 
-@rule
 def look_at_addresses(facts: Facts) -> Remedy | None:
     """Show which addresses there are."""
     if not _missing(facts) or facts.machine.system != "linux":
@@ -20,7 +24,6 @@ def look_at_addresses(facts: Facts) -> Remedy | None:
     return Remedy("list-addresses", "See which addresses this host has:", ("ip -brief address",))
 
 
-@rule
 def network_online(facts: Facts) -> Remedy | None:
     """Start after the network is up."""
     if not _missing(facts) or not facts.machine.systemd:
@@ -32,7 +35,6 @@ def network_online(facts: Facts) -> Remedy | None:
     )
 
 
-@rule
 def nonlocal_bind(facts: Facts) -> Remedy | None:
     """Bind an address that is not there yet: a floating one."""
     if not _missing(facts) or not facts.machine.may_set or facts.target.zone:
@@ -40,10 +42,10 @@ def nonlocal_bind(facts: Facts) -> Remedy | None:
     setting = f"net.ipv{facts.target.family or 6}.ip_nonlocal_bind=1"
     return Remedy(
         "nonlocal-bind",
-        f"If {safe(facts.target.address)} moves between hosts (VRRP, keepalived), let services bind it before it is "
+        f"If {escape(facts.target.address)} moves between hosts (VRRP, keepalived), let services bind it before it is "
         "here:",
         (
-            phrases.as_root(facts.machine, "sysctl", "-w", setting),
-            phrases.append(facts.machine, "/etc/sysctl.d/90-nonlocal-bind.conf", [setting]),
+            shell_commands.as_root(facts.machine, "sysctl", "-w", setting),
+            shell_commands.append(facts.machine, "/etc/sysctl.d/90-nonlocal-bind.conf", [setting]),
         ),
     )

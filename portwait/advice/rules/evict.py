@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portwait.options import EVICTED
-from portwait.remedies import phrases
-from portwait.remedies.registry import Facts, Remedy, rule
-from portwait.removal import eviction
+from portwait.advice import shell_commands
+from portwait.diagnosis import evictable
+from portwait.model.case import Remedy
+from portwait.options.table import EVICTED
 
 if TYPE_CHECKING:
-    from portwait.diagnosis.blockers import Blocker
+    from portwait.advice.facts import Facts
+    from portwait.model.blocker import Blocker
 
-_WITH_UDP = eviction.Selection(frozenset((*EVICTED, "udp")))
+_WITH_UDP = evictable.Selection(frozenset((*EVICTED, "udp")))
 
 
-@rule
 def evict(facts: Facts) -> Remedy | None:
     """Destroy what is proved outbound or has no owner. A client that bound by number would keep the port."""
-    some = [one for one in facts.blockers if not eviction.refusal(one, _WITH_UDP) and not facts.by_number(one)]
+    some = [one for one in facts.blockers if not evictable.refusal(one, _WITH_UDP) and not facts.by_number(one)]
     if not some:
         return None
     live = [one for one in some if one.owners]
     what = "this connection" if len(some) == 1 else f"these {len(some)} connections"
     after = (
-        f" {phrases.called(phrases.owners(live))} lives on; a pool connects again, from another port." if live else ""
+        f" {shell_commands.called(shell_commands.owners(live))} lives on; a pool connects again, from another port."
+        if live
+        else ""
     )
     more = ""
     if not facts.machine.may_evict and facts.machine.contained:
@@ -32,18 +34,19 @@ def evict(facts: Facts) -> Remedy | None:
     elif not facts.machine.may_evict and facts.machine.root:
         more = " It takes CAP_NET_ADMIN, which is missing here."
     named = () if all(one.evictable for one in some) else ("--evict=udp",)
-    return Remedy("evict", f"Evict: destroy {what} now.{after}{more}", (phrases.portwait(facts, "evict", *named),))
+    return Remedy(
+        "evict", f"Evict: destroy {what} now.{after}{more}", (shell_commands.portwait(facts, "evict", *named),)
+    )
 
 
-@rule
 def stop_owner(facts: Facts) -> Remedy | None:
     """Stop a client that would keep the port, or whose connection is not proved to be its own."""
     restarted = {pid for wrapper in facts.wrappers for pid in wrapper.pids}
     some = [one for one in facts.blockers if _keeps(facts, one) and not restarted & {each.pid for each in one.owners}]
     if not some:
         return None
-    known = phrases.owners(some)
-    who = phrases.called(known)
+    known = shell_commands.owners(some)
+    who = shell_commands.called(known)
     if all(facts.by_number(one) for one in some):
         why = (
             f"{who} bound {facts.target.port} by number, or the range was another then: reserving does not keep it "
@@ -52,7 +55,9 @@ def stop_owner(facts: Facts) -> Remedy | None:
     else:
         why = f"It is not proved that {who} called connect(), so evict leaves this alone. Let {who} close it"
     return Remedy(
-        "stop-owner", f"{why}, or stop it.", tuple(dict.fromkeys(phrases.stop(facts.machine, one) for one in known))
+        "stop-owner",
+        f"{why}, or stop it.",
+        tuple(dict.fromkeys(shell_commands.stop(facts.machine, one) for one in known)),
     )
 
 
@@ -60,4 +65,4 @@ def _keeps(facts: Facts, blocker: Blocker) -> bool:
     """Whether a client's process has to go for the port to be free, as far as is known."""
     if not blocker.owners or blocker.kind.name not in ("outbound", "closing", "unknown"):
         return False
-    return facts.by_number(blocker) or eviction.refusal(blocker, _WITH_UDP) is not None
+    return facts.by_number(blocker) or evictable.refusal(blocker, _WITH_UDP) is not None

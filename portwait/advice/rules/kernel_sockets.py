@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from portwait.remedies import phrases
-from portwait.remedies.registry import Facts, Remedy, rule
+from typing import TYPE_CHECKING
+
+from portwait.advice import shell_commands
+from portwait.model.case import Remedy
+
+if TYPE_CHECKING:
+    from portwait.advice.facts import Facts
 
 _RPC = ("nfs", "sunrpc", "mountd", "nlockmgr")
 _PRIVILEGED = range(665, 1024)  # sunrpc.min_resvport to sunrpc.max_resvport (RPC_DEF_MIN_RESVPORT)
 
 
-@rule
 def kernel_rpc(facts: Facts) -> Remedy | None:
     """The kernel's RPC client binds low ports by number, one at random, so reserving does not keep it away."""
     if not any(
@@ -30,13 +34,12 @@ def kernel_rpc(facts: Facts) -> Remedy | None:
         "again; or mount with noresvport, where the server allows it.",
         (
             "findmnt -t nfs,nfs4",
-            phrases.as_root(facts.machine, "sysctl", "-w", f"sunrpc.{setting}"),
-            phrases.append(facts.machine, "/etc/modprobe.d/sunrpc.conf", [f"options sunrpc {setting}"]),
+            shell_commands.as_root(facts.machine, "sysctl", "-w", f"sunrpc.{setting}"),
+            shell_commands.append(facts.machine, "/etc/modprobe.d/sunrpc.conf", [f"options sunrpc {setting}"]),
         ),
     )
 
 
-@rule
 def kernel_tunnel(facts: Facts) -> Remedy | None:
     """A tunnel receives by a UDP socket that no process has."""
     some = [one for one in facts.blockers if one.kind.name == "bound" and one.socket.protocol == "udp"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portwait.remedies import phrases
-from portwait.remedies.registry import Facts, Remedy, rule
-from portwait.reports.text import safe, shell
+from portwait.advice import shell_commands
+from portwait.model.case import Remedy
+from portwait.text.escape import escape, shell
 
 if TYPE_CHECKING:
-    from portwait.diagnosis.blockers import Blocker
-    from portwait.owners import Owner
+    from portwait.advice.facts import Facts
+    from portwait.model.blocker import Blocker
+    from portwait.model.owner import Owner
 
 
 def _servers(facts: Facts) -> list[Blocker]:
@@ -26,26 +27,24 @@ def _is_proxy(owner: Owner) -> bool:
     return owner.forwards is not None
 
 
-@rule
 def docker_proxy(facts: Facts) -> Remedy | None:
     """Name the container behind Docker's proxy."""
-    proxies = [one for one in phrases.owners(_servers(facts)) if _is_proxy(one)]
+    proxies = [one for one in shell_commands.owners(_servers(facts)) if _is_proxy(one)]
     if not proxies:
         return None
-    where = " and ".join(dict.fromkeys(safe(one.forwards or "") for one in proxies))
+    where = " and ".join(dict.fromkeys(escape(one.forwards or "") for one in proxies))
     port = facts.target.port
     find = ("docker", "ps", "--filter", f"publish={port}/{facts.target.protocol}")
     return Remedy(
         "docker-proxy",
         f"Docker publishes {port} for the container at {where}. Find the container, stop it or publish another port.",
-        (phrases.as_root(facts.machine, *find),),
+        (shell_commands.as_root(facts.machine, *find),),
     )
 
 
-@rule
 def socket_unit(facts: Facts) -> Remedy | None:
     """Systemd itself listens: there is a socket unit."""
-    servers = phrases.owners(_servers(facts))
+    servers = shell_commands.owners(_servers(facts))
     if not any(one.pid == 1 and one.name == "systemd" for one in servers):
         return None
     return Remedy(
@@ -55,13 +54,12 @@ def socket_unit(facts: Facts) -> Remedy | None:
     )
 
 
-@rule
 def stop_listener(facts: Facts) -> Remedy | None:
     """Stop who listens."""
     restarted = {pid for wrapper in facts.wrappers for pid in wrapper.pids}  # the JVM by its wrapper, at once
     servers = [
         one
-        for one in phrases.owners(_servers(facts))
+        for one in shell_commands.owners(_servers(facts))
         if one.pid != 1 and one.pid not in restarted and not _is_proxy(one)
     ]
     if not servers:
@@ -70,6 +68,6 @@ def stop_listener(facts: Facts) -> Remedy | None:
     first = [one for one in servers if one.parent not in parents]  # a master takes its workers with it
     return Remedy(
         "stop-listener",
-        f"{phrases.called(servers)} serves on this port. Stop it, or give one of the two another port.",
-        tuple(dict.fromkeys(phrases.stop(facts.machine, one) for one in first)),
+        f"{shell_commands.called(servers)} serves on this port. Stop it, or give one of the two another port.",
+        tuple(dict.fromkeys(shell_commands.stop(facts.machine, one) for one in first)),
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portwait.remedies import phrases
-from portwait.remedies.registry import Facts, Remedy, rule
-from portwait.reports.text import safe
+from portwait.advice import shell_commands
+from portwait.model.case import Remedy
+from portwait.text.escape import escape
 
 if TYPE_CHECKING:
-    from portwait.diagnosis.blockers import Blocker
+    from portwait.advice.facts import Facts
+    from portwait.model.blocker import Blocker
 
 _USUAL = (32768, 60999)  # the kernel's own default (inet_init_net)
 _ENOUGH = 16384  # source ports for one destination; half of it is what connect() looks at first
@@ -18,23 +19,22 @@ _ENOUGH = 16384  # source ports for one destination; half of it is what connect(
 def _picked(facts: Facts) -> list[Blocker]:
     """Choose the blockers that can have got the port by the kernel's choice, which is what these cures prevent."""
     kinds = ("outbound", "self-connect", "time-wait", "closing", "unknown", "bound")
-    if not facts.exposure.hands_out(facts.target.port):
+    if not facts.settings.hands_out(facts.target.port):
         return []
     return [one for one in facts.blockers if one.kind.name in kinds and not facts.by_number(one)]
 
 
 def _can_be_picked(facts: Facts) -> bool:
     """Whether the kernel has given the port away, or may do so at any time."""
-    return bool(_picked(facts)) or (facts.verdict.state == "free" and facts.exposure.hands_out(facts.target.port))
+    return bool(_picked(facts)) or (facts.verdict.state == "free" and facts.settings.hands_out(facts.target.port))
 
 
-@rule
 def reserve(facts: Facts) -> Remedy | None:
     """Reserve the port."""
     if not _can_be_picked(facts) or not facts.machine.may_set:
         return None
     port = str(facts.target.port)
-    command = phrases.as_root(facts.machine, "portwait", "reserve", "--persist", port)
+    command = shell_commands.as_root(facts.machine, "portwait", "reserve", "--persist", port)
     return Remedy(
         "reserve-port", f"Reserve {port}, so that the kernel never picks it by itself again.{_stays(facts)}", (command,)
     )
@@ -48,30 +48,28 @@ def _stays(facts: Facts) -> str:
     return " A connection that exists stays until it is closed or evicted."
 
 
-@rule
 def reserve_from_outside(facts: Facts) -> Remedy | None:
     """In a container whose /proc/sys is read-only, say how it is started with the port reserved."""
     machine, port = facts.machine, facts.target.port
     if not _can_be_picked(facts) or machine.may_set:
         return None
-    words, lines = phrases.reserved_from_outside(machine, str(port), [(port, port)], facts.exposure.reserved)
+    words, lines = shell_commands.reserved_from_outside(machine, str(port), [(port, port)], facts.settings.reserved)
     return Remedy("node-sysctl" if machine.host_network else "container-sysctl", f"{words}{_stays(facts)}", lines)
 
 
-@rule
 def narrow_range(facts: Facts) -> Remedy | None:
     """Take the port out of the range."""
-    if not _picked(facts) or not facts.machine.may_set or facts.exposure.ephemeral_range is None:
+    if not _picked(facts) or not facts.machine.may_set or facts.settings.ephemeral_range is None:
         return None
-    narrower = without(facts.exposure.ephemeral_range, facts.target.port)
+    narrower = without(facts.settings.ephemeral_range, facts.target.port)
     if narrower is None:
         return None
     gain = f"all services below {narrower[0]} are" if narrower[0] > facts.target.port else f"{facts.target.port} is"
     return Remedy(
         "narrow-range",
-        f"Or narrow ip_local_port_range from {'{}-{}'.format(*facts.exposure.ephemeral_range)} to "
+        f"Or narrow ip_local_port_range from {'{}-{}'.format(*facts.settings.ephemeral_range)} to "
         f"{'{}-{}'.format(*narrower)}, so that {gain} out of its reach.{_stays(facts)}",
-        phrases.port_range(facts.machine, *narrower),
+        shell_commands.port_range(facts.machine, *narrower),
     )
 
 
@@ -87,10 +85,9 @@ def without(span: tuple[int, int], port: int) -> tuple[int, int] | None:
     return below if below[1] - low + 1 >= _ENOUGH else None
 
 
-@rule
 def other_parity(facts: Facts) -> Remedy | None:
     """Give the service a port that connect() looks at last; for UDP all are alike, and bind(0) prefers it."""
-    seen, port = facts.exposure, facts.target.port
+    seen, port = facts.settings, facts.target.port
     connected = facts.target.protocol == "tcp" and any(one.kind.name != "bound" for one in _picked(facts))
     if not connected or not seen.prefers(port) or seen.ephemeral_range is None:
         return None
@@ -103,20 +100,19 @@ def other_parity(facts: Facts) -> Remedy | None:
     )
 
 
-@rule
 def order_units(facts: Facts) -> Remedy | None:
     """Start the service before its client's unit."""
     clients = [one for one in facts.blockers if one.kind.name in ("outbound", "self-connect")]
     units = list(
         dict.fromkeys(
             unit
-            for owner in phrases.owners(clients)
-            if (unit := phrases.service_of(owner)) and unit != facts.machine.unit and not owner.user_unit
+            for owner in shell_commands.owners(clients)
+            if (unit := shell_commands.service_of(owner)) and unit != facts.machine.unit and not owner.user_unit
         )
     )
     if not units or not facts.machine.systemd:
         return None
-    named = safe(" ".join(units))
+    named = escape(" ".join(units))
     line = f"Before={named}"
     price = "It couples the services, and a restart of the service alone opens the gap again."
     own = facts.machine.unit
@@ -127,16 +123,15 @@ def order_units(facts: Facts) -> Remedy | None:
     folder = f"/etc/systemd/system/{own}.d"
     return Remedy(
         "order-units",
-        f"Or start {safe(own)} before {named}. {price}",
+        f"Or start {escape(own)} before {named}. {price}",
         (
-            phrases.as_root(facts.machine, "mkdir", "-p", folder),
-            phrases.append(facts.machine, f"{folder}/before.conf", ["[Unit]", line]),
-            phrases.as_root(facts.machine, "systemctl", "daemon-reload"),
+            shell_commands.as_root(facts.machine, "mkdir", "-p", folder),
+            shell_commands.append(facts.machine, f"{folder}/before.conf", ["[Unit]", line]),
+            shell_commands.as_root(facts.machine, "systemctl", "daemon-reload"),
         ),
     )
 
 
-@rule
 def fix_self_connect(facts: Facts) -> Remedy | None:
     """Name the bug behind a connection to itself."""
     some = [one for one in facts.blockers if one.kind.name == "self-connect"]
@@ -144,7 +139,7 @@ def fix_self_connect(facts: Facts) -> Remedy | None:
         return None
     return Remedy(
         "self-connect",
-        f"{phrases.called(phrases.owners(some))} called connect() on {facts.target.port} of this host while nobody "
-        "listened there, was given that very port as its own, and so reached itself. Start the service first, or "
+        f"{shell_commands.called(shell_commands.owners(some))} called connect() on {facts.target.port} of this host while "
+        "nobody listened there, was given that very port as its own, and so reached itself. Start the service first, or "
         "reserve the port: then it cannot happen.",
     )

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from portwait.remedies import phrases
-from portwait.remedies.registry import Facts, Remedy, rule
-from portwait.reports.text import safe
+from typing import TYPE_CHECKING
+
+from portwait.advice import shell_commands
+from portwait.model.case import Remedy
+from portwait.text.escape import escape
+
+if TYPE_CHECKING:
+    from portwait.advice.facts import Facts
 
 _START = "net.ipv4.ip_unprivileged_port_start"
 
 
 def _is_privileged(facts: Facts) -> bool:
-    start = facts.exposure.unprivileged_start
+    start = facts.settings.unprivileged_start
     return facts.target.port < (1024 if start is None else start)
 
 
-@rule
 def bind_capability(facts: Facts) -> Remedy | None:
     """Give the service the right to bind a low port."""
     if facts.verdict.state != "denied" or not _is_privileged(facts):
         return None
-    start = facts.exposure.unprivileged_start
+    start = facts.settings.unprivileged_start
     own = facts.machine.unit
     if facts.machine.contained:
         return Remedy(
@@ -30,12 +34,11 @@ def bind_capability(facts: Facts) -> Remedy | None:
     return Remedy(
         "bind-capability",
         f"Ports below {1024 if start is None else start} take CAP_NET_BIND_SERVICE. Give it to "
-        f"{safe(own) if own else 'the service'} in its unit's file:",
+        f"{escape(own) if own else 'the service'} in its unit's file:",
         ("[Service]", "AmbientCapabilities=CAP_NET_BIND_SERVICE"),
     )
 
 
-@rule
 def unprivileged_ports(facts: Facts) -> Remedy | None:
     """Let everybody bind from this port on."""
     if facts.verdict.state != "denied" or not _is_privileged(facts) or facts.machine.host_network:
@@ -44,29 +47,28 @@ def unprivileged_ports(facts: Facts) -> Remedy | None:
         return Remedy(
             "unprivileged-ports",
             f"Or let everybody in this container bind ports from {facts.target.port} on. Start it with these lines.",
-            phrases.started_with(facts.machine, _START, str(facts.target.port)),
+            shell_commands.started_with(facts.machine, _START, str(facts.target.port)),
         )
     setting = f"{_START}={facts.target.port}"
     return Remedy(
         "unprivileged-ports",
         f"Or let everybody on this host bind ports from {facts.target.port} on.",
         (
-            phrases.as_root(facts.machine, "sysctl", "-w", setting),
-            phrases.append(facts.machine, "/etc/sysctl.d/90-unprivileged-ports.conf", [setting]),
+            shell_commands.as_root(facts.machine, "sysctl", "-w", setting),
+            shell_commands.append(facts.machine, "/etc/sysctl.d/90-unprivileged-ports.conf", [setting]),
         ),
     )
 
 
-@rule
 def bind_policy(facts: Facts) -> Remedy | None:
     """A port that anybody may bind is denied: somebody wrote a rule."""
     if facts.verdict.state != "denied" or _is_privileged(facts):
         return None
     own = facts.machine.unit
-    where = f" of {safe(own)}" if own else ""
-    commands = [phrases.as_root(facts.machine, "journalctl", "-k", "-g", "denied", "-n", "20")]
+    where = f" of {escape(own)}" if own else ""
+    commands = [shell_commands.as_root(facts.machine, "journalctl", "-k", "-g", "denied", "-n", "20")]
     if own:
-        commands.insert(0, phrases.as_root(facts.machine, "systemctl", "show", "-p", "SocketBindDeny", own))
+        commands.insert(0, shell_commands.as_root(facts.machine, "systemctl", "show", "-p", "SocketBindDeny", own))
     return Remedy(
         "bind-policy",
         f"The port needs no privilege, so a policy denies it: SocketBindDeny={where}, SELinux, AppArmor or a BPF "

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from portwait.remedies import phrases
-from portwait.remedies.registry import Facts, Remedy, rule
+from typing import TYPE_CHECKING
+
+from portwait.advice import shell_commands
+from portwait.model.case import Remedy
+
+if TYPE_CHECKING:
+    from portwait.advice.facts import Facts
 
 
-@rule
 def look_as_root(facts: Facts) -> Remedy | None:
     """Only root sees everybody's descriptors."""
     if facts.machine.root or not any(one.unseen for one in facts.blockers):
         return None
     how = "See the owner, as root of this container:" if facts.machine.contained else "See the owner:"
-    return Remedy("look-as-root", how, (phrases.portwait(facts, "explain"),))
+    return Remedy("look-as-root", how, (shell_commands.portwait(facts, "explain"),))

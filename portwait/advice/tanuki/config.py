@@ -1,7 +1,7 @@
 """The Tanuki Java Service Wrapper: recognised by its command lines, its wrapper.conf read, the lines that move it.
 
 It binds ports by number, the first free ones from 31000 and 32000 on, for the two processes of every product that runs
-under it; so reserving keeps it from nothing. Pure functions: who reads the file is `foreign`.
+under it; so reserving keeps it from nothing. Pure functions: who reads the file is `untrusted_file`.
 """
 
 from __future__ import annotations

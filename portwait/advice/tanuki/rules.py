@@ -7,17 +7,19 @@ import stat
 import sys
 from typing import TYPE_CHECKING
 
-from portwait.diagnosis import processes
-from portwait.remedies import foreign, phrases, tanuki
-from portwait.remedies.registry import Facts, Remedy, rule
-from portwait.reports.text import safe
+from portwait.advice import shell_commands
+from portwait.advice.tanuki import config, untrusted_file
+from portwait.diagnosis import owners
+from portwait.model.case import Remedy
+from portwait.text.escape import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from portwait.diagnosis.blockers import Blocker
-    from portwait.owners import Owner
-    from portwait.remedies.tanuki import Wrapper
+    from portwait.advice.facts import Facts
+    from portwait.advice.tanuki.config import Wrapper
+    from portwait.model.blocker import Blocker
+    from portwait.model.owner import Owner
 
 
 def wrappers_of(blockers: Iterable[Blocker]) -> tuple[Wrapper, ...]:
@@ -26,27 +28,27 @@ def wrappers_of(blockers: Iterable[Blocker]) -> tuple[Wrapper, ...]:
     Those whose command lines can be trusted come first; one that names another's file does not become that one.
     """
     found: dict[tuple[bool, str], Wrapper] = {}
-    for owner in phrases.owners(blockers):
+    for owner in shell_commands.owners(blockers):
         process: Owner | None = owner
-        if tanuki.is_jvm(owner.cmdline):  # its parent is the wrapper; -Dwrapper.pid= anybody can write
-            process = processes.describe(owner.parent) if owner.parent > 1 else None
-        conf = None if process is None else tanuki.configuration(process.cmdline)
+        if config.is_jvm(owner.cmdline):  # its parent is the wrapper; -Dwrapper.pid= anybody can write
+            process = owners.describe(owner.parent) if owner.parent > 1 else None
+        conf = None if process is None else config.configuration(process.cmdline)
         if process is None or conf is None:
             continue
-        path = tanuki.absolute(conf, process.cmdline, foreign.working_directory(process.pid))
+        path = config.absolute(conf, process.cmdline, untrusted_file.working_directory(process.pid))
         which = not _is_roots_word(process), path
         if which in found:
             found[which] = found[which]._replace(pids=tuple({*found[which].pids, owner.pid, process.pid}))
             continue
         text, unread = "", None
         try:
-            text = foreign.read(path, process.pid, tanuki.LARGEST).decode(errors="replace")
-        except foreign.ForeignFileError as error:
+            text = untrusted_file.read(path, process.pid, config.LARGEST).decode(errors="replace")
+        except untrusted_file.UntrustedFileError as error:
             unread = str(error)
-        found[which] = tanuki.Wrapper(
+        found[which] = config.Wrapper(
             pids=tuple({owner.pid, process.pid}),
             conf=path,
-            settings=tanuki.settings(text, process.cmdline),
+            settings=config.settings(text, process.cmdline),
             trusted=not which[0],
             unread=unread,
             container=process.container,
@@ -74,11 +76,10 @@ def _is_roots_word(process: Owner) -> bool:
         return False
     if set(uids) != {"0"} or program.st_mode & stat.S_ISUID or not os.path.samestat(root, os.stat("/")):
         return False
-    now = processes.describe(process.pid)  # it may have become another program since its words were read
+    now = owners.describe(process.pid)  # it may have become another program since its words were read
     return now is not None and (now.birth, now.cmdline) == (process.birth, process.cmdline)
 
 
-@rule
 def use_pipe(facts: Facts) -> Remedy | None:
     """Let wrapper and JVM talk through a pipe, which takes no port at all."""
     if not facts.wrappers:
@@ -87,36 +88,35 @@ def use_pipe(facts: Facts) -> Remedy | None:
     if wrapper.uses_pipe:
         return Remedy(
             "tanuki-wrapper",
-            f"{_introduction(facts, wrapper)} {safe(wrapper.conf)} says {tanuki.PIPE} already, and what runs is older: "
-            "restart it.",
+            f"{_introduction(facts, wrapper)} {escape(wrapper.conf)} says {config.PIPE} already, and what runs is older: restart "
+            "it.",
             _restart(facts, wrapper),
         )
     return Remedy(
         "tanuki-wrapper",
         f"{_introduction(facts, wrapper)} Let it use a pipe, which takes no port: append one line to "
-        f"{safe(wrapper.conf)}{_with_care(wrapper)} and restart it. {_says(wrapper)}",
-        _appending(facts, wrapper, (tanuki.PIPE,)),
+        f"{escape(wrapper.conf)}{_with_care(wrapper)} and restart it. {_says(wrapper)}",
+        _appending(facts, wrapper, (config.PIPE,)),
     )
 
 
-@rule
 def move_ports(facts: Facts) -> Remedy | None:
     """Or let it take its ports elsewhere."""
     if not facts.wrappers or facts.wrappers[0].uses_pipe:
         return None
     wrapper = facts.wrappers[0]
     taken = [(facts.target.port, facts.target.port)]
-    if facts.exposure.ephemeral_range is not None and facts.exposure.ephemeral_range[0] >= 22001:
-        taken.append(facts.exposure.ephemeral_range)
+    if facts.settings.ephemeral_range is not None and facts.settings.ephemeral_range[0] >= 22001:
+        taken.append(facts.settings.ephemeral_range)
     return Remedy(
         "tanuki-wrapper-ports",
         "Or, where its version knows no PIPE, move its ports: append four lines and restart it.",
-        _appending(facts, wrapper, tanuki.other_ports(taken)),
+        _appending(facts, wrapper, config.other_ports(taken)),
     )
 
 
 def _introduction(facts: Facts, wrapper: Wrapper) -> str:
-    what = wrapper.product or phrases.called(phrases.owners(facts.blockers))
+    what = wrapper.product or shell_commands.called(shell_commands.owners(facts.blockers))
     runs = "runs under" if wrapper.trusted else "says that it runs under"
     return (
         f"{what} {runs} the Tanuki Java Service Wrapper, which takes ports by number, the first free ones from "
@@ -129,9 +129,9 @@ def _with_care(wrapper: Wrapper) -> str:
     if wrapper.trusted:
         return ""
     if wrapper.container:
-        how = f" in the container {safe(wrapper.container)}, never outside it"
+        how = f" in the container {escape(wrapper.container)}, never outside it"
     elif wrapper.user not in (None, "root"):
-        how = f", as {safe(wrapper.user or '', 40)}, never as root"
+        how = f", as {escape(wrapper.user or '', 40)}, never as root"
     else:
         how = ", once it is certain whose that is"
     return f"{how} (the path is that process's own word),"
@@ -139,10 +139,10 @@ def _with_care(wrapper: Wrapper) -> str:
 
 def _says(wrapper: Wrapper) -> str:
     if wrapper.unread is not None:
-        return f"What it says now could not be read: {safe(wrapper.unread)}."
+        return f"What it says now could not be read: {escape(wrapper.unread)}."
     if not wrapper.settings:
         return "It says nothing of ports now."
-    return f"It says now: {', '.join(f'{key}={safe(value, 40)}' for key, value in sorted(wrapper.settings.items()))}."
+    return f"It says now: {', '.join(f'{key}={escape(value, 40)}' for key, value in sorted(wrapper.settings.items()))}."
 
 
 def _appending(facts: Facts, wrapper: Wrapper, lines: Sequence[str]) -> tuple[str, ...]:
@@ -154,7 +154,7 @@ def _append(facts: Facts, wrapper: Wrapper, lines: Sequence[str]) -> str:
     if wrapper.windows:
         values = ", ".join(_powershell(line) for line in lines)
         return f"Add-Content -LiteralPath {_powershell(wrapper.conf)} -Value {values}"
-    return phrases.append(facts.machine, wrapper.conf, lines)
+    return shell_commands.append(facts.machine, wrapper.conf, lines)
 
 
 def _restart(facts: Facts, wrapper: Wrapper) -> tuple[str, ...]:
@@ -162,13 +162,13 @@ def _restart(facts: Facts, wrapper: Wrapper) -> tuple[str, ...]:
         service = wrapper.windows_service
         return (f"Restart-Service -DisplayName {_powershell(service)}",) if service else ()
     if wrapper.script is not None:
-        return (phrases.as_root(facts.machine, wrapper.script, "restart"),)
-    for owner in phrases.owners(facts.blockers):
-        if owner.pid in wrapper.pids and (line := phrases.restart(facts.machine, owner)) is not None:
+        return (shell_commands.as_root(facts.machine, wrapper.script, "restart"),)
+    for owner in shell_commands.owners(facts.blockers):
+        if owner.pid in wrapper.pids and (line := shell_commands.restart(facts.machine, owner)) is not None:
             return (line,)
     return ()
 
 
 def _powershell(text: str) -> str:
     """Quote for PowerShell, which knows the typographic quotes too (about_Quoting_Rules)."""
-    return "'" + "".join(2 * each if each in "'\u2018\u2019\u201a\u201b" else each for each in safe(text)) + "'"
+    return "'" + "".join(2 * each if each in "'\u2018\u2019\u201a\u201b" else each for each in escape(text)) + "'"

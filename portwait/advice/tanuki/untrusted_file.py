@@ -14,12 +14,12 @@ import sys
 _MOST_LINKS = 40  # as the kernel's own limit (MAXSYMLINKS, linux/namei.h)
 
 
-class ForeignFileError(Exception):
+class UntrustedFileError(Exception):
     """The file cannot or must not be read; the text is the reason."""
 
 
 def read(path: str, pid: int, largest: int) -> bytes:
-    """Read a file by its absolute path in the root of a process. Raises ForeignFileError."""
+    """Read a file by its absolute path in the root of a process. Raises UntrustedFileError."""
     try:
         if sys.platform != "linux":
             return _read_regular(os.open(path, os.O_RDONLY | _flag("O_NOFOLLOW") | _flag("O_NONBLOCK")), largest)
@@ -30,13 +30,13 @@ def read(path: str, pid: int, largest: int) -> bytes:
             os.close(root)
         try:
             if not stat.S_ISREG(os.fstat(found).st_mode):
-                raise ForeignFileError("it is no regular file")
+                raise UntrustedFileError("it is no regular file")
             opened = os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         finally:
             os.close(found)
         return _read_regular(opened, largest)
     except OSError as error:
-        raise ForeignFileError(error.strerror or str(error)) from error
+        raise UntrustedFileError(error.strerror or str(error)) from error
 
 
 def working_directory(pid: int) -> str | None:
@@ -74,9 +74,9 @@ def _walk(root: int, path: str) -> int:
             try:
                 links += 1
                 if not any(part not in ("", ".") for part in rest):
-                    raise ForeignFileError("it is a symbolic link")
+                    raise UntrustedFileError("it is a symbolic link")
                 if links > _MOST_LINKS:
-                    raise ForeignFileError("too many symbolic links")
+                    raise UntrustedFileError("too many symbolic links")
                 to = os.readlink("", dir_fd=here)
             finally:
                 os.close(here)
@@ -94,9 +94,9 @@ def _read_regular(opened: int, largest: int) -> bytes:
     try:
         found = os.fstat(opened)
         if not stat.S_ISREG(found.st_mode):
-            raise ForeignFileError("it is no regular file")
+            raise UntrustedFileError("it is no regular file")
         if found.st_size > largest:
-            raise ForeignFileError(f"it is too large, {found.st_size} bytes")
+            raise UntrustedFileError(f"it is too large, {found.st_size} bytes")
         return os.read(opened, largest)
     finally:
         os.close(opened)

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from portwait._linux import procfs
-from portwait.diagnosis import processes
-from portwait.removal.termination import terminate
+from portwait.diagnosis import owners
+from portwait.eviction.terminate import terminate
 
 
 def child() -> int:
@@ -33,7 +33,7 @@ def end(pid: int) -> int:
 def main() -> None:
     with socket.socket() as shared:
         first = child()
-        seen = processes.describe(first)
+        seen = owners.describe(first)
         assert seen is not None
         end(first)
         while True:  # until the clock, which has a hundred ticks a second, has moved on
@@ -49,7 +49,7 @@ def main() -> None:
         print("first", terminate(seen, inode, signal.SIGTERM))
         alive = os.waitpid(second, os.WNOHANG) == (0, 0)
         print("second", "alive" if alive else "ended")
-        again = processes.describe(second)
+        again = owners.describe(second)
         assert again is not None
         print("second", terminate(again, inode, signal.SIGTERM))
         print("second", signal.Signals(os.WTERMSIG(os.waitpid(second, 0)[1])).name)

@@ -1,0 +1,47 @@
+"""The rules, one module for each subject. `RULES` lists them in the order in which their advice is printed."""
+
+from __future__ import annotations
+
+from portwait.advice.rules import (
+    address,
+    bound,
+    evict,
+    kernel_sockets,
+    leftovers,
+    listener,
+    outbound,
+    permission,
+    visibility,
+)
+from portwait.advice.tanuki import rules as tanuki
+
+RULES = (
+    tanuki.use_pipe,
+    tanuki.move_ports,
+    kernel_sockets.kernel_rpc,
+    kernel_sockets.kernel_tunnel,
+    listener.docker_proxy,
+    listener.socket_unit,
+    listener.stop_listener,
+    leftovers.wait,
+    leftovers.accepted_leftover,
+    leftovers.close_wait,
+    evict.evict,
+    evict.stop_owner,
+    bound.bound_only,
+    bound.other_guard,
+    outbound.reserve,
+    outbound.reserve_from_outside,
+    outbound.narrow_range,
+    outbound.other_parity,
+    outbound.order_units,
+    outbound.fix_self_connect,
+    permission.bind_capability,
+    permission.unprivileged_ports,
+    permission.bind_policy,
+    address.look_at_addresses,
+    address.network_online,
+    address.nonlocal_bind,
+    visibility.look_as_root,
+)
+"""The culprit's own settings first, then what helps at once, then what lasts."""

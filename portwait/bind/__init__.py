@@ -1,0 +1,1 @@
+"""Ask the kernel by bind(), and keep a port from being given away."""

@@ -1,0 +1,1 @@
+"""What portwait talks about: targets, ports, sockets, owners, blockers. Immutable values; no kernel, no file."""

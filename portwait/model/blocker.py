@@ -1,0 +1,56 @@
+"""A socket that makes a bind fail, and what is known of it. Values only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from portwait.model.targets import plain
+
+if TYPE_CHECKING:
+    from portwait.model.kind import Kind
+    from portwait.model.owner import Owner
+    from portwait.model.sockets import KernelSocket
+
+
+class Blocker(NamedTuple):
+    """A socket that makes a bind fail, and what is known of it.
+
+    `expires_in` and `idle` are seconds, None where the kernel does not say. `unseen` says why owners may be missing.
+    `evictable` is whether evicting it harms nobody else: proved outbound with its owner seen, or owned by nobody.
+    """
+
+    kind: Kind
+    socket: KernelSocket
+    user: str | None
+    owners: tuple[Owner, ...]
+    remote_service: str | None
+    expires_in: float | None
+    idle: float | None
+    evictable: bool
+    unseen: str | None
+    peer: Owner | None = None
+    """The process at the other end, where that is on this host and could be found at little cost."""
+    peer_user: str | None = None
+    """The user at the other end, where that is on this host, also where the process was not found."""
+    peer_unit: str | None = None
+    """Likewise, by the cgroup that its socket was made in."""
+    unit: str | None = None
+    """The unit that the socket was made in, by its cgroup: known also where the owner cannot be seen."""
+    container: str | None = None
+    """Likewise."""
+
+    @property
+    def local(self) -> str:
+        """Write this host's end, `host:port`."""
+        return endpoint(self.socket.local_address, self.socket.local_port)
+
+    @property
+    def remote(self) -> str | None:
+        """Write the other end, `host:port`; None where there is none."""
+        return endpoint(self.socket.remote_address, self.socket.remote_port) if self.socket.remote_port else None
+
+
+def endpoint(address: str, port: int) -> str:
+    """Write an end as `host:port` or `[v6]:port`, an IPv4-mapped address as IPv4."""
+    host = plain(address)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,32 @@
+"""What was found out about one target: its verdict, its blockers, the settings that matter, what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from portwait.model.blocker import Blocker
+    from portwait.model.port_settings import PortSettings
+    from portwait.model.targets import Target
+    from portwait.model.verdict import Verdict
+
+
+class Remedy(NamedTuple):
+    """A piece of advice tied to what was seen.
+
+    `commands` are ready to paste, or lines for a file that the summary names: right for this machine, quoted.
+    """
+
+    code: str
+    summary: str
+    commands: tuple[str, ...] = ()
+
+
+class Case(NamedTuple):
+    """One target with all that is known of it at one moment."""
+
+    target: Target
+    verdict: Verdict
+    blockers: tuple[Blocker, ...]
+    settings: PortSettings
+    remedies: tuple[Remedy, ...] = ()

@@ -1,0 +1,1 @@
+"""What the user asked for, by word or by environment variable."""

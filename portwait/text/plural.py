@@ -1,0 +1,51 @@
+"""Words that depend on how many there are: lists of targets and of ports in a sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from portwait.model import ports
+from portwait.text.escape import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from portwait.model.sockets import Range
+
+_SHOWN = 200  # characters of a list that a person can read
+
+
+def names(targets: Iterable[object]) -> str:
+    """Name targets in a sentence: all of a few, else three and how many more."""
+    listed = [escape(str(target)) for target in targets]
+    return ", ".join(listed) if len(listed) <= 4 else f"{', '.join(listed[:3])} and {len(listed) - 3} more"
+
+
+def is_or_are(some: Sequence[object]) -> str:
+    """Choose the verb for one or several."""
+    return "are" if len(some) > 1 else "is"
+
+
+def counted(ranges: Sequence[Range]) -> str:
+    """Write ports for a person, and how many they are."""
+    return f"{abbreviate(ranges)} ({amount(ranges)})" if ranges else "none"
+
+
+def amount(ranges: Sequence[Range]) -> str:
+    """Write how many ports."""
+    return f"{ports.count(ranges):,} {plural(ranges, 'port', 'ports')}"
+
+
+def plural(ranges: Sequence[Range], one: str, many: str) -> str:
+    """Choose the word that goes with one port, or with any other number of them."""
+    return one if ports.count(ranges) == 1 else many
+
+
+def abbreviate(ranges: Sequence[Range]) -> str:
+    """Write ports for a person: the beginning of an endless list, and how many are left out."""
+    text = ports.show(ranges)
+    if len(text) <= _SHOWN:
+        return text
+    cut = text.rindex(",", 0, _SHOWN)
+    left = ports.count(ranges) - ports.count(ports.parse(text[:cut], lowest=0))
+    return f"{text[:cut]} and {left} more"
