@@ -218,9 +218,9 @@ def test_a_bug_with_them_keeps_no_service_down(manager: Manager, part: str) -> N
     bug = f"""
 import sys
 from portwait.__main__ import start
-from portwait.systemd import passing
+from portwait.systemd import handover
 def fail(*_, **__): raise RuntimeError("a bug")
-passing.{part} = fail
+handover.{part} = fail
 sys.argv = ["portwait", *sys.argv[1:]]
 start()
 """

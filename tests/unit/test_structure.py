@@ -124,12 +124,7 @@ def test_the_modules_are_found() -> None:
     """The rules below are about something."""
     assert len(MODULES) > 30
     assert {"portwait", "portwait.cli", "portwait.commands.guard", "portwait._linux.wire"} <= set(MODULES)
-    assert {one.name for one in imports("portwait.bind.probe")} >= {
-        "_socket",
-        "errno",
-        "portwait.model.targets",
-        "typing",
-    }
+    assert {one.name for one in imports("portwait.bind.probe")} >= {"_socket", "errno", "portwait.model.targets"}
     assert [one.top for one in imports("portwait.cli") if one.name == "portwait.commands.guard"] == [False]
     assert all(one.typed for one in imports("portwait.bind.hold") if one.name == "typing")
     assert {room(module) for module in MODULES} == {each for rooms in FLOORS for each in rooms}

@@ -41,9 +41,9 @@ def accepted_leftover(facts: Facts) -> Remedy | None:
         return None
     return Remedy(
         "stop-leftover",
-        f"A server that listened here has stopped listening, and {shell_commands.called(left)} still has connections of "
-        "it. Let it end them, or stop what is left of it. A service that sets SO_REUSEADDR binds beside them where that "
-        "server had set it too.",
+        f"A server that listened here has stopped listening, and {shell_commands.called(left)} still has connections "
+        "of it. Let it end them, or stop what is left of it. A service that sets SO_REUSEADDR binds beside them where "
+        "that server had set it too.",
         tuple(dict.fromkeys(shell_commands.stop(facts.machine, one) for one in left)),
     )
 

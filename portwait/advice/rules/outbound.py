@@ -139,7 +139,7 @@ def fix_self_connect(facts: Facts) -> Remedy | None:
         return None
     return Remedy(
         "self-connect",
-        f"{shell_commands.called(shell_commands.owners(some))} called connect() on {facts.target.port} of this host while "
-        "nobody listened there, was given that very port as its own, and so reached itself. Start the service first, or "
-        "reserve the port: then it cannot happen.",
+        f"{shell_commands.called(shell_commands.owners(some))} called connect() on {facts.target.port} of this host "
+        "while nobody listened there, was given that very port as its own, and so reached itself. Start the service "
+        "first, or reserve the port: then it cannot happen.",
     )

@@ -88,8 +88,9 @@ def use_pipe(facts: Facts) -> Remedy | None:
     if wrapper.uses_pipe:
         return Remedy(
             "tanuki-wrapper",
-            f"{_introduction(facts, wrapper)} {escape(wrapper.conf)} says {config.PIPE} already, and what runs is older: restart "
-            "it.",
+            f"{_introduction(facts, wrapper)} {escape(wrapper.conf)} says {config.PIPE} "
+            f"already, and what runs is older: "
+            "restart it.",
             _restart(facts, wrapper),
         )
     return Remedy(
