@@ -12,13 +12,8 @@ from portwait.host.machine import machine
 from portwait.model.case import Remedy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from portwait.host.machine import Machine
-    from portwait.model.blocker import Blocker
-    from portwait.model.port_settings import PortSettings
-    from portwait.model.targets import Target
-    from portwait.model.verdict import Verdict
+    from portwait.model.case import Case
 
 __all__ = ("Facts", "Remedy", "advise", "gather")
 
@@ -30,16 +25,8 @@ def advise(facts: Facts) -> tuple[Remedy, ...]:
     return tuple(remedy for rule in RULES if (remedy := rule(facts)) is not None)
 
 
-def gather(
-    target: Target,
-    verdict: Verdict,
-    blockers: Sequence[Blocker],
-    settings: PortSettings,
-    where: Machine | None = None,
-    *,
-    reuseaddr: bool = True,
-) -> Facts:
+def gather(case: Case, where: Machine | None = None, *, reuseaddr: bool = True) -> Facts:
     """Read what the rules look at; `where` is for a caller that knows the machine already."""
     from portwait.advice.tanuki.rules import wrappers_of
 
-    return Facts(target, verdict, tuple(blockers), settings, where or machine(), wrappers_of(blockers), reuseaddr)
+    return Facts(case, where or machine(), wrappers_of(case.blockers), reuseaddr)

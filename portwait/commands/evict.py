@@ -6,7 +6,7 @@ What is done is an event on stderr when it is done; the report for stdout says w
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from portwait.bind.survey import Survey
 from portwait.diagnosis import evictable
@@ -24,13 +24,13 @@ from portwait.wait.inspection import Inspection
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from portwait.diagnosis.blockers import Diagnosis
     from portwait.eviction.actions import Action
-    from portwait.model.port_settings import PortSettings
+    from portwait.model.case import Case
     from portwait.model.targets import Target
-    from portwait.model.verdict import Verdict
+
+    Cases = dict[Target, Case]
 
 _DESCRIPTION = """\
 Destroy the connections that are in the way, not the processes behind them.
@@ -61,25 +61,6 @@ examples:
 """
 
 
-class Found(NamedTuple):
-    """What was seen at one moment."""
-
-    verdicts: Mapping[Target, Verdict]
-    diagnosis: Diagnosis
-
-    @property
-    def held(self) -> tuple[Target, ...]:
-        """The targets that something is in the way of."""
-        return tuple(target for target, verdict in self.verdicts.items() if verdict.state == "held")
-
-    @property
-    def blind(self) -> tuple[Target, ...]:
-        """The targets of which neither bind nor the tables could say anything."""
-        if self.diagnosis.blockers or not self.diagnosis.lost:
-            return ()
-        return tuple(target for target, verdict in self.verdicts.items() if verdict.state in ("denied", "unknown"))
-
-
 def run(words: Sequence[str]) -> tuple[int, str]:
     """Evict; the status and the report. Raises UsageError, and PortwaitError where nothing can be seen."""
     given = parser.read_verb(_parser(), words)
@@ -100,15 +81,28 @@ def run(words: Sequence[str]) -> tuple[int, str]:
 
     if not inspection.look() or survey.undecided:
         inspection.look_closely()
-    before = Found(dict(survey.verdicts), inspection.diagnosis)
-    if before.held:
+    before = _cases(inspection)
+    if _held(before):
         selection = evictable.select(given.evict, given.evict_user, given.evict_unit)
         Removal(selection, 0, tell, dry_run=given.dry_run).through(inspection, lambda: None)
-    after = Found(survey.verdicts, inspection.diagnosis)
-    if after.blind:
-        raise PortwaitError(f"cannot tell what is in the way of {names(after.blind)}: {after.diagnosis.lost}")
+    after = _cases(inspection)
+    blind = [target for target, case in after.items() if case.verdict.state in ("denied", "unknown")]
+    diagnosis = inspection.diagnosis
+    if blind and diagnosis.lost and not diagnosis.blockers:  # neither bind nor the tables could say anything
+        raise PortwaitError(f"cannot tell what is in the way of {names(blind)}: {diagnosis.lost}")
     show = _as_json if given.json else _as_text
-    return (1 if after.held else 0), show(before, after, actions, port_settings())
+    return int(bool(_held(after))), show(before, after, actions)
+
+
+def _cases(inspection: Inspection) -> Cases:
+    """What is known of each target now."""
+    settings = port_settings()
+    return {target: inspection.case(target, settings) for target in inspection.survey.targets}
+
+
+def _held(cases: Cases) -> set[Target]:
+    """The targets that something is in the way of."""
+    return {target for target, case in cases.items() if case.verdict.state == "held"}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -126,38 +120,37 @@ def _parser() -> argparse.ArgumentParser:
     return result
 
 
-def _as_text(before: Found, after: Found, actions: Sequence[Action], seen: PortSettings) -> str:
+def _as_text(before: Cases, after: Cases, actions: Sequence[Action]) -> str:
     blocks: list[str] = []
     is_news = news()
-    free = [target for target in after.verdicts if target not in after.held and target not in before.held]
-    for target, verdict in after.verdicts.items():
+    was_held, is_held = _held(before), _held(after)
+    free = [target for target in after if target not in is_held and target not in was_held]
+    for target, case in after.items():
         own = [action for action in actions if action.target == target]
-        if target in after.held:
-            blockers = after.diagnosis.blockers.get(target, ())
+        if target in is_held:
             said = [str(action) for action in filter(is_news, own) if action.event != "evicted"]
-            blocks.append("\n  ".join([target_report.full(target, verdict, blockers, seen), *said]))
-        elif target in before.held:
+            blocks.append("\n  ".join([target_report.full(case), *said]))
+        elif target in was_held:
             count = sum(action.event == "evicted" for action in own)
             how = f"{count} evicted" if count else "what was in the way has gone by itself"
-            blocks.append(f"{target_report.headline(target, verdict, ())}: {how}")
-        elif verdict.state != "free":
-            blocks.append(f"{target_report.headline(target, verdict, ())}; there is nothing to evict")
+            blocks.append(f"{target_report.headline(case)}: {how}")
+        elif case.verdict.state != "free":
+            blocks.append(f"{target_report.headline(case)}; there is nothing to evict")
             free.remove(target)
     if free:
         blocks.append(f"{names(free)}: nothing is in the way")
     return "\n".join(blocks) + "\n"
 
 
-def _as_json(before: Found, after: Found, actions: Sequence[Action], seen: PortSettings) -> str:
+def _as_json(before: Cases, after: Cases, actions: Sequence[Action]) -> str:
     def one(target: Target) -> dict[str, object]:
         own = [action for action in actions if action.target == target]
-        found = before.diagnosis.blockers.get(target, ())
         return {
-            **target_report.as_dict(target, before.verdicts[target], found, seen),
+            **target_report.as_dict(before[target]),
             "evicted": [action.fields() for action in own if action.event == "evicted"],
             "would_evict": [action.fields() for action in own if action.event == "would-evict"],
             "refused": [action.fields() for action in own if action.event == "not-evicted"],
-            "verdict_after": after.verdicts[target].state,
+            "verdict_after": after[target].verdict.state,
         }
 
-    return json.dumps({"schema": 1, "targets": [one(target) for target in after.verdicts]}, indent=2) + "\n"
+    return json.dumps({"schema": 1, "targets": [one(target) for target in after]}, indent=2) + "\n"

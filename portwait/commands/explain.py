@@ -77,23 +77,17 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     if not inspection.look() or survey.undecided:
         inspection.look_closely()
     seen = port_settings()
-    explained = []
-    for target in survey.targets:
-        verdict = survey.verdicts[target]
-        found = inspection.diagnosis.blockers.get(target, ()) if verdict.state == "held" else ()
-        explained.append(summary.Explained(target, verdict, found, seen))
-    in_full = len(explained) <= _MOST_IN_FULL
+    cases = [inspection.case(target, seen) for target in survey.targets]
+    in_full = len(cases) <= _MOST_IN_FULL
     if in_full or asked.json:
         here = machine()
-        explained = [
-            one._replace(remedies=advise(gather(*one[:4], here, reuseaddr=asked.reuseaddr))) for one in explained
-        ]
+        cases = [case._replace(remedies=advise(gather(case, here, reuseaddr=asked.reuseaddr))) for case in cases]
     text = (
-        summary.as_json(explained, inspection.diagnosis.lost)
+        summary.as_json(cases, inspection.diagnosis.lost)
         if asked.json
-        else summary.as_text(explained, inspection.diagnosis.lost, _paper(), in_full=in_full)
+        else summary.as_text(cases, inspection.diagnosis.lost, _paper(), in_full=in_full)
     )
-    return int(any(one.verdict.state == "held" for one in explained)), text
+    return int(any(case.verdict.state == "held" for case in cases)), text
 
 
 def _read(words: Sequence[str]) -> _Asked:

@@ -1,12 +1,13 @@
-"""What was found out about one target: its verdict, its blockers, the settings that matter, what to do."""
+"""What is known of one target at one moment: verdict, blockers, port settings, advice. Values only."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from portwait.model.port_settings import PortSettings
+
 if TYPE_CHECKING:
     from portwait.model.blocker import Blocker
-    from portwait.model.port_settings import PortSettings
     from portwait.model.targets import Target
     from portwait.model.verdict import Verdict
 
@@ -23,10 +24,13 @@ class Remedy(NamedTuple):
 
 
 class Case(NamedTuple):
-    """One target with all that is known of it at one moment."""
+    """One target with all that is known of it at one moment.
+
+    `blockers` are empty unless the verdict is `held`; `remedies` are empty until `advice` was asked.
+    """
 
     target: Target
     verdict: Verdict
-    blockers: tuple[Blocker, ...]
-    settings: PortSettings
+    blockers: tuple[Blocker, ...] = ()
+    settings: PortSettings = PortSettings()
     remedies: tuple[Remedy, ...] = ()

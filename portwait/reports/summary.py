@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from portwait.model import ports
 from portwait.reports import target as target_report
@@ -11,49 +11,35 @@ from portwait.text.escape import shell
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from portwait.advice import Remedy
-    from portwait.model.blocker import Blocker
-    from portwait.model.port_settings import PortSettings
+    from portwait.model.case import Case
     from portwait.model.targets import Target
-    from portwait.model.verdict import Verdict
     from portwait.text.layout import Paper
 
 _MOST_INDENTED = 64  # targets; more are not for eyes, and the encoder that indents takes ten times as long
 
 
-class Explained(NamedTuple):
-    """All that is known of one target."""
-
-    target: Target
-    verdict: Verdict
-    blockers: Sequence[Blocker]
-    settings: PortSettings
-    remedies: Sequence[Remedy] = ()
-
-
-def as_text(explained: Sequence[Explained], lost: str | None, paper: Paper, *, in_full: bool) -> str:
+def as_text(cases: Sequence[Case], lost: str | None, paper: Paper, *, in_full: bool) -> str:
     """Write the report on all targets: each in full, or a line for each that is not free and the rest summed up."""
     head = paper.wrap(f"cannot see everything: {lost}") if lost else []
     if in_full:
-        parts = [target_report.full(*one[:4], remedies=one.remedies, paper=paper) for one in explained]
+        parts = [target_report.full(case, paper) for case in cases]
         return "\n\n".join(["\n".join(head), *parts] if head else parts) + "\n"
-    taken = [one for one in explained if one.verdict.state != "free"]
+    taken = [case for case in cases if case.verdict.state != "free"]
     lines = head
-    for one in taken:
-        style = "held" if one.verdict.state == "held" else "other"
-        text = target_report.headline(one.target, one.verdict, one.blockers)
-        lines += [paper.paint(line, style) for line in paper.wrap(text, "", "  ")]
-    for text in _summed_up(explained, taken):
+    for case in taken:
+        style = "held" if case.verdict.state == "held" else "other"
+        lines += [paper.paint(line, style) for line in paper.wrap(target_report.headline(case), "", "  ")]
+    for text in _summed_up(cases, taken):
         lines += paper.wrap(text)
     return "\n".join(lines) + "\n"
 
 
-def _summed_up(explained: Sequence[Explained], taken: Sequence[Explained]) -> list[str]:
+def _summed_up(cases: Sequence[Case], taken: Sequence[Case]) -> list[str]:
     held = sum(one.verdict.state == "held" for one in taken)
-    free = [one for one in explained if one.verdict.state == "free"]
-    by = "by the socket tables" if any(one.verdict.by == "tables" for one in explained) else "by bind"
-    lines = [f"{len(explained)} asked, {by}: {held} held, {len(free)} free" + _others(taken, held) + "."]
-    settings = explained[0].settings
+    free = [one for one in cases if one.verdict.state == "free"]
+    by = "by the socket tables" if any(one.verdict.by == "tables" for one in cases) else "by bind"
+    lines = [f"{len(cases)} asked, {by}: {held} held, {len(free)} free" + _others(taken, held) + "."]
+    settings = cases[0].settings
     exposed = _ports(one.target for one in free if settings.hands_out(one.target.port))
     if exposed and settings.ephemeral_range is not None:
         span = "{}-{}".format(*settings.ephemeral_range)
@@ -63,7 +49,7 @@ def _summed_up(explained: Sequence[Explained], taken: Sequence[Explained]) -> li
     return lines
 
 
-def _others(taken: Sequence[Explained], held: int) -> str:
+def _others(taken: Sequence[Case], held: int) -> str:
     states = sorted({one.verdict.state for one in taken} - {"held"})
     counts = (f"{sum(one.verdict.state == state for one in taken)} {state}" for state in states)
     return "".join(f", {count}" for count in counts) if held < len(taken) else ""
@@ -83,10 +69,10 @@ def _ports(targets: Iterable[Target]) -> str:
     return text if len(text) <= 40 else f"{sum(map(len, found.values()))} of them"
 
 
-def as_json(explained: Sequence[Explained], lost: str | None) -> str:
+def as_json(cases: Sequence[Case], lost: str | None) -> str:
     """Write the one object that DESIGN promises."""
     import json
 
-    listed = [target_report.as_dict(*one) for one in explained]
+    listed = [target_report.as_dict(case) for case in cases]
     indent = 2 if len(listed) <= _MOST_INDENTED else None
     return json.dumps({"schema": 1, "targets": listed, "lost": lost}, indent=indent) + "\n"

@@ -19,8 +19,8 @@ from portwait.text.masking import mask
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portwait.advice import Remedy
     from portwait.model.blocker import Blocker
+    from portwait.model.case import Case, Remedy
     from portwait.model.owner import Owner
     from portwait.model.port_settings import PortSettings
     from portwait.model.targets import Target
@@ -43,11 +43,12 @@ _WORDS = {
 _BRIEFLY = 3  # remedies on one screen
 
 
-def headline(target: Target, verdict: Verdict, blockers: Sequence[Blocker]) -> str:
+def headline(case: Case) -> str:
     """Write one line that can be read aloud."""
+    target, verdict = case.target, case.verdict
     name = escape(str(target))
     if verdict.state == "held":
-        return f"{name} is held {_by(blockers)}"
+        return f"{name} is held {_by(case.blockers)}"
     if verdict.state == "unavailable":
         missing = (
             f"the interface {escape(target.zone)}"
@@ -94,25 +95,17 @@ def _of(blocker: Blocker) -> str:
     return f" of {', '.join(known)}" if known else ""
 
 
-def full(
-    target: Target,
-    verdict: Verdict,
-    blockers: Sequence[Blocker],
-    settings: PortSettings,
-    *,
-    remedies: Sequence[Remedy] = (),
-    paper: Paper | None = None,
-    briefly: bool = False,
-) -> str:
+def full(case: Case, paper: Paper | None = None, *, briefly: bool = False) -> str:
     """Write the whole report on one target: headline, details, explanation, advice; `briefly` on one screen."""
     paper = paper or Paper()
-    style = verdict.state if verdict.state in ("held", "free") else "other"
-    lines = [paper.paint(line, style) for line in paper.wrap(headline(target, verdict, blockers), "", "  ")]
-    for first, text, rest in socket_report.of(blockers):
+    state = case.verdict.state
+    style = state if state in ("held", "free") else "other"
+    lines = [paper.paint(line, style) for line in paper.wrap(headline(case), "", "  ")]
+    for first, text, rest in socket_report.of(case.blockers):
         lines += paper.wrap(text, first, rest)
-    for text in (*_by_tables(verdict), *_why(target, verdict, blockers, settings)):
+    for text in (*_by_tables(case.verdict), *_why(case)):
         lines += paper.wrap(text, "  ")
-    lines += _advice(target, remedies, paper, briefly=briefly)
+    lines += _advice(case.target, case.remedies, paper, briefly=briefly)
     return "\n".join(lines)
 
 
@@ -125,14 +118,15 @@ def _by_tables(verdict: Verdict) -> list[str]:
     return ["The socket tables say so; bind was not asked."]
 
 
-def _why(target: Target, verdict: Verdict, blockers: Sequence[Blocker], settings: PortSettings) -> list[str]:
+def _why(case: Case) -> list[str]:
     """Explain what surprises people: that netstat -l shows nothing, and where the port came from."""
+    target, settings = case.target, case.settings
     if settings.ephemeral_range is None:
         return []
     span = "{}-{}".format(*settings.ephemeral_range)
-    if verdict.state == "free":
+    if case.verdict.state == "free":
         return [_prospect(target, span, settings)]
-    if target.protocol != "tcp" or not any(one.kind.name in ("outbound", "self-connect") for one in blockers):
+    if target.protocol != "tcp" or not any(one.kind.name in ("outbound", "self-connect") for one in case.blockers):
         return []
     if settings.covers(target.port):
         origin = f"The kernel picks source ports from ip_local_port_range {span}, and {target.port} is one of them."
@@ -172,14 +166,9 @@ def _advice(target: Target, remedies: Sequence[Remedy], paper: Paper, *, briefly
     return lines
 
 
-def as_dict(
-    target: Target,
-    verdict: Verdict,
-    blockers: Sequence[Blocker],
-    settings: PortSettings,
-    remedies: Sequence[Remedy] = (),
-) -> dict[str, object]:
+def as_dict(case: Case) -> dict[str, object]:
     """Write the same for programs, with the keys that DESIGN promises."""
+    target, verdict, settings = case.target, case.verdict, case.settings
     return {
         "target": escape(target.text),
         "protocol": target.protocol,
@@ -191,9 +180,14 @@ def as_dict(
         "ephemeral": settings.covers(target.port),
         "reserved": settings.reserves(target.port),
         "preferred": target.protocol == "tcp" and settings.hands_out(target.port) and settings.prefers(target.port),
-        "blockers": [blocker_dict(blocker) for blocker in blockers],
-        "remedies": [{"code": one.code, "summary": one.summary, "commands": list(one.commands)} for one in remedies],
+        "blockers": [blocker_dict(blocker) for blocker in case.blockers],
+        "remedies": [remedy_dict(remedy) for remedy in case.remedies],
     }
+
+
+def remedy_dict(remedy: Remedy) -> dict[str, object]:
+    """One piece of advice for programs."""
+    return {"code": remedy.code, "summary": remedy.summary, "commands": list(remedy.commands)}
 
 
 def blocker_dict(blocker: Blocker) -> dict[str, object]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from portwait.diagnosis.blockers import Diagnosis, diagnose, inodes
 from portwait.errors import TablesError
 from portwait.host.port_settings import port_settings
+from portwait.model.case import Case
 from portwait.model.port_settings import PortSettings
 from portwait.model.verdict import Verdict
 
@@ -28,6 +29,12 @@ class Inspection:
     def look(self) -> bool:
         """Ask bind again, and remember the tables for what bind cannot say; whether the service can start."""
         return self.survey.look(self._by_tables)
+
+    def case(self, target: Target, settings: PortSettings) -> Case:
+        """Put together what is known of a target now; what does not block it is left out."""
+        verdict = self.survey.verdicts[target]
+        blockers = self.diagnosis.blockers.get(target, ()) if verdict.state == "held" else ()
+        return Case(target, verdict, blockers, settings)
 
     def look_closely(self) -> bool:
         """Read the tables, then ask bind again; whether the service can start."""

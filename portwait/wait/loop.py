@@ -18,6 +18,7 @@ from portwait.advice import advise, gather
 from portwait.diagnosis.blockers import ranges_of
 from portwait.errors import TablesError
 from portwait.host.port_settings import port_settings
+from portwait.model.port_settings import PortSettings
 from portwait.reports import target as target_report
 from portwait.systemd import notify
 from portwait.text import durations, stderr
@@ -154,11 +155,14 @@ class WaitLoop:
             self._log.warning("tables-limited", f"cannot see everything: {diagnosis.lost}", reason=diagnosis.lost)
         seen = port_settings()
         for target in self._survey.targets:
-            verdict = self._survey.verdicts[target]
-            found = diagnosis.blockers.get(target, ()) if verdict.state == "held" else ()
+            case = self._inspection.case(target, seen)
+            verdict = case.verdict
             told = (
                 verdict,
-                frozenset((one.socket.cookie, one.socket.inode, one.socket.state, one.remote) for one in found),
+                frozenset(
+                    (blocker.socket.cookie, blocker.socket.inode, blocker.socket.state, blocker.remote)
+                    for blocker in case.blockers
+                ),
             )
             if self._told.get(target) == told or (verdict.state == "free" and target not in self._told):
                 continue
@@ -169,16 +173,14 @@ class WaitLoop:
             event = verdict.state if first else "changed"
             # Advice when a wait begins, on one screen; afterwards only what has changed.
             advised = first and target in self._survey.obstructed and len(self._told) <= _MOST_ADVISED
-            advice = advise(gather(target, verdict, found, seen, reuseaddr=self._survey.reuseaddr)) if advised else ()
-            text = target_report.full(target, verdict, found, seen, remedies=advice, paper=self._paper, briefly=True)
-            self._log.warning(event, text, **target_report.as_dict(target, verdict, found, seen, advice))
+            if advised:
+                case = case._replace(remedies=advise(gather(case, reuseaddr=self._survey.reuseaddr)))
+            text = target_report.full(case, self._paper, briefly=True)
+            self._log.warning(event, text, **target_report.as_dict(case))
 
     def _headlines(self) -> str:
-        found = self._inspection.diagnosis.blockers
-        verdicts = self._survey.verdicts
-        return "; ".join(
-            target_report.headline(one, verdicts[one], found.get(one, ())) for one in self._survey.obstructed
-        )
+        cases = (self._inspection.case(target, PortSettings()) for target in self._survey.obstructed)
+        return "; ".join(target_report.headline(case) for case in cases)
 
     def _say_waiting(self) -> None:
         self._waits = True

@@ -18,6 +18,7 @@ from portwait.audit.scan import Audit, Finding, Rate
 from portwait.host.machine import Machine
 from portwait.model import ports
 from portwait.model.blocker import Blocker
+from portwait.model.case import Case
 from portwait.model.kind import Kind
 from portwait.model.port_settings import PortSettings
 from portwait.model.sockets import KernelSocket
@@ -200,7 +201,7 @@ class TestAdvice:
         which = KernelSocket(2, "tcp", "ESTABLISHED", None, "127.0.0.1", 40999, "127.0.0.1", 7000, 0, 9, 0, 5)
         client = Blocker(Kind("outbound", "state"), which, "root", (), None, None, None, True, None)
         [target] = parse(["40999"])
-        other = outbound.narrow_range(Facts(target, Verdict("held"), (client,), PortSettings((32768, 60999))))
+        other = outbound.narrow_range(Facts(Case(target, Verdict("held"), (client,), PortSettings((32768, 60999)))))
         assert other is not None
         assert other.commands == narrow.commands
 

@@ -14,6 +14,7 @@ from portwait.advice.rules import RULES
 from portwait.advice.tanuki import config
 from portwait.host.machine import Machine
 from portwait.model.blocker import Blocker
+from portwait.model.case import Case
 from portwait.model.kind import Kind
 from portwait.model.owner import Owner
 from portwait.model.port_settings import PortSettings
@@ -118,6 +119,7 @@ def by(*owners: Owner) -> Blocker:
 def facts(
     *blockers: Blocker,
     target: str = "30010",
+    family: Any = 0,
     state: Any = "held",
     span: tuple[int, int] | None = (1024, 65000),
     reserved: Iterable[tuple[int, int]] = (),
@@ -125,8 +127,9 @@ def facts(
     machine: Machine = ROOT,
     wrappers: tuple[config.Wrapper, ...] = (),
 ) -> Facts:
-    (wanted,) = parse([target])
-    return Facts(wanted, Verdict(state), blockers, PortSettings(span, tuple(reserved), start), machine, wrappers)
+    (wanted,) = parse([target], family)
+    settings = PortSettings(span, tuple(reserved), start)
+    return Facts(Case(wanted, Verdict(state), blockers, settings), machine, wrappers)
 
 
 def wrapped(wrapper: config.Wrapper, **how: Any) -> Facts:
@@ -314,7 +317,7 @@ TABLES: dict[str, Table] = {
             "itself": (facts(ITSELF), ("portwait evict 30010",)),
             "UDP": (facts(UDP_CLIENT, target="30010/udp"), ("portwait evict --evict=udp 30010/udp",)),
             "one family": (
-                facts(OUTBOUND)._replace(target=parse(["30010"], 6)[0]),
+                facts(OUTBOUND, family=6),
                 ("portwait evict -6 30010",),
             ),
             "without SO_REUSEADDR": (

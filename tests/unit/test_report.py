@@ -14,6 +14,7 @@ from hypothesis import strategies as some
 
 from portwait.advice import Remedy
 from portwait.model.blocker import Blocker
+from portwait.model.case import Case
 from portwait.model.kind import Kind
 from portwait.model.owner import Owner
 from portwait.model.port_settings import PortSettings
@@ -22,7 +23,6 @@ from portwait.model.targets import Target
 from portwait.model.verdict import Verdict
 from portwait.reports import summary
 from portwait.reports import target as target_report
-from portwait.reports.summary import Explained
 from portwait.text.escape import columns
 from portwait.text.layout import Paper
 
@@ -105,9 +105,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def text(*blockers: Blocker, verdict: Verdict = HELD, width: int = 80, **how: Any) -> str:
-    return target_report.full(
-        Target("30010", 30010), verdict, blockers, how.pop("settings", EXPOSED), paper=Paper(width), **how
-    )
+    case = Case(Target("30010", 30010), verdict, blockers, how.pop("settings", EXPOSED), how.pop("remedies", ()))
+    return target_report.full(case, Paper(width), **how)
 
 
 def test_the_whole_report() -> None:
@@ -154,7 +153,7 @@ def test_the_whole_report() -> None:
 )
 def test_the_headline(blockers: list[Blocker], line: str) -> None:
     """Which kind of socket, how many, whose."""
-    assert target_report.headline(Target("30010", 30010), HELD, blockers) == f"30010/tcp is held by {line}"
+    assert target_report.headline(Case(Target("30010", 30010), HELD, tuple(blockers))) == f"30010/tcp is held by {line}"
 
 
 @pytest.mark.parametrize(
@@ -180,7 +179,7 @@ def test_the_headline(blockers: list[Blocker], line: str) -> None:
 )
 def test_the_headline_of_what_is_not_held(verdict: Verdict, target: Target, line: str) -> None:
     """Neither free nor held are the other three."""
-    assert target_report.headline(target, verdict, ()) == line
+    assert target_report.headline(Case(target, verdict)) == line
 
 
 @pytest.mark.parametrize(
@@ -195,12 +194,12 @@ def test_the_headline_of_what_is_not_held(verdict: Verdict, target: Target, line
 )
 def test_a_free_port_says_what_threatens_it(port: int, settings: PortSettings, said: str) -> None:
     """In the range or not, reserved or not, of the parity that connect() prefers or not."""
-    assert said in target_report.full(Target(str(port), port), Verdict("free"), (), settings)
+    assert said in target_report.full(Case(Target(str(port), port), Verdict("free"), (), settings))
 
 
 def test_nothing_is_said_of_a_range_that_cannot_be_read() -> None:
     """As on other systems."""
-    assert target_report.full(Target("30010", 30010), Verdict("free"), (), PortSettings()) == "30010/tcp is free"
+    assert target_report.full(Case(Target("30010", 30010), Verdict("free"))) == "30010/tcp is free"
 
 
 @pytest.mark.parametrize(
@@ -276,7 +275,7 @@ def test_names_and_words_of_others_cannot_steer(name: str, words: list[str]) -> 
     )
     found = OUTBOUND._replace(owners=(owner,), peer=owner, user=name, peer_user=name, container=name)
     assert all(line.isprintable() for line in text(found).split("\n"))
-    one = Explained(Target("30010", 30010), HELD, (found,), EXPOSED)
+    one = Case(Target("30010", 30010), HELD, (found,), EXPOSED)
     parsed = json.loads(summary.as_json([one], None))
     for said in (parsed["targets"][0]["blockers"][0]["owners"][0], parsed["targets"][0]["blockers"][0]["peer"]):
         assert all(each.isprintable() for each in (said["name"], *said["cmdline"], said["unit"], said["user"]))
@@ -305,7 +304,7 @@ TARGET_KEYS = {
 def test_the_json_of_the_promise() -> None:
     """Each key, with the type and meaning that it was promised with."""
     owner = ORDERS._replace(started=1795227011.7, cmdline=("java", "-jar", "orders.jar"))
-    one = Explained(Target("30010", 30010), HELD, (OUTBOUND._replace(owners=(owner,)),), EXPOSED, REMEDIES[:1])
+    one = Case(Target("30010", 30010), HELD, (OUTBOUND._replace(owners=(owner,)),), EXPOSED, REMEDIES[:1])
     told = json.loads(summary.as_json([one], None))
     assert told["schema"] == 1
     (target,) = told["targets"]
@@ -359,8 +358,8 @@ def test_the_json_of_what_nobody_owns() -> None:
     assert target_report.blocker_dict(listener())["remote"] is None
 
 
-def explained(port: int, state: Any, *blockers: Blocker) -> Explained:
-    return Explained(Target(str(port), port), Verdict(state, by="tables"), blockers, EXPOSED)
+def explained(port: int, state: Any, *blockers: Blocker) -> Case:
+    return Case(Target(str(port), port), Verdict(state, by="tables"), blockers, EXPOSED)
 
 
 def test_many_targets_get_a_line_each_and_a_sum() -> None:
@@ -391,7 +390,7 @@ def test_many_targets_that_are_neither() -> None:
 
 def test_many_targets_of_both_protocols() -> None:
     """A port that is held for TCP and free for UDP is not called free without saying for which."""
-    udp = Explained(Target("30003/udp", 30003, protocol="udp"), Verdict("free"), (), EXPOSED)
+    udp = Case(Target("30003/udp", 30003, protocol="udp"), Verdict("free"), (), EXPOSED)
     said = summary.as_text(
         [explained(30003, "held", OUTBOUND), explained(30005, "free"), udp], None, Paper(80), in_full=False
     )
@@ -414,7 +413,7 @@ def test_colour_is_never_needed() -> None:
     """With it there are the same words; without it there is no escape sequence."""
     plain, coloured = (
         target_report.full(
-            Target("30010", 30010), HELD, (OUTBOUND,), EXPOSED, remedies=REMEDIES, paper=Paper(80, colours=colours)
+            Case(Target("30010", 30010), HELD, (OUTBOUND,), EXPOSED, REMEDIES), Paper(80, colours=colours)
         )
         for colours in (False, True)
     )
