@@ -2,10 +2,10 @@
 # (distroless); JVM flags go into JAVA_TOOL_OPTIONS, which every JVM reads by itself. Where they come in a variable
 # that a shell has to split, take entrypoint-java instead.
 #
-#   docker build -t portwait-packed -f contrib/docker/Dockerfile.packed contrib/docker
-#   docker build -t orders -f contrib/docker/Dockerfile.java .           with app.jar in this folder
-#   docker run -p 8080:8080 orders
-ARG PACKED=portwait-packed
+#   docker build -t localhost/portwait-packed -f contrib/docker/Dockerfile.packed .
+#   docker build -t localhost/orders -f contrib/docker/Dockerfile.java FOLDER           FOLDER has app.jar
+#   docker run -p 8080:8080 localhost/orders
+ARG PACKED=localhost/portwait-packed
 ARG BASE=docker.io/library/eclipse-temurin:21-jre
 
 FROM ${PACKED} AS packed

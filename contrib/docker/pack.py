@@ -5,7 +5,9 @@ Choose it for images with a JRE, or with nothing but a C library (distroless). W
 no writable or executable directory, leaves the environment alone and becomes the service as the installed portwait
 does. It runs on the C library that it was packed for (the last line says which one) and on newer ones.
 
-Needs Python 3.11 or newer with venv, and a package index; changes nothing but FOLDER.
+It packs the checkout that this file is in, or the checkout or wheel that you name; never a name from a package index,
+where `portwait` is another program. Needs Python 3.10 or newer with venv, and a package index for what portwait
+stands on; changes nothing but FOLDER.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ PACKER = "cx_Freeze>=8.7,<9"
 UNUSED = (
     *("bz2", "ctypes", "curses", "doctest", "email", "http", "lzma", "multiprocessing", "pdb", "pydoc", "readline"),
     *("setuptools", "sqlite3", "ssl", "tkinter", "unittest", "xml", "zlib"),
-    *("_hashlib", "_uuid"),  # 8 MB of libcrypto and libuuid, where the interpreter's own digests do
+    *("_curses", "_pyrepl"),  # the interactive interpreter of Python 3.13
+    *("_hashlib", "_uuid"),  # 8 MB of libcrypto and libuuid; the interpreter's own digests are enough
 )
 """What psutil, structlog and tenacity can import and portwait never makes them import."""
 
@@ -45,24 +48,29 @@ def run(name):
 
 def main() -> int:
     """Pack in a virtual environment of its own; the exit status."""
-    checkout = Path(__file__).resolve().parent.parent.parent
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="where it goes; must not exist")
     parser.add_argument(
         "--portwait",
-        default=str(checkout) if (checkout / "pyproject.toml").exists() else "portwait",
-        metavar="REQUIREMENT",
-        help="what pip is to install: portwait==1.2, a wheel, a folder (default: %(default)s)",
+        default=Path(__file__).resolve().parent.parent.parent,
+        type=Path,
+        metavar="PATH",
+        help="the checkout or the wheel to pack (default: %(default)s)",
     )
     words = parser.parse_args()
     folder: Path = words.folder.absolute()
+    source: Path = words.portwait.absolute()
+    if sys.version_info < (3, 10):
+        parser.error(f"needs Python 3.10 or newer; this is {platform.python_version()}")
     if folder.exists():
         parser.error(f"{folder} exists already")
+    if not (source.suffix == ".whl" and source.is_file()) and not (source / "pyproject.toml").is_file():
+        parser.error(f"{source} is neither a checkout of portwait (a folder with pyproject.toml) nor a wheel")
     with tempfile.TemporaryDirectory(prefix="portwait-pack-") as work:
         python = Path(work, "venv", "bin", "python")
         venv.create(python.parents[1], symlinks=True, with_pip=True)
         pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, PACKER, words.portwait], check=True)  # noqa: S603  # the user's own word
+        subprocess.run([*pip, PACKER, source], check=True)  # noqa: S603  # the user's own word
         packed = Path(work, "packed")
         subprocess.run([python, "-I", Path(__file__).absolute(), "--freeze", packed], check=True, cwd=work)  # noqa: S603  # this file
         shutil.copytree(packed, folder)
@@ -76,12 +84,12 @@ def freeze(folder: str) -> None:
     """Freeze the portwait that this interpreter has; run in the virtual environment."""
     from cx_Freeze import Executable, setup  # noqa: PLC0415  # only the virtual environment has it
 
-    entry = importlib.metadata.distribution("portwait").locate_file("portwait/__main__.py")
+    entry = importlib.metadata.distribution("portwait-guard").locate_file("portwait/__main__.py")
     start = Path("start.py").absolute()
     start.write_text(START)
     setup(
         name="portwait",
-        version=importlib.metadata.version("portwait"),
+        version=importlib.metadata.version("portwait-guard"),
         script_args=["--quiet", "build_exe"],
         options={
             "build_exe": {

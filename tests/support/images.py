@@ -53,10 +53,7 @@ def images(engine: Engine) -> Images:
         needs(program, package)
     folder = engine.folder
     wheels = _wheels(folder)
-    pip = (
-        *(f"--volume={wheels}:/wheels:ro", "--build-arg=PIP_NO_INDEX=1", "--build-arg=PIP_FIND_LINKS=/wheels"),
-        f"--build-arg=PORTWAIT=/wheels/{next(wheels.glob('portwait-*.whl')).name}",
-    )
+    pip = (f"--volume={wheels}:/wheels:ro", "--build-arg=PIP_NO_INDEX=1", "--build-arg=PIP_FIND_LINKS=/wheels")
     with tempfile.TemporaryDirectory(dir=folder) as roots:
         python = engine.import_("python", _unpack(roots, "python3", "dash", "coreutils", "tini"), _PATH)
         tools = ("python3-venv", "bash", "dash", "coreutils", "libc-bin", "sed")
@@ -66,21 +63,29 @@ def images(engine: Engine) -> Images:
         subprocess.run(["jlink", "--add-modules=jdk.httpserver", f"--output={jre / 'opt' / 'java'}"], check=True)
         java = engine.import_("java", jre, "/opt/java/bin")
 
-    def build(tag: str, file: str, *words: str, context: Path = DOCKER, **bases: str) -> str:
+    def build(tag: str, file: str, *words: str, context: Path = ROOT, **bases: str) -> str:
         arguments = (f"--build-arg={name}={image}" for name, image in bases.items())
         return engine.build(tag, DOCKER / file, *words, *arguments, context=context)
 
-    portwait = build("portwait", "Dockerfile", *pip, BUILD=building, BASE=python)
-    packed = build("portwait-packed", "Dockerfile.packed", *pip, BUILD=building)
+    portwait = build("localhost/portwait", "Dockerfile", *pip, BUILD=building, BASE=python)
+    packed = build("localhost/portwait-packed", "Dockerfile.packed", *pip, BUILD=building)
+    orders = build("localhost/orders", "Dockerfile.java", context=_service(folder), BASE=java)
+    for image in (portwait, orders):  # as `docker push` to the registry that the Kubernetes files name
+        engine.do("tag", image, registered(image))
     return Images(
         portwait=portwait,
         packed=packed,
-        tini=build("portwait-tini", "Dockerfile.tini", BASE=portwait),
-        orders=build("orders", "Dockerfile.java", context=_service(folder), PACKED=packed, BASE=java),
+        tini=build("localhost/portwait-tini", "Dockerfile.tini"),
+        orders=orders,
         bare=bare,
         pause=_pause(engine),
         installed=_install(folder),
     )
+
+
+def registered(image: str) -> str:
+    """Answer the name that the Kubernetes files have for an image that was built here."""
+    return image.replace("localhost/", "registry.example/")
 
 
 def _wheels(folder: Path) -> Path:
@@ -88,16 +93,23 @@ def _wheels(folder: Path) -> Path:
     needs("/usr/share/python-wheels", "python3-venv")
     (packer,) = re.findall(r'^PACKER = "(.+)"$', (DOCKER / "pack.py").read_text(), re.MULTILINE)
     subprocess.run(["/usr/bin/python3", "-m", "venv", folder / "venv"], check=True)
-    _pip(folder, "wheel", f"--wheel-dir={folder / 'wheels'}", str(ROOT), packer)
+    (builder,) = re.findall(r'^requires = \["(.+)"\]$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    _pip(folder, "wheel", f"--wheel-dir={folder / 'wheels'}", str(ROOT), packer, builder)
     return folder / "wheels"
 
 
 def _install(folder: Path) -> Path:
-    _pip(folder, "install", "--no-index", f"--find-links={folder / 'wheels'}", "portwait")
+    _pip(
+        folder,
+        "install",
+        "--no-index",
+        f"--find-links={folder / 'wheels'}",
+        *(folder / "wheels").glob("portwait_guard-*.whl"),
+    )
     return folder / "venv" / "bin" / "portwait"
 
 
-def _pip(folder: Path, *words: str) -> None:
+def _pip(folder: Path, *words: str | Path) -> None:
     pip = (folder / "venv" / "bin" / "python", "-m", "pip", "--quiet", "--disable-pip-version-check")
     subprocess.run([*pip, *words], check=True)
 

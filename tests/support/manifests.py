@@ -73,6 +73,7 @@ _COMPOSE: _Flags = {
     "cap_drop": lambda names: [f"--cap-drop={name}" for name in names],
     "environment": lambda pairs: [f"--env={name}={value}" for name, value in pairs.items()],
     "init": lambda yes: [f"--init={yes}"],
+    "pull_policy": lambda policy: [f"--pull={policy}"],
     "read_only": lambda yes: [f"--read-only={yes}"],
     "restart": lambda policy: [f"--restart={policy}"],
     "security_opt": lambda options: [f"--security-opt={option}" for option in options],

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.asking import http
 from tests.support.containers import BUSYBOX
-from tests.support.images import DOCKER
+from tests.support.images import DOCKER, registered
 from tests.support.manifests import composed, containers, services
 from tests.support.netns import sysctl
 from tests.support.programs import eventually
@@ -312,7 +312,7 @@ def test_the_compose_file(engine: Engine, images: Images) -> None:
 def test_the_deployment_on_the_nodes_network(engine: Engine, images: Images) -> None:
     """Its log says who is in the way, on the node; then the JVM is PID 1 and answers."""
     words = containers("deployment-hostnetwork")["orders"]
-    assert images.orders in words
+    assert registered(images.orders) in words
     with outbound_established(8080) as blocker, engine.running(*words) as (orders, name):
         orders.complains("8080/tcp is held by an outbound connection")
         reset(blocker.sock)
@@ -325,7 +325,7 @@ def test_the_deployment_with_an_init_container(engine: Engine, images: Images) -
     """The init container succeeds when the port is free and not before; the service then starts without portwait."""
     (first, waits), (second, serves) = containers("deployment-init").items()
     assert (first, second) == ("portwait", "orders")
-    assert images.portwait in waits
+    assert registered(images.portwait) in waits
     with outbound_established(8080) as blocker, engine.running(*waits) as (guard, _):
         guard.complains("8080/tcp is held by an outbound connection")
         guard.complains("waiting")
@@ -339,7 +339,7 @@ def test_the_deployment_with_an_init_container(engine: Engine, images: Images) -
 def test_the_deployment_with_sysctls(engine: Engine, images: Images) -> None:
     """The pod's own network has the setting, and the service starts in it through the image's own ENTRYPOINT."""
     words = containers("deployment-sysctls")["orders"]
-    assert images.orders in words
+    assert registered(images.orders) in words
     with engine.running(*words) as (orders, name):
         orders.says("ready 8080")
         assert in_network(engine.pid(name), "cat", RESERVED) == "8080\n"
@@ -348,7 +348,7 @@ def test_the_deployment_with_sysctls(engine: Engine, images: Images) -> None:
 def test_the_daemonset_that_reserves(engine: Engine, images: Images) -> None:
     """The node has the range afterwards, and still what was reserved before; what stays in the pod does stay."""
     reserves, stays = containers("daemonset-reserve").values()
-    assert images.portwait in reserves
+    assert registered(images.portwait) in reserves
     assert images.pause in stays
     sysctl("net.ipv4.ip_local_reserved_ports", "20000")
     done = engine.run(*reserves)
@@ -363,7 +363,7 @@ def test_the_daemonset_that_reserves(engine: Engine, images: Images) -> None:
 def test_the_daemonset_that_audits(engine: Engine, images: Images, tmp_path: Path) -> None:
     """Its metrics are in the textfile collector's folder, in one file, whole; it names who listens; SIGTERM ends it."""
     words = containers("daemonset-audit", textfile=str(tmp_path))["audit"]
-    assert images.portwait in words
+    assert registered(images.portwait) in words
     metrics = tmp_path / "portwait.prom"
     sysctl("net.ipv4.ip_local_port_range", "1024 65000")
     with listening(PORT), engine.running(*words) as (audit, name):
