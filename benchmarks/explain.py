@@ -44,7 +44,7 @@ def _measure(size: int, programs: str) -> None:
     cases: dict[str, dict[str, Any]] = {"own user": {"uid": 65534}, "the last of all": {}}
     if host.cgroup_root() is not None:
         cases = {"own cgroup": {"cgroup": "orders.service"}} | cases
-    ports = dict(zip(cases, host.PORTS[1:], strict=False)) | {"the middle of all": host.PORTS[0]}
+    ports = dict(zip(cases, host.PORTS[1:])) | {"the middle of all": host.PORTS[0]}
     with contextlib.ExitStack() as blockers:
         for name, how in cases.items():
             blockers.enter_context(host.blocker(ports[name], **how))

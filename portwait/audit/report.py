@@ -65,8 +65,7 @@ def _table(audit: Audit) -> list[str]:
     head = ("PORT", "WHO", "GIVEN AWAY", f"IN A RESTART OF {durations.show(audit.gap)}")
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(3)]
     return [
-        "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3])).rstrip()
-        for row in (head, *rows)
+        "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths)), row[3])).rstrip() for row in (head, *rows)
     ]
 
 

@@ -44,7 +44,7 @@ def forwarded(command: Sequence[str]) -> str | None:
     """Say where Docker's proxy forwards to, `172.17.0.2:80`; None for any other process."""
     if not command or command[0].rpartition("/")[2] != "docker-proxy":
         return None
-    options = dict(zip(command[1:], command[2:], strict=False))  # noqa: RUF007  # itertools for this one line?
+    options = dict(zip(command[1:], command[2:]))
     address, port = options.get("-container-ip"), options.get("-container-port")
     if not address or not port:
         return None

@@ -29,7 +29,7 @@ def test_a_dump_has_exactly_the_ports_asked_for(protocol: str, count: int) -> No
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
     servers = [socket.socket(socket.AF_INET, kind) for _ in NEIGHBOURS]
     try:
-        for server, port in zip(servers, NEIGHBOURS, strict=True):
+        for server, port in zip(servers, NEIGHBOURS):
             server.bind(("127.0.0.1", port))
             if protocol == "tcp":
                 server.listen()

@@ -157,7 +157,7 @@ class TestConcurrency:
         setting(RESERVED, ports.show(theirs))
         verbs = [("reserve", port) for port in range(30001, 30201, 2)] + [("release", low) for low, _ in theirs]
         script = "from portwait.cli import main; import sys; sys.exit(main())"
-        order = [verb for pair in zip(verbs[:100], verbs[100:], strict=True) for verb in pair]
+        order = [verb for pair in zip(verbs[:100], verbs[100:]) for verb in pair]
         programs = [Program(host.argv([sys.executable, "-c", script, verb, str(port)])) for verb, port in order]
         try:
             statuses = [program.status() for program in programs]

@@ -330,7 +330,7 @@ class TestWhatItSays:
         rehearsed = [event["text"] for event in seen.events if event["event"] in ("dry-run", "would-evict")]
         assert (seen.status, seen.out) == (GAVE_UP, "")
         assert len(rehearsed) == len(said)
-        for text, part in zip(rehearsed, said, strict=True):
+        for text, part in zip(rehearsed, said):
             assert text.startswith(f"dry run: {part}")
 
     @pytest.mark.parametrize("held", [False, True], ids=["free", "held"])

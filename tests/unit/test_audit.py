@@ -188,7 +188,7 @@ class TestAdvice:
         found = advice.advise(
             audit(*(finding(port, taken=True, listening=False) for low, high in taken for port in range(low, high + 1)))
         )
-        for verb, command in zip(("explain", "evict"), found[0].commands, strict=True):
+        for verb, command in zip(("explain", "evict"), found[0].commands):
             program, said, *words = command.split()
             assert (program, said) == ("portwait", verb)
             assert sorted(target.port for target in parse(words)) == [

@@ -179,7 +179,7 @@ def test_it_looks_closely_around_the_end_of_a_time_wait(clock: Clock) -> None:
     ends = BEGAN + 2.05
     port = Port(clock)
     schedule.until(port, clock.sleep, BEGAN + 8, lambda: ends)
-    gaps = {look: later - look for look, later in zip(port.looks, port.looks[1:], strict=False)}
+    gaps = {look: later - look for look, later in zip(port.looks, port.looks[1:])}
     assert any(look == pytest.approx(ends) for look in port.looks)
     for look, gap in gaps.items():
         if ends - 1e-6 <= look < ends + CLOSE_FOR - 1e-6:

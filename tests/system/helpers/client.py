@@ -51,15 +51,15 @@ def main() -> None:
                     client = again
                     selector.register(client, selectors.EVENT_READ)
                     continue
-                match sys.stdin.readline().strip():
-                    case "close":
-                        selector.unregister(client)
-                        client.close()
-                        print("done", flush=True)
-                    case "count":
-                        print("terminations", len(terminations), flush=True)
-                    case _:
-                        return
+                order = sys.stdin.readline().strip()
+                if order == "close":
+                    selector.unregister(client)
+                    client.close()
+                    print("done", flush=True)
+                elif order == "count":
+                    print("terminations", len(terminations), flush=True)
+                else:
+                    return
 
 
 main()

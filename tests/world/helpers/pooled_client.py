@@ -17,20 +17,19 @@ def main() -> None:
     ends = ("{}:{}".format(*end[:2]) for end in (redis.getsockname(), redis.getpeername()))
     print("ready", *ends, flush=True)
     for order in sys.stdin:
-        match order.strip():
-            case "ping":
-                redis.sendall(b"PING\r\n")
-                print("answer", redis.recv(64).decode().strip(), flush=True)
-            case "follow":
+        word = order.strip()
+        if word == "ping":
+            redis.sendall(b"PING\r\n")
+            print("answer", redis.recv(64).decode().strip(), flush=True)
+        elif word in ("follow", "reset"):
+            if word == "follow":
                 redis.recv(64)
-                redis.close()
-                print("closed", flush=True)
-            case "reset":
+            else:
                 redis.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                redis.close()
-                print("closed", flush=True)
-            case unknown:
-                raise ValueError(unknown)
+            redis.close()
+            print("closed", flush=True)
+        else:
+            raise ValueError(word)
 
 
 main()
