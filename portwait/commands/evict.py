@@ -24,7 +24,7 @@ from portwait.wait.inspection import Inspection
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from portwait.eviction.actions import Action
     from portwait.model.case import Case
@@ -43,7 +43,7 @@ CAP_NET_ADMIN. Where the client may come back at once, let the guard do it
 """
 
 _EPILOG = """\
-The environment's twins of these options count here as they do for the guard
+The environment variables of these options count here as for the guard
 (PORTWAIT_DRY_RUN=1, PORTWAIT_EVICT_USER=app, PORTWAIT_FAMILY=6...); the option
 wins: --evict over PORTWAIT_EVICT, --no-dry-run over PORTWAIT_DRY_RUN.
 
@@ -63,15 +63,15 @@ examples:
 
 def run(words: Sequence[str]) -> tuple[int, str]:
     """Evict; the status and the report. Raises UsageError, and PortwaitError where nothing can be seen."""
-    given = parser.read_verb(_parser(), words)
-    if not given.targets:
+    options = parser.read_verb(_parser(), words)
+    if not options.targets:
         raise UsageError("cannot evict nothing: name a TARGET, as in `portwait evict 30010`")
-    if not given.evict:
+    if not options.evict:
         raise UsageError("cannot evict: PORTWAIT_EVICT in the environment says no; --evict wins over it")
-    wanted = targets.parse(given.targets, given.family)
-    survey = Survey(wanted, reuseaddr=given.reuseaddr, mode="none" if given.dry_run else "default")
+    wanted = targets.parse(options.targets, options.family)
+    survey = Survey(wanted, reuseaddr=options.reuseaddr, mode="none" if options.dry_run else "default")
     inspection = Inspection(survey)
-    log = Log(given.log_format, quiet=given.quiet)
+    log = Log(options.log_format, quiet=options.quiet)
     actions: list[Action] = []
 
     def tell(action: Action) -> None:
@@ -81,17 +81,17 @@ def run(words: Sequence[str]) -> tuple[int, str]:
 
     if not inspection.look() or survey.undecided:
         inspection.look_closely()
-    before = _cases(inspection)
-    if _held(before):
-        selection = evictable.select(given.evict, given.evict_user, given.evict_unit)
-        Removal(selection, 0, tell, dry_run=given.dry_run).through(inspection, lambda: None)
-    after = _cases(inspection)
-    blind = [target for target, case in after.items() if case.verdict.state in ("denied", "unknown")]
+    before = after = _cases(inspection)
+    if any(case.held for case in before.values()):
+        selection = evictable.select(options.evict, options.evict_user, options.evict_unit)
+        Removal(selection, 0, tell, dry_run=options.dry_run).through(inspection, lambda: None)
+        after = _cases(inspection)
+    unknown = [target for target, case in after.items() if case.verdict.state in ("denied", "unknown")]
     diagnosis = inspection.diagnosis
-    if blind and diagnosis.lost and not diagnosis.blockers:  # neither bind nor the tables could say anything
-        raise PortwaitError(f"cannot tell what is in the way of {names(blind)}: {diagnosis.lost}")
-    show = _as_json if given.json else _as_text
-    return int(bool(_held(after))), show(before, after, actions)
+    if unknown and diagnosis.lost and not diagnosis.blockers:  # neither bind nor the tables could say anything
+        raise PortwaitError(f"cannot tell what is in the way of {names(unknown)}: {diagnosis.lost}")
+    show = _as_json if options.json else _as_text
+    return int(any(case.held for case in after.values())), show(before, after, _by_target(actions))
 
 
 def _cases(inspection: Inspection) -> Cases:
@@ -100,9 +100,11 @@ def _cases(inspection: Inspection) -> Cases:
     return {target: inspection.case(target, settings) for target in inspection.survey.targets}
 
 
-def _held(cases: Cases) -> set[Target]:
-    """The targets that something is in the way of."""
-    return {target for target, case in cases.items() if case.verdict.state == "held"}
+def _by_target(actions: Sequence[Action]) -> dict[Target, list[Action]]:
+    grouped: dict[Target, list[Action]] = {}
+    for action in actions:
+        grouped.setdefault(action.target, []).append(action)
+    return grouped
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -120,31 +122,31 @@ def _parser() -> argparse.ArgumentParser:
     return result
 
 
-def _as_text(before: Cases, after: Cases, actions: Sequence[Action]) -> str:
+def _as_text(before: Cases, after: Cases, actions: Mapping[Target, Sequence[Action]]) -> str:
     blocks: list[str] = []
+    free: list[Target] = []
     is_news = news()
-    was_held, is_held = _held(before), _held(after)
-    free = [target for target in after if target not in is_held and target not in was_held]
     for target, case in after.items():
-        own = [action for action in actions if action.target == target]
-        if target in is_held:
+        own = actions.get(target, ())
+        if case.held:
             said = [str(action) for action in filter(is_news, own) if action.event != "evicted"]
             blocks.append("\n  ".join([target_report.full(case), *said]))
-        elif target in was_held:
+        elif before[target].held:
             count = sum(action.event == "evicted" for action in own)
             how = f"{count} evicted" if count else "what was in the way has gone by itself"
             blocks.append(f"{target_report.headline(case)}: {how}")
         elif case.verdict.state != "free":
             blocks.append(f"{target_report.headline(case)}; there is nothing to evict")
-            free.remove(target)
+        else:
+            free.append(target)
     if free:
         blocks.append(f"{names(free)}: nothing is in the way")
     return "\n".join(blocks) + "\n"
 
 
-def _as_json(before: Cases, after: Cases, actions: Sequence[Action]) -> str:
-    def one(target: Target) -> dict[str, object]:
-        own = [action for action in actions if action.target == target]
+def _as_json(before: Cases, after: Cases, actions: Mapping[Target, Sequence[Action]]) -> str:
+    def as_dict(target: Target) -> dict[str, object]:
+        own = actions.get(target, ())
         return {
             **target_report.as_dict(before[target]),
             "evicted": [action.fields() for action in own if action.event == "evicted"],
@@ -153,4 +155,4 @@ def _as_json(before: Cases, after: Cases, actions: Sequence[Action]) -> str:
             "verdict_after": after[target].verdict.state,
         }
 
-    return json.dumps({"schema": 1, "targets": [one(target) for target in after]}, indent=2) + "\n"
+    return json.dumps({"schema": 1, "targets": [as_dict(target) for target in after]}, indent=2) + "\n"

@@ -16,7 +16,7 @@ from portwait.eviction import evict, terminate
 from portwait.eviction.actions import Action, news
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from portwait.diagnosis.evictable import Selection
     from portwait.log import Log
@@ -70,13 +70,20 @@ class Removal:
         """Evict what is allowed and was not tried yet, as long as the target is held; whether anything has changed."""
         changed = False
         if self._selection.kinds:
-            for target, blocker in _pairs(inspection):
-                result = self._try(target, blocker)
-                if isinstance(result, Refusal):
-                    self._tell(Action("not-evicted", target, blocker, result))
-                elif result != "nothing":
-                    changed = True
-                    inspection.look()  # so that a hold stands at once, and nothing is destroyed that blocks nothing
+            obstructed = frozenset(inspection.survey.obstructed)
+            for target, blockers in inspection.diagnosis.blockers.items():
+                for blocker in blockers:
+                    if target not in obstructed:
+                        break
+                    result = self._try(target, blocker)
+                    if isinstance(result, Refusal):
+                        self._tell(Action("not-evicted", target, blocker, result))
+                    elif result != "nothing":
+                        changed = True
+                        if not inspection.survey.wide:
+                            # so that a hold stands at once, and nothing is destroyed that is in nobody's way
+                            inspection.look()
+                            obstructed = frozenset(inspection.survey.obstructed)
             self._say_kept(inspection)
         return changed
 
@@ -167,14 +174,6 @@ def asked_for(options: Options, log: Log) -> Removal:
 
     selection = evictable.select(options.evict or (), options.evict_user, options.evict_unit)
     return Removal(selection, options.terminate, tell, dry_run=options.dry_run)
-
-
-def _pairs(inspection: Inspection) -> Iterator[tuple[Target, Blocker]]:
-    """Go through the blockers of targets that are still held when it comes to them."""
-    for target, blockers in inspection.diagnosis.blockers.items():
-        for blocker in blockers:
-            if target in inspection.survey.obstructed:
-                yield target, blocker
 
 
 def _door() -> evict.Door:

@@ -34,3 +34,8 @@ class Case(NamedTuple):
     blockers: tuple[Blocker, ...] = ()
     settings: PortSettings = PortSettings()
     remedies: tuple[Remedy, ...] = ()
+
+    @property
+    def held(self) -> bool:
+        """Whether something is in the way of the target."""
+        return self.verdict.state == "held"

@@ -1,0 +1,63 @@
+"""The work grows in proportion to the number of targets, and not with its square."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portwait.bind.survey import Survey
+from portwait.commands import evict, explain
+from portwait.diagnosis import evictable
+from portwait.eviction.clear import Removal
+from portwait.model.targets import parse
+from portwait.wait.inspection import Inspection
+from tests.support.states import LOOPBACK, outbound_established, outbound_time_wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.usefixtures("net")
+
+FIRST = 20000
+HELD = (20001, 20333, 20666, 20999)
+
+
+def seconds(work: Callable[[str], Any], word: str) -> float:
+    """Answer the processor time that it takes, the least of three."""
+    took = []
+    for _ in range(3):
+        began = time.process_time()
+        work(word)
+        took.append(time.process_time() - began)
+    return min(took)
+
+
+def guards_evict(word: str) -> None:
+    inspection = Inspection(Survey(parse([word])))
+    inspection.look()
+    inspection.look_closely()
+    Removal(evictable.select(("time-wait",)), 0, lambda _action: None, dry_run=True).through(inspection, lambda: None)
+
+
+VERBS: dict[str, Callable[[str], Any]] = {
+    "explain": lambda word: explain.run([word]),
+    "evict": lambda word: evict.run(["--dry-run", "--quiet", word]),
+    "evict --json": lambda word: evict.run(["--dry-run", "--quiet", "--json", word]),
+    "the guard's --evict": guards_evict,
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_ten_times_the_targets_are_ten_times_the_work(verb: str) -> None:
+    """With the same few ports held among them; a square would be a hundred times."""
+    with contextlib.ExitStack() as stack:
+        for port in HELD[:2]:
+            stack.enter_context(outbound_established(port))
+        for port in HELD[2:]:
+            stack.enter_context(outbound_time_wait(port, address=LOOPBACK))
+        few = seconds(VERBS[verb], f"{FIRST}-{FIRST + 999}")
+        many = seconds(VERBS[verb], f"{FIRST}-{FIRST + 9999}")
+    assert many < 25 * few
