@@ -1,0 +1,191 @@
+"""What systemd knows of units: main process, KillMode, state, the other processes, what a socket unit listens on.
+
+Everything is asked of `systemctl show`, which answers every user. It gets one second; where there is no systemd, no
+way to it or no answer in time, there is nothing to know, and nothing here raises.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from portwait.model.owner import Owner
+
+PATIENCE = 1.0  # seconds; systemd answers in some 10 ms
+_MOST_PROCESSES = 4096  # of one unit
+_CGROUP_MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified")
+_PASSED = ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
+_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+_PROPERTIES = (
+    *("Id", "LoadState", "ActiveState", "MainPID", "KillMode", "ControlGroup", "Listen", "Triggers", "TriggeredBy"),
+    *("RequiredBy", "BoundBy", "ConsistsOf", "NFileDescriptorStore"),
+)
+
+
+class Member(NamedTuple):
+    """A process of a unit's control group."""
+
+    pid: int
+    name: str
+    parent: int
+
+
+class Unit(NamedTuple):
+    """A unit as its manager describes it."""
+
+    name: str
+    active_state: str = "inactive"
+    """`active`, `reloading`, `inactive`, `failed`, `activating` or `deactivating`."""
+    main_pid: int = 0
+    """0 where there is none: the service is not active, or its main process has ended."""
+    kill_mode: str = "control-group"
+    """Whom stopping it ends: `control-group` and `mixed` all its processes, `process` the main one, `none` nobody."""
+    processes: tuple[Member, ...] = ()
+    """All processes in its control group, by pid."""
+    listens: tuple[str, ...] = ()
+    """What a socket unit listens on, as `Listen=` has it: `0.0.0.0:8080 (Stream)`."""
+    triggers: tuple[str, ...] = ()
+    """The units that it starts: those of a socket unit or a timer."""
+    triggered_by: tuple[str, ...] = ()
+    dependents: tuple[str, ...] = ()
+    """The units that stop with it: Requires=, BindsTo= and PartOf= of theirs."""
+    stored: int = 0
+    """How many descriptors its manager keeps for it."""
+
+    @property
+    def active(self) -> bool:
+        """Whether `systemctl stop` does anything to it."""
+        return self.active_state not in ("inactive", "failed")
+
+    def listens_on(self, protocol: str, port: int) -> bool:
+        """Whether it is a socket unit that listens on this port now."""
+        kind = "Stream" if protocol == "tcp" else "Datagram"
+        return self.active and any(
+            (line.rpartition(" ")[2], line.rpartition(" ")[0].rpartition(":")[2]) == (f"({kind})", str(port))
+            for line in self.listens
+        )
+
+
+def read(names: Iterable[str], *, user: str | None = None) -> dict[str, Unit]:
+    """Describe units by their names, those that are loaded; patterns like `*.socket` match what is loaded.
+
+    `user` is whose own manager to ask instead of the system's.
+    """
+    return {unit.name: unit for unit in map(_unit, show(names, _PROPERTIES, user=user)) if unit is not None}
+
+
+def units_of(owners: Iterable[Owner]) -> dict[tuple[str, str | None], Unit]:
+    """Describe the services that some processes are in, by name and user; the user is None for the system's own."""
+    wanted: dict[str | None, dict[str, None]] = {}
+    for owner in owners:
+        if owner.unit is not None and owner.unit.endswith(".service") and owner.container is None:
+            wanted.setdefault(owner.user if owner.user_unit else None, {}).setdefault(owner.unit)
+    return {(name, user): unit for user, names in wanted.items() for name, unit in read(names, user=user).items()}
+
+
+def show(names: Iterable[str], properties: Sequence[str], *, user: str | None = None) -> list[dict[str, str]]:
+    """Ask for properties of units, of each one dictionary; lines of a property that comes several times are joined."""
+    wanted = list(names)
+    if not wanted or sys.platform != "linux" or not os.path.isdir("/run/systemd/system"):
+        return []
+    manager = () if user is None else ("--user", *(() if _is_own(user) else ("-M", f"{user}@")))
+    asked = (f"-p{name}" for name in properties)
+    return list(
+        _blocks(_run(("systemctl", *manager, "--no-pager", "--no-ask-password", "show", *asked, "--", *wanted)))
+    )
+
+
+def _is_own(user: str) -> bool:
+    """Whether we are this user, whose manager answers us directly; `-M` is for others and requires root."""
+    import pwd
+
+    try:
+        return pwd.getpwnam(user).pw_uid == os.geteuid() and bool(os.environ.get("XDG_RUNTIME_DIR"))
+    except KeyError:
+        return False
+
+
+def _run(argv: Sequence[str]) -> str:
+    """Run a program for at most PATIENCE and answer what it printed; nothing where it failed or was too slow."""
+    import subprocess
+
+    environment = {**_ENVIRONMENT, **{key: value for key, value in os.environ.items() if key in _PASSED}}
+    try:
+        process = subprocess.Popen(  # noqa: S603  # our own words, and names of units after `--`
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    try:
+        output, _ = process.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.1)
+        if process.stdout is not None:
+            process.stdout.close()
+        return ""
+    return output.decode(errors="surrogateescape")
+
+
+def _blocks(text: str) -> Iterator[dict[str, str]]:
+    """Take the output of `systemctl show` apart: one block for each unit, an empty line between them."""
+    for block in text.split("\n\n"):
+        found: dict[str, str] = {}
+        for line in block.splitlines():
+            name, equals, value = line.partition("=")
+            if equals:
+                found[name] = f"{found[name]}\n{value}" if name in found else value
+        if found:
+            yield found
+
+
+def _unit(shown: Mapping[str, str]) -> Unit | None:
+    if not shown.get("Id") or shown.get("LoadState") == "not-found":
+        return None
+    lists = {name: tuple(shown.get(name, "").split()) for name in ("Triggers", "TriggeredBy")}
+    dependents = " ".join(shown.get(name, "") for name in ("RequiredBy", "BoundBy", "ConsistsOf")).split()
+    return Unit(
+        name=shown["Id"],
+        active_state=shown.get("ActiveState", "inactive"),
+        main_pid=_number(shown.get("MainPID", "")),
+        kill_mode=shown.get("KillMode") or "control-group",
+        processes=tuple(_members(shown.get("ControlGroup", ""))),
+        listens=tuple(shown["Listen"].splitlines()) if shown.get("Listen") else (),
+        triggers=lists["Triggers"],
+        triggered_by=lists["TriggeredBy"],
+        dependents=tuple(dict.fromkeys(dependents)),
+        stored=_number(shown.get("NFileDescriptorStore", "")),
+    )
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def _members(control_group: str) -> Iterator[Member]:
+    """List the processes of a control group and of the groups below it."""
+    from portwait._linux import procfs
+
+    if control_group in ("", "/"):
+        return
+    for pid in sorted(_pids(control_group))[:_MOST_PROCESSES]:
+        stat = procfs.stat_of(pid)
+        if stat is not None:
+            yield Member(pid, stat.name, stat.parent)
+
+
+def _pids(control_group: str) -> set[int]:
+    for mount in _CGROUP_MOUNTS:
+        found: set[int] = set()
+        for folder, _, _ in os.walk(mount + control_group):
+            with contextlib.suppress(OSError, ValueError), open(f"{folder}/cgroup.procs", encoding="ascii") as file:
+                found.update(int(line) for line in file)
+        if found - {0}:
+            return found - {0}
+    return set()
