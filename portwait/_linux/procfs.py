@@ -27,6 +27,8 @@ class Stat(NamedTuple):
     birth: int
     kernel: bool = False
     """Whether it is a thread of the kernel's own."""
+    state: str = "?"
+    """`S` sleeping, `T` stopped, `Z` ended and not waited for..."""
 
 
 class Process(NamedTuple):
@@ -41,6 +43,7 @@ class Process(NamedTuple):
     started: float
     cgroup: str
     """The text of /proc/PID/cgroup."""
+    state: str
 
 
 def describe(pid: int) -> Process | None:
@@ -56,7 +59,7 @@ def describe(pid: int) -> Process | None:
     read = _read if uid in (0, os.geteuid()) else _patiently
     cmdline = command_line(read(f"/proc/{pid}/cmdline", _LONGEST + 1))
     cgroup = _read(f"/proc/{pid}/cgroup").decode(errors="surrogateescape")
-    return Process(pid, stat.name, cmdline, uid, stat.parent, stat.birth, _started(stat.birth), cgroup)
+    return Process(pid, stat.name, cmdline, uid, stat.parent, stat.birth, _started(stat.birth), cgroup, stat.state)
 
 
 def stat_of(pid: int) -> Stat | None:
@@ -96,7 +99,7 @@ def parse_stat(data: bytes) -> Stat | None:
     try:
         kernel_thread = bool(int(words[6]) & kernel.PF_KTHREAD)
         name = os.fsdecode(data[opening + 1 : closing])
-        return Stat(name, int(words[1]), int(words[2]), int(words[19]), kernel_thread)
+        return Stat(name, int(words[1]), int(words[2]), int(words[19]), kernel_thread, words[0].decode("ascii"))
     except (IndexError, ValueError):
         return None
 

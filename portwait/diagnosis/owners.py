@@ -50,6 +50,7 @@ def describe(pid: int) -> Owner | None:
         forwards=forwarded(process.cmdline),
         parent=process.parent,
         birth=process.birth,
+        state=process.state,
     )
 
 

@@ -38,6 +38,8 @@ class Owner(NamedTuple):
     forwards: str | None = None
     parent: int = 0
     birth: int = 0
+    state: str | None = None
+    """As in /proc/PID/stat: T is stopped; None where it is not known."""
 
 
 def forwarded(command: Sequence[str]) -> str | None:

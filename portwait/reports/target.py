@@ -228,6 +228,7 @@ def owner_dict(owner: Owner) -> dict[str, object]:
         "container": _safe(owner.container),
         "pod": _safe(owner.pod),
         "forwards": _safe(owner.forwards),
+        "state": owner.state,
     }
 
 

@@ -51,7 +51,7 @@ def test_a_name_may_hold_anything(data: bytes, name: str) -> None:
     """What stands behind the last parenthesis is the kernel's."""
     found = procfs.parse_stat(data)
     assert found is not None
-    assert (found.name, found.parent, found.group, found.birth) == (name, 1, 1988719, 4711)
+    assert (found.name, found.state, found.parent, found.group, found.birth) == (name, "S", 1, 1988719, 4711)
 
 
 @given(some.binary(max_size=300))

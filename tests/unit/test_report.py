@@ -294,7 +294,7 @@ BLOCKER_KEYS = {
     *("kind", "state", "local", "remote", "remote_service", "inode", "uid", "user"),
     *("expires_in", "evictable", "owners", "peer", "unseen"),
 }
-OWNER_KEYS = {"pid", "name", "cmdline", "user", "started", "unit", "container"}
+OWNER_KEYS = {"pid", "name", "cmdline", "user", "started", "unit", "container", "state"}
 TARGET_KEYS = {
     *("target", "protocol", "address", "port", "verdict", "errno", "by"),
     *("ephemeral", "reserved", "blockers", "remedies"),
@@ -347,6 +347,7 @@ def test_the_json_of_the_promise() -> None:
         "started": "2026-11-21T02:10:11Z",
         "unit": "orders.service",
         "container": None,
+        "state": None,
     }
 
 
