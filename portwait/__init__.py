@@ -4,6 +4,7 @@ Importing this costs next to nothing; each name is loaded when it is first used.
 
 - `parse(words)` reads targets, `probe(target)` asks the kernel, `blockers(target)` names who is in the way;
 - `wait_until_free(target, timeout=5)` waits without a word, and keeps what it waits for;
+- `pick("10000-19999")` chooses a port and keeps it; its `port` is the number;
 - `Hold(target).take()` keeps a port from being given to anybody's connect(), until `drop()`.
 """
 
@@ -13,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from portwait._version import __version__ as __version__
     from portwait.api import blockers as blockers
+    from portwait.api import pick as pick
     from portwait.api import wait_until_free as wait_until_free
     from portwait.bind.hold import Hold as Hold
     from portwait.bind.probe import probe as probe
@@ -37,6 +39,7 @@ _HOMES = {
     "__version__": "_version",
     "blockers": "api",
     "parse": "model.targets",
+    "pick": "api",
     "probe": "bind.probe",
     "wait_until_free": "api",
 }

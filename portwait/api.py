@@ -6,15 +6,19 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from portwait.bind.choice import choose, order
 from portwait.bind.survey import Survey
 from portwait.diagnosis.blockers import diagnose
+from portwait.errors import PortwaitError
+from portwait.host.port_settings import port_settings
+from portwait.model.targets import parse
 from portwait.wait import schedule
 from portwait.wait.inspection import Inspection
 
 if TYPE_CHECKING:
-    from portwait.bind.hold import Mode
+    from portwait.bind.hold import Hold, Mode
     from portwait.model.blocker import Blocker
-    from portwait.model.targets import Target
+    from portwait.model.targets import Family, Target
 
 _TABLES_EVERY = 1.0  # seconds between two readings of the tables, where bind has no word
 
@@ -56,3 +60,29 @@ def wait_until_free(
             for one in survey.holds:
                 one.drop()
     return survey if free else None
+
+
+def pick(
+    *ranges: str,
+    shuffled: bool = False,
+    timeout: float = 0.0,
+    family: Family = 0,
+    reuseaddr: bool = True,
+    mode: Mode = "default",
+) -> Hold:
+    """Choose a port of these ranges (`10000-19999`, `127.0.0.1:8000-8999`), and keep it until `drop()` is called.
+
+    `port` of the answer is the port. No other pick gets it, no hold stands on it, and the kernel gives it to nobody's
+    connect(); a server that sets SO_REUSEADDR binds beside it. `shuffled` takes any, not the first. Waits `timeout`
+    seconds where all are taken. Raises PortwaitError where none can be had, UsageError for words that are no ranges.
+    """
+    candidates, settings = parse(ranges, family), port_settings()
+    claims: list[Hold] = []
+
+    def look() -> bool:
+        claims.extend(choose(order(candidates, settings, shuffled=shuffled), 1, mode, reuseaddr=reuseaddr).claims)
+        return bool(claims)
+
+    if not (look() or schedule.until(look, time.sleep, time.monotonic() + timeout)):
+        raise PortwaitError(f"cannot pick a port of {' '.join(ranges)}: none can be had")
+    return claims[0]

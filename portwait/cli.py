@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-VERBS = ("explain", "evict", "reserve", "release", "audit")
+VERBS = ("explain", "evict", "reserve", "release", "audit", "pick")
 """Each is a module of `portwait.commands`, whose `run(words)` answers a status and the text for stdout."""
 
 

@@ -72,17 +72,19 @@ def forms(target: Target, mode: Mode = "default", *, reuseaddr: bool = True) -> 
     return Forms(("v6only",), ("v6only", "last")) if reuseaddr else Forms()
 
 
-def bind(port: int, form: Form) -> _socket.socket:
-    """Bind a hold's socket; OSError where the kernel does not allow it beside what is there."""
+def bind(port: int, form: Form, *, exclusive: bool = False) -> _socket.socket:
+    """Bind a hold's socket; OSError where the kernel does not allow it beside what is there.
+
+    An exclusive one stands beside no other hold, and no other socket that it overlaps, until `share` is called.
+    """
     inet6 = form in ("v6only", "dual")
     sock = _socket.socket(
         _socket.AF_INET6 if inet6 else _socket.AF_INET,
         (_socket.SOCK_DGRAM if form == "udp" else _socket.SOCK_STREAM) | _socket.SOCK_CLOEXEC,
     )
     try:
-        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
-        if form != "udp":
-            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
+        if not exclusive:
+            share(sock, form)
         if inet6:
             sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, form == "v6only")
             sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_TCLASS, MARK)
@@ -94,6 +96,13 @@ def bind(port: int, form: Form) -> _socket.socket:
         sock.close()
         raise
     return sock
+
+
+def share(sock: _socket.socket, form: Form) -> None:
+    """Set what lets the service bind beside a hold's socket; the kernel takes it before bind() and after it."""
+    sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+    if form != "udp":
+        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
 
 
 class Hold:
@@ -109,6 +118,11 @@ class Hold:
         self.why_not: OSError | None = None
         self._forms = forms(target, mode, reuseaddr=reuseaddr)
         self._socket: _socket.socket | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that it keeps."""
+        return self.target.port
 
     @property
     def possible(self) -> bool:

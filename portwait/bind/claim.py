@@ -1,0 +1,121 @@
+"""Take a port for one `portwait pick` alone, so that no other pick and no other hold has it.
+
+Ordinary holds can stand beside each other, because the service has to bind beside them. So a pick binds the hold's
+socket without SO_REUSEADDR and SO_REUSEPORT: the kernel then refuses it beside any other hold, whoever has that.
+Afterwards it sets both options on the bound socket, which makes it an ordinary hold. A second pick on the same port is
+refused before and after.
+
+Where no hold may stand beside the service (UDP, a dual-stack service without SO_REUSEADDR, --no-hold), a name in the
+abstract Unix namespace keeps other picks away. Both kinds belong to the network namespace, need no privilege, hold
+between users and between containers that share the network, and end with their last descriptor.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import fcntl
+import os
+from typing import TYPE_CHECKING
+
+from portwait.bind import hold
+from portwait.bind.probe import probe
+from portwait.model.verdict import Verdict
+
+if TYPE_CHECKING:
+    from portwait.bind.hold import Form, Mode
+    from portwait.model.targets import Target
+    from portwait.model.verdict import State
+
+_LOWEST_DESCRIPTOR = 100  # as the hold's own: out of the way of a script's `exec 3<file`
+_NO_SUCH_SOCKET = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)  # no IPv6 here; lo is down
+
+
+class Claim(hold.Hold):
+    """A hold that no other pick and no other hold shares. It lasts until it is dropped, or with its descriptors."""
+
+    def __init__(self, target: Target, mode: Mode = "default", *, reuseaddr: bool = True) -> None:
+        """Plan it; nothing is bound yet."""
+        super().__init__(target, mode, reuseaddr=reuseaddr)
+        self._full = mode == "full"
+        self._reuseaddr = reuseaddr
+        self._name: _socket.socket | None = None
+
+    def claim(self) -> Verdict:
+        """Take the port, or say why not: `held` where anything has it, another pick and another hold included."""
+        try:
+            self._name = _bind_name(self.target)
+            verdict = self._bind()
+        except OSError as error:
+            state: State = "held" if error.errno == errno.EADDRINUSE else "denied"
+            verdict = Verdict(state if error.errno in (errno.EADDRINUSE, errno.EACCES) else "unknown", error.errno or 0)
+        if verdict.state != "free":
+            self.drop()
+        return verdict
+
+    def _bind(self) -> Verdict:
+        if self.target.protocol == "udp":  # its probe is exclusive, and would meet our own hold
+            verdict = probe(self.target, reuseaddr=self._reuseaddr)
+            if verdict.state == "free" and self.possible:
+                self._bind_sockets()
+            return verdict
+        self._bind_sockets()
+        return probe(self.target, reuseaddr=self._reuseaddr)
+
+    def _bind_sockets(self) -> None:
+        """Bind every socket that meets another hold, and keep the one that may stay beside the service."""
+        sockets: dict[Form, _socket.socket] = {}
+        try:
+            for form in self._all_forms():
+                try:
+                    sockets[form] = hold.bind(self.target.port, form, exclusive=True)
+                except OSError as error:
+                    if error.errno not in _NO_SUCH_SOCKET:
+                        raise
+                if self._full and sockets:
+                    break
+            best = next((form for form in self._forms.at_exec if form in sockets), None)
+            if best is not None:
+                hold.share(sockets[best], best)
+                self.adopt(sockets.pop(best), best)
+        finally:
+            for sock in sockets.values():
+                sock.close()
+
+    def _all_forms(self) -> tuple[Form, ...]:
+        if self.target.protocol == "udp":
+            return ("udp",)
+        return ("dual", "any4") if self._full else ("v6only", "last")
+
+    def drop(self) -> None:
+        """Let go of the port."""
+        super().drop()
+        if self._name is not None:
+            self._name.close()
+        self._name = None
+
+    def keep(self) -> int | None:
+        """Make it last across exec: the hold, or the name where no hold may stand beside the service."""
+        name, self._name = self._name, None
+        try:
+            number = super().keep()
+            if number is None and name is not None:
+                number = fcntl.fcntl(name.fileno(), fcntl.F_DUPFD, _LOWEST_DESCRIPTOR)
+        finally:
+            if name is not None:
+                name.close()
+        return number
+
+
+def _bind_name(target: Target) -> _socket.socket | None:
+    """Bind the port's name; None where there are no Unix sockets. Raises EADDRINUSE where another pick has it."""
+    try:
+        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+    except OSError:  # RestrictAddressFamilies= without AF_UNIX
+        return None
+    try:
+        sock.bind(b"\0portwait-pick/%s/%d" % (os.fsencode(target.protocol), target.port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock

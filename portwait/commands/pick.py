@@ -1,0 +1,194 @@
+"""`portwait pick RANGE... [-- COMMAND...]`: choose a free port, hold it, become COMMAND with {} replaced by it."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from portwait import handoff
+from portwait.bind import hold
+from portwait.bind.choice import Choice, choose, order
+from portwait.errors import PortwaitError, UsageError, quote
+from portwait.host.port_settings import port_settings
+from portwait.log import Log
+from portwait.model import targets
+from portwait.options import environment, parser
+from portwait.reports import choice as choice_report
+from portwait.text import durations, placeholders, stderr
+from portwait.wait import signals
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Sequence
+
+    from portwait.bind.hold import Mode
+    from portwait.model.targets import Target
+
+GAVE_UP = 124
+
+_DESCRIPTION = """\
+Choose a port of these ranges that can be bound, keep it from everybody else,
+and become COMMAND with each {} replaced by it. Several at once never choose
+the same port.
+"""
+
+_EPILOG = """\
+RANGE is a range (10000-19999), a port, or one of them behind an address
+(127.0.0.1:10000-19999), each with /udp for UDP. Ports outside of
+ip_local_port_range come first: the kernel gives those inside to connect().
+
+In COMMAND, {} is the port; with --count they are {1}, {2} and so on. A literal
+{} is written {{}}. Without a COMMAND the ports go to stdout, one a line, and
+nothing keeps them.
+
+exit status:
+  the command's own   portwait has become it
+  0                   the port was printed
+  124                 gave up waiting: all ports are taken
+  125                 portwait was called wrongly
+  126, 127            the command cannot be run, or is not found
+
+examples:
+  portwait pick 10000-19999 -- python3 -m http.server {}
+  portwait pick --count 2 8000-8999 -- server --port {1} --admin-port {2}
+  portwait pick --env PORT 3000-3999 -- npm start
+"""
+
+
+def run(words: Sequence[str]) -> tuple[int, str]:
+    """Pick, and become the command; where there is none, answer 0 and the ports. Raises UsageError."""
+    began = time.monotonic()
+    cut = list(words).index("--") if "--" in words else len(words)
+    command = list(words[cut + 1 :])
+    if cut < len(words) and not command:
+        raise UsageError("cannot run nothing: name a COMMAND behind --, or leave -- out to print the port")
+    asked = _read(words[:cut])
+    candidates = targets.parse(asked.ranges, asked.family)
+    if command:
+        _check(asked, command)
+    log = Log(asked.log_format, quiet=asked.quiet, verbose=asked.verbose)
+    mode: Mode = asked.hold if command else "none"
+    try:
+        with signals.Stopping():
+            choice = _choose(asked, candidates, mode, log, began)
+    except signals.Stopped as stopped:
+        signals.end_by(stopped.number)
+    if not choice.claims:
+        return GAVE_UP, ""
+    picked = [claim.port for claim in choice.claims]
+    if not command:
+        many = len(picked) > 1
+        log.info(
+            "not-held",
+            f"nothing keeps {'these ports' if many else 'this port'} from others now: write the command behind --, "
+            "and portwait holds what it picks until the command has it",
+        )
+        return 0, "".join(f"{port}\n" for port in picked)
+    for name, port in zip(asked.env, picked):  # as many or fewer, by _check
+        os.environ[name] = str(port)
+    try:
+        hold.keep_all(choice.claims)
+    except OSError as error:
+        stderr.write(f"portwait: cannot hold the port: {error}; continuing without it\n")
+    return handoff.become(placeholders.fill(command, picked)[0])
+
+
+def _choose(asked: Namespace, candidates: Sequence[Target], mode: Mode, log: Log, began: float) -> Choice:
+    """Take the ports, and wait while they are all taken; an empty choice at the deadline."""
+    settings = port_settings()
+    label = " ".join(asked.ranges)
+    choice = Choice()
+
+    def look() -> bool:
+        nonlocal choice
+        tried = order(candidates, settings, shuffled=asked.random)
+        choice = choose(tried, asked.count, mode, reuseaddr=asked.reuseaddr)
+        return bool(choice.claims)
+
+    free = look()
+    if not free and asked.timeout and choice.can_wait:
+        from portwait.wait import schedule
+
+        what = choice_report.taken(label, choice.refused, asked.count)
+        log.warning("waiting", f"waiting for at most {durations.show(asked.timeout)}: {what}", target=label)
+        every = max(schedule.POLL, 20 * (time.monotonic() - began))  # a long range takes a while to try
+        free = schedule.until(look, time.sleep, began + asked.timeout, every=every)
+    elif not free and not choice.can_wait:
+        raise PortwaitError(f"cannot pick: {choice_report.taken(label, choice.refused, asked.count)}")
+    if free:
+        for claim in choice.claims:
+            log.debug("picked", choice_report.picked(claim, choice.refused, settings, label, by_chance=asked.random))
+            log.debug("hold", choice_report.held(claim))
+    else:
+        what = choice_report.taken(label, choice.refused, asked.count)
+        after = f" after {durations.show(time.monotonic() - began)}" if asked.timeout else ""
+        log.error("gave-up", f"gave up{after}: {what}", target=label)
+    return choice
+
+
+def _read(words: Sequence[str]) -> Namespace:
+    result = parser.verb("pick", "[OPTION...] RANGE... [-- COMMAND [ARG...]]", _DESCRIPTION, _EPILOG)
+    result.add_argument("ranges", nargs="*", metavar="RANGE", help="where to pick from")
+    result.add_argument("--count", type=_count, metavar="N", help="pick so many different ports (default: 1)")
+    result.add_argument("--random", action="store_true", help="any of them, not the first that can be had")
+    result.add_argument(
+        "--env",
+        type=environment.names,
+        action="extend",
+        metavar="NAME,...",
+        help="also set these variables for the command, the first to the first port",
+    )
+    result.add_argument(
+        "-t",
+        "--timeout",
+        type=durations.parse,
+        metavar="DURATION",
+        help="give up after this where all are taken; 0 looks once (default: 75s)",
+    )
+    result.add_argument(
+        "--hold",
+        choices=("default", "full", "none"),
+        metavar="full",
+        help="keep the port from connect() until the service has it, with --hold=full also from bind(0) and from "
+        "services without SO_REUSEADDR (the default: on where there is a COMMAND)",
+    )
+    result.add_argument("--no-hold", dest="hold", action="store_const", const="none", help="do not hold")
+    parser.target_options(result)
+    parser.log_format_option(result)
+    parser.flag(result, "--quiet", "say only why the command was not started", short="-q")
+    parser.flag(result, "--verbose", "say also why it picked this port", short="-v")
+    defaults = {"hold": "default", "reuseaddr": True, "family": 0, "log_format": "auto", "timeout": 75.0}
+    result.set_defaults(**defaults, quiet=False, verbose=False, count=1, env=[])
+    asked = parser.read_verb(result, words)
+    asked.ranges = asked.ranges or os.environ.get("PORTWAIT_TARGETS", "").replace(",", " ").split()
+    if not asked.ranges:
+        raise UsageError("cannot pick from nothing: name a RANGE, as in `portwait pick 10000-19999 -- server {}`")
+    if asked.hold == "full" and not asked.reuseaddr:
+        raise UsageError("cannot use --hold=full with --no-reuseaddr: such a service cannot bind beside a full hold")
+    return asked
+
+
+def _count(text: str) -> int:
+    if text.isascii() and text.isdigit() and 0 < int(text[:9]) <= hold.MOST:
+        return int(text)
+    raise UsageError(f"cannot read count {quote(text)}: expected a number from 1 to {hold.MOST}")
+
+
+def _check(asked: Namespace, command: Sequence[str]) -> None:
+    """Refuse a command that would not know its ports, before any port is taken."""
+    if len(asked.env) > asked.count:
+        raise UsageError(f"cannot set {len(asked.env)} variables from {asked.count} port(s): see --count")
+    for name in asked.env:
+        if "=" in name or "\0" in name:
+            raise UsageError(f"cannot set the variable {quote(name)}: a name has no =")
+    _, used = placeholders.fill(command, range(1, asked.count + 1))
+    if 0 in used:
+        last = f"{{{asked.count}}}"
+        raise UsageError(
+            f"cannot replace {{}} with --count {asked.count}: write {{1}} to {last}, or {{{{}}}} for braces"
+        )
+    missing = set(range(len(asked.env) + 1, asked.count + 1)) - used
+    if missing:
+        place = f"{{{min(missing)}}}" if asked.count > 1 else "{}"
+        raise UsageError(f"cannot tell the command its port: write {place} where the port belongs, or use --env NAME")
