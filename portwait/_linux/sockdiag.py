@@ -17,7 +17,6 @@ from portwait.model.targets import plain
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
-    from typing import Self
 
     from portwait.model.sockets import KernelSocket, Range
 
@@ -47,7 +46,7 @@ class SockDiag:
             raise TablesError(_reason(error)) from error
         self._socket.settimeout(_DEADLINE)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> SockDiag:
         """Use it for a while."""
         return self
 

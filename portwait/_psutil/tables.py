@@ -16,7 +16,6 @@ from portwait.model.sockets import KernelSocket
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
-    from typing import Self
 
     from portwait.model.sockets import Range
 
@@ -26,7 +25,7 @@ class PsutilTables:
 
     lost = "sockets that are only bound, who called connect(), and timers cannot be seen"
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> PsutilTables:
         """Use it for a while."""
         return self
 

@@ -10,7 +10,6 @@ from portwait.errors import TablesError
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
-    from typing import Self
 
     from portwait.model.sockets import KernelSocket, Range
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 class Tables(Protocol):
     """Questions about the sockets of this network namespace; each raises TablesError where there is no answer."""
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Tables:
         """Use it for a while."""
 
     def __exit__(self, kind: type[BaseException] | None, value: object, traceback: TracebackType | None) -> None:

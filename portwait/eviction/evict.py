@@ -10,7 +10,6 @@ from portwait.diagnosis.evictable import Refusal
 
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Self
 
     from portwait.model.blocker import Blocker
     from portwait.model.sockets import KernelSocket
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 class Door(Protocol):
     """What of the socket tables is used to destroy; each method raises TablesError where there is no answer."""
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Door:
         """Use it for a while."""
 
     def __exit__(self, kind: type[BaseException] | None, value: object, traceback: TracebackType | None) -> None:

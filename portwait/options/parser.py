@@ -14,7 +14,7 @@ from portwait.text import durations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 _DESCRIPTION = """\
 Start a service only when the kernel says that its port can be bound.
@@ -87,6 +87,11 @@ def _width() -> int:
 
 class Parser(argparse.ArgumentParser):
     """argparse, with its errors turned into ours."""
+
+    def __init__(self, **settings: Any) -> None:
+        """Give its list of options the heading that Python 3.10 and newer give it."""
+        super().__init__(**settings)
+        self._optionals.title = "options"
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError instead of printing and exiting; argparse repeats some words as they are."""

@@ -107,8 +107,8 @@ def packed(address: str) -> bytes:
 def identity(local: tuple[str, int], remote: tuple[str, int], interface: int = 0, cookie: int = 0) -> Id:
     """Fill in an inet_diag_sockid."""
     return Id(
-        (U8 * 2)(*local[1].to_bytes(2)),
-        (U8 * 2)(*remote[1].to_bytes(2)),
+        (U8 * 2)(*local[1].to_bytes(2, "big")),
+        (U8 * 2)(*remote[1].to_bytes(2, "big")),
         (U8 * 16)(*packed(local[0])),
         (U8 * 16)(*packed(remote[0])),
         interface,

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from wsgiref.types import StartResponse, WSGIEnvironment
 
 
-def wsgi(_environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+def wsgi(_environ: dict[str, Any], start_response: Callable[[str, list[tuple[str, str]]], object]) -> list[bytes]:
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"hello from wsgi\n"]
 
