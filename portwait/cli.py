@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 VERBS = ("explain", "evict", "reserve", "release", "audit", "pick")
-"""Each is a module of `portwait.commands`, whose `run(words)` answers a status and the text for stdout."""
+"""Each is a module of `portwait.commands`, whose `run(words)` answers a status and the text for stdout.
+
+`release` is a function of the module `reserve`.
+"""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -59,7 +62,8 @@ def _verb(name: str, words: list[str]) -> int:
     from importlib import import_module
 
     try:
-        status, text = import_module(f"portwait.commands.{name}").run(words)
+        module = import_module(f"portwait.commands.{'reserve' if name == 'release' else name}")
+        status, text = (module.release if name == "release" else module.run)(words)
     except PortwaitError:
         raise
     except Exception as fault:  # a traceback's status 1 would say that something is held

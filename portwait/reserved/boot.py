@@ -229,7 +229,7 @@ def _change(what: str, change: Callable[[tuple[Range, ...]], tuple[Range, ...]],
     except PersistError as error:
         raise PersistError(f"cannot {what}: {error}; nothing was changed") from error
     except OSError as error:
-        cure = "; it takes root" if error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() != 0 else ""
+        cure = "; it requires root" if error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() != 0 else ""
         raise PersistError(f"cannot {what}: {PLACE}: {error.strerror or error}{cure}; nothing was changed") from error
 
 

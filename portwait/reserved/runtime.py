@@ -143,7 +143,7 @@ def _refused(verb: str, named: Ports, goal: Ports, error: OSError) -> Reservatio
     """Say what the kernel's refusal means, and the cure."""
     what = f"cannot {verb} {ports.show(named)}"
     if error.errno in (errno.EACCES, errno.EPERM):
-        return ReservationError(f"{what}: permission denied; it takes root in this network namespace")
+        return ReservationError(f"{what}: permission denied; it requires root in this network namespace")
     if error.errno != errno.EROFS:
         return ReservationError(f"{what}: {error.strerror}")
     lines = container_sysctl.lines(KEY, ports.show(goal))

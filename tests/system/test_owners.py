@@ -17,8 +17,8 @@ import pytest
 
 from portwait import blockers, parse
 from portwait._linux import procfs, socket_owners
-from portwait.advice.tanuki import untrusted_file
 from portwait.diagnosis import owners
+from portwait.host import untrusted_file
 from tests.support import states
 from tests.support.guarding import run
 from tests.support.programs import Program, portwait, running

@@ -292,7 +292,7 @@ class TestRefusals:
         """Rule: refused is an error with its own words, never a silent 0."""
         done = host.run("setpriv", "--reuid=65534", "--clear-groups", *portwait("reserve", "30010"), check=False)
         assert (done.returncode, listed()) == (125, "")
-        said = "portwait: cannot reserve 30010: permission denied; it takes root in this network namespace\n"
+        said = "portwait: cannot reserve 30010: permission denied; it requires root in this network namespace\n"
         assert done.stderr == said
 
     @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ class TestRefusals:
         done = host.run(*user, *portwait(verb, "--persist", port), check=False)
         assert (done.returncode, done.stdout, listed()) == (125, "", "30010")
         assert done.stderr == (
-            f"portwait: cannot {what}: /etc/sysctl.d/zzz-portwait.conf: Permission denied; it takes root; "
+            f"portwait: cannot {what}: /etc/sysctl.d/zzz-portwait.conf: Permission denied; it requires root; "
             "nothing was changed\n"
         )
 

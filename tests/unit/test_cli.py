@@ -46,8 +46,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
 
 def verb(name: str, run: Callable[[list[str]], tuple[int, str]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Stand in for a verb."""
-    module = ModuleType(f"portwait.commands.{name}")
-    vars(module)["run"] = run
+    module = ModuleType(f"portwait.commands.{'reserve' if name == 'release' else name}")
+    vars(module)["release" if name == "release" else "run"] = run
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
 

@@ -8,8 +8,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from portwait.advice import shell_commands
-from portwait.advice.tanuki import config, untrusted_file
+from portwait.advice.tanuki import config
 from portwait.diagnosis import owners
+from portwait.host import untrusted_file
 from portwait.model.case import Remedy
 from portwait.text.escape import escape
 
