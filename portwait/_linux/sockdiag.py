@@ -8,6 +8,7 @@ import contextlib
 import errno
 import os
 import struct
+import time
 from typing import TYPE_CHECKING
 
 from portwait._linux import kernel, wire
@@ -26,6 +27,11 @@ _PROTOCOLS = {"tcp": _socket.IPPROTO_TCP, "udp": _socket.IPPROTO_UDP}
 GONE = (errno.ENOENT, errno.ESTALE)
 """No socket with these ends, or another one: its cookie is not the one that was asked for."""
 _DEADLINE = 10.0  # seconds; the kernel answers at once, this is against a broken one
+_KERNEL = 0
+"""The kernel's port id; any process can send to a netlink socket."""
+_LAST_SEQUENCE = (1 << 32) - 1
+_LOOKS = 3
+"""How often a dump is taken whose tables change meanwhile (NLM_F_DUMP_INTR); the last one counts as it is."""
 _BUFFER = 1 << 17  # the kernel fills 32 KiB at a time (NLMSG_GOODSIZE and max_recvmsg_len)
 
 
@@ -36,15 +42,16 @@ class SockDiag:
     RestrictAddressFamilies=, a seccomp filter.
     """
 
-    def __init__(self) -> None:
-        """Open it."""
+    def __init__(self, sock: _socket.socket | None = None) -> None:
+        """Open it, or use one that is open."""
         try:
-            self._socket = _socket.socket(
+            self._socket = sock or _socket.socket(
                 _socket.AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, kernel.NETLINK_SOCK_DIAG
             )
         except OSError as error:
             raise TablesError(_reason(error)) from error
         self._socket.settimeout(_DEADLINE)
+        self._sequence = 0
 
     def __enter__(self) -> SockDiag:
         """Use it for a while."""
@@ -57,48 +64,49 @@ class SockDiag:
     def sockets(self, protocol: str, ranges: Sequence[Range], *, listening: bool = False) -> tuple[KernelSocket, ...]:
         """Read all sockets of a protocol, both families, on these local ports (none given: all)."""
         states = _LISTENING if listening else _EVERY_STATE
-        found: tuple[KernelSocket, ...] = ()
+        sockets: tuple[KernelSocket, ...] = ()
         if protocol == "tcp":
-            found = self._dump(wire.tcp_dump_request(states, ranges), protocol)
+            sockets = self._dump(wire.tcp_dump_request(states, ranges), protocol)
         else:
             for family in (_socket.AF_INET, _socket.AF_INET6):
-                found += self._dump(wire.dump_request(family, _PROTOCOLS[protocol], states, ranges), protocol)
+                sockets += self._dump(wire.dump_request(family, _PROTOCOLS[protocol], states, ranges), protocol)
         if len(ranges) <= wire.MOST_RANGES:
-            return found
+            return sockets
         wanted = {port for first, last in ranges for port in range(first, last + 1)}
-        return tuple(which for which in found if which.local_port in wanted)
+        return tuple(sock for sock in sockets if sock.local_port in wanted)
 
     def listeners(self, ranges: Sequence[Range]) -> tuple[KernelSocket, ...]:
         """Read the TCP listeners on these ports; cheap at any number of connections."""
         return self.sockets("tcp", ranges, listening=True)
 
-    def again(self, which: KernelSocket) -> KernelSocket | None:
+    def again(self, sock: KernelSocket) -> KernelSocket | None:
         """Look at one socket once more, by its cookie; None when it is gone."""
-        return self._one(wire.exact_request(which, _PROTOCOLS[which.protocol]), which.protocol)
+        return self._single(wire.exact_request(sock, _PROTOCOLS[sock.protocol]), sock.protocol)
 
-    def other_end(self, which: KernelSocket) -> KernelSocket | None:
+    def other_end(self, sock: KernelSocket) -> KernelSocket | None:
         """Find the socket at the other end of a connection, where that is in this network namespace.
 
         Of UDP also one that is not connected and takes what comes for that port: for that address of this host, or for
         any address, this host's own or not.
         """
-        here, there = plain(which.local_address), plain(which.remote_address)
+        here, there = plain(sock.local_address), plain(sock.remote_address)
         family = _socket.AF_INET6 if ":" in here else _socket.AF_INET
-        found = self.lookup(which.protocol, family, (there, which.remote_port), (here, which.local_port))
-        if found is None or found.local_port != which.remote_port:
+        ends = (there, sock.remote_port), (here, sock.local_port)
+        peer = self.lookup(sock.protocol, family, *ends, interface=sock.interface)
+        if peer is None or peer.local_port != sock.remote_port:
             return None
-        answered = (plain(found.remote_address), found.remote_port) == (here, which.local_port)
-        return found if answered or which.protocol == "udp" else None  # else a listener, the lookup's second best
+        answered = (plain(peer.remote_address), peer.remote_port) == (here, sock.local_port)
+        return peer if answered or sock.protocol == "udp" else None  # else a listener, the lookup's second best
 
     def lookup(
-        self, protocol: str, family: int, local: tuple[str, int], remote: tuple[str, int]
+        self, protocol: str, family: int, local: tuple[str, int], remote: tuple[str, int], interface: int = 0
     ) -> KernelSocket | None:
-        """Find the one socket with these two ends; None when there is none."""
-        return self._one(wire.lookup_request(family, _PROTOCOLS[protocol], local, remote), protocol)
+        """Find the one socket with these two ends, of this interface or of none; None when there is none."""
+        return self._single(wire.lookup_request(family, _PROTOCOLS[protocol], local, remote, interface), protocol)
 
-    def destroy(self, which: KernelSocket) -> int:
+    def destroy(self, sock: KernelSocket) -> int:
         """Destroy one socket, by its cookie; the kernel's error number, 0 for done. Needs CAP_NET_ADMIN."""
-        return self._ask(wire.exact_request(which, _PROTOCOLS[which.protocol], destroy=True), which.protocol).errno
+        return self._ask(wire.exact_request(sock, _PROTOCOLS[sock.protocol], destroy=True), sock.protocol).errno
 
     def may_destroy(self) -> int:
         """Try `destroy` on a socket of our own that nobody knows: 0, or the error number that any socket would get.
@@ -111,29 +119,37 @@ class SockDiag:
                 own.listen(1)  # one that is only bound cannot be looked up
             except OSError:  # no loopback, no port left: the real thing will say
                 return 0
-            found = self.lookup("tcp", _socket.AF_INET, own.getsockname(), ("0.0.0.0", 0))  # a listener's other end
-            return 0 if found is None else self.destroy(found)
+            shown = self.lookup("tcp", _socket.AF_INET, own.getsockname(), ("0.0.0.0", 0))  # a listener's other end
+            return 0 if shown is None else self.destroy(shown)
 
-    def _one(self, request: bytes, protocol: str) -> KernelSocket | None:
-        found = self._ask(request, protocol)
-        if found.errno not in (0, *GONE):
-            raise TablesError(_reason(OSError(found.errno, os.strerror(found.errno))))
-        return found.sockets[0] if found.sockets else None
+    def _single(self, request: bytes, protocol: str) -> KernelSocket | None:
+        answer = self._ask(request, protocol)
+        if answer.errno not in (0, *GONE):
+            raise TablesError(_reason(OSError(answer.errno, os.strerror(answer.errno))))
+        return answer.sockets[0] if answer.sockets else None
 
     def _dump(self, request: bytes, protocol: str) -> tuple[KernelSocket, ...]:
-        found = self._ask(request, protocol)
-        if found.errno:
-            raise TablesError(_reason(OSError(found.errno, os.strerror(found.errno))))
-        return found.sockets
+        for _ in range(_LOOKS):
+            answer = self._ask(request, protocol)
+            if answer.errno:
+                raise TablesError(_reason(OSError(answer.errno, os.strerror(answer.errno))))
+            if not answer.interrupted:
+                break
+        return answer.sockets
 
     def _ask(self, request: bytes, protocol: str) -> wire.Answer:
-        """Send a request and collect what comes until its end."""
+        """Send a request and collect what the kernel, and nobody else, answers to it, until the end of that."""
         sockets: list[KernelSocket] = []
         interrupted = False
+        self._sequence = self._sequence % _LAST_SEQUENCE + 1
+        deadline = time.monotonic() + _DEADLINE
         try:
-            self._socket.send(request)
-            while True:
-                part = wire.answer(self._socket.recv(_BUFFER), protocol)
+            self._socket.send(wire.numbered(request, self._sequence))
+            while time.monotonic() < deadline:
+                data, (sender, _) = self._socket.recvfrom(_BUFFER)
+                if sender != _KERNEL:
+                    continue
+                part = wire.answer(data, protocol, self._sequence)
                 sockets += part.sockets
                 interrupted = interrupted or part.interrupted
                 if part.done:
@@ -142,6 +158,7 @@ class SockDiag:
             raise TablesError(_reason(error)) from error
         except wire.WireError as error:
             raise TablesError(f"the kernel's answer cannot be read: {error}") from error
+        raise TablesError("netlink failed: the kernel's answer has no end")
 
 
 class DestroyEvents:

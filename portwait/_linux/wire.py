@@ -30,6 +30,8 @@ _ID_TAIL = struct.Struct("=III")  # and in the host's: interface, cookie
 _TAIL = struct.Struct("=IIIII")  # expires, receive queue, send queue, uid, inode
 _OPERATION = struct.Struct("=BBH")  # inet_diag_bc_op: code, yes, no
 _ERROR = struct.Struct("=i")
+_SEQUENCE = struct.Struct("=I")
+_SEQUENCE_AT = 8  # in nlmsghdr
 
 _ID_AT = _MESSAGE.size
 _ID_TAIL_AT = _ID_AT + _ID.size
@@ -82,17 +84,19 @@ def tcp_dump_request(states: int, ranges: Sequence[Range], *, info: bool = True)
     return _message(kernel.TCPDIAG_GETSOCK, kernel.NLM_F_DUMP, body + _bytecode(ranges))
 
 
-def exact_request(which: KernelSocket, protocol: int, *, destroy: bool = False) -> bytes:
+def exact_request(sock: KernelSocket, protocol: int, *, destroy: bool = False) -> bytes:
     """Ask for one socket, by both ends, interface and cookie; or have it destroyed."""
-    identity = which.identity if destroy else _to_look_up(which.identity, protocol)
-    body = _REQUEST.pack(which.family, protocol, _extensions(info=True), 0xFFFFFFFF) + identity
+    identity = sock.identity if destroy else _to_look_up(sock.identity, protocol)
+    body = _REQUEST.pack(sock.family, protocol, _extensions(info=True), 0xFFFFFFFF) + identity
     return _message(kernel.SOCK_DESTROY if destroy else kernel.SOCK_DIAG_BY_FAMILY, kernel.NLM_F_ACK, body)
 
 
-def lookup_request(family: int, protocol: int, local: tuple[str, int], remote: tuple[str, int]) -> bytes:
-    """Ask for the one socket with these two ends, whatever its cookie."""
+def lookup_request(
+    family: int, protocol: int, local: tuple[str, int], remote: tuple[str, int], interface: int = 0
+) -> bytes:
+    """Ask for the one socket with these two ends, whatever its cookie, that is bound to this interface or to none."""
     ends = _ID.pack(local[1], remote[1], _packed(family, local[0]), _packed(family, remote[0]))
-    identity = ends + _ID_TAIL.pack(0, kernel.INET_DIAG_NOCOOKIE, kernel.INET_DIAG_NOCOOKIE)
+    identity = ends + _ID_TAIL.pack(interface, kernel.INET_DIAG_NOCOOKIE, kernel.INET_DIAG_NOCOOKIE)
     body = _REQUEST.pack(family, protocol, _extensions(info=True), 0xFFFFFFFF) + _to_look_up(identity, protocol)
     return _message(kernel.SOCK_DIAG_BY_FAMILY, kernel.NLM_F_ACK, body)
 
@@ -133,6 +137,11 @@ def _message(kind: int, flags: int, body: bytes) -> bytes:
     return _HEADER.pack(_HEADER.size + len(body), kind, kernel.NLM_F_REQUEST | flags, 1, 0) + body
 
 
+def numbered(request: bytes, sequence: int) -> bytes:
+    """Give a request its number, which the kernel repeats in each part of its answer."""
+    return request[:_SEQUENCE_AT] + _SEQUENCE.pack(sequence) + request[_SEQUENCE_AT + _SEQUENCE.size :]
+
+
 class Answer(NamedTuple):
     """One datagram's worth of answer: sockets, whether the end was reached, the error number (0: none)."""
 
@@ -143,11 +152,13 @@ class Answer(NamedTuple):
     """Whether the tables changed under the dump (NLM_F_DUMP_INTR)."""
 
 
-def answer(data: bytes, protocol: str) -> Answer:
-    """Read one datagram. Raises WireError."""
+def answer(data: bytes, protocol: str, sequence: int | None = None) -> Answer:
+    """Read one datagram, of it only what answers the request of this number, if one is given. Raises WireError."""
     sockets: list[KernelSocket] = []
     done, errno, interrupted = False, 0, False
-    for kind, flags, body in _messages(data):
+    for kind, flags, number, body in _messages(data):
+        if sequence is not None and number != sequence:  # the rest of an answer that came after its time was over
+            continue
         interrupted = interrupted or bool(flags & kernel.NLM_F_DUMP_INTR)
         if kind in (kernel.NLMSG_DONE, kernel.NLMSG_ERROR):
             done = True
@@ -160,13 +171,13 @@ def answer(data: bytes, protocol: str) -> Answer:
     return Answer(tuple(sockets), done, errno, interrupted)
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+def _messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
     at = 0
     while at + _HEADER.size <= len(data):
-        length, kind, flags, _, _ = _HEADER.unpack_from(data, at)
+        length, kind, flags, sequence, _ = _HEADER.unpack_from(data, at)
         if length < _HEADER.size or at + length > len(data):
             raise WireError(f"a message of {length} bytes at {at} of {len(data)}")
-        yield kind, flags, data[at + _HEADER.size : at + length]
+        yield kind, flags, sequence, data[at + _HEADER.size : at + length]
         at += (length + 3) & ~3
     if at < len(data):
         raise WireError(f"{len(data) - at} bytes behind the last message")
@@ -179,11 +190,12 @@ def diag_socket(body: bytes, protocol: str) -> KernelSocket:
     family, state, timer, _ = _MESSAGE.unpack_from(body)
     local_port, remote_port, local, remote = _ID.unpack_from(body, _ID_AT)
     interface, cookie_low, cookie_high = _ID_TAIL.unpack_from(body, _ID_TAIL_AT)
-    expires, _, queued, uid, inode = _TAIL.unpack_from(body, _TAIL_AT)
-    attributes = dict(_attributes(body))
+    expires, received, queued, uid, inode = _TAIL.unpack_from(body, _TAIL_AT)
+    attributes = dict(_attributes(body, _ATTRIBUTES_AT))
     traffic = attributes.get(kernel.INET_DIAG_TCLASS) or attributes.get(kernel.INET_DIAG_TOS)
     only = attributes.get(kernel.INET_DIAG_SKV6ONLY)
     info = attributes.get(kernel.INET_DIAG_INFO)
+    upper = attributes.get(kernel.INET_DIAG_ULP_INFO)
     return KernelSocket(
         family=family,
         protocol=protocol,
@@ -203,11 +215,17 @@ def diag_socket(body: bytes, protocol: str) -> KernelSocket:
         info=tcp_info(info, state) if info else None,
         identity=body[_ID_AT:_TAIL_AT],
         send_queue=queued,
+        queue=received if state == kernel.TCP_LISTEN and protocol == "tcp" else None,
+        mptcp=upper is not None and _upper_protocol(upper) == b"mptcp",
     )
 
 
-def _attributes(body: bytes) -> Iterator[tuple[int, bytes]]:
-    at = _ATTRIBUTES_AT
+def _upper_protocol(nested: bytes) -> bytes:
+    """Name the protocol above TCP that the kernel runs on this socket."""
+    return dict(_attributes(nested)).get(kernel.INET_ULP_INFO_NAME, b"").rstrip(b"\0")
+
+
+def _attributes(body: bytes, at: int = 0) -> Iterator[tuple[int, bytes]]:
     while at + _ATTRIBUTE.size <= len(body):
         length, kind = _ATTRIBUTE.unpack_from(body, at)
         if length < _ATTRIBUTE.size or at + length > len(body):

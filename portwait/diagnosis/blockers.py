@@ -10,9 +10,10 @@ import _socket
 import contextlib
 import os
 import time
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait.diagnosis import evictable, kinds, owners, tables
+from portwait.diagnosis import evictable, interfaces, kinds, owners, tables
 from portwait.diagnosis.overlap import overlaps
 from portwait.diagnosis.owners import user_name
 from portwait.errors import TablesError
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     from portwait.model.sockets import KernelSocket, Range
     from portwait.model.targets import Target
 
-    Found = tuple[Kind, KernelSocket]
+    Classified = tuple[Kind, KernelSocket]
+
+_LOOKS = 3
+_ROUND_TRIP = 0.002  # seconds; an acknowledgement that is on its way takes one
 
 
 class Diagnosis(NamedTuple):
@@ -42,7 +46,7 @@ class Diagnosis(NamedTuple):
 
 def ranges_of(targets: Iterable[Target], protocol: str = "") -> tuple[Range, ...]:
     """Merge the ports of targets (of one protocol, where it is named) into ranges."""
-    return ports.merge((one.port, one.port) for one in targets if protocol in ("", one.protocol))
+    return ports.merge((target.port, target.port) for target in targets if protocol in ("", target.protocol))
 
 
 def diagnose(
@@ -58,31 +62,34 @@ def diagnose(
     holds, and `held` are targets that bind itself has called so. Raises TablesError where no table can be read at all.
     """
     opened, lost = tables.open_tables()
-    found: dict[Target, list[Found]] = {}
+    held = frozenset(held)
+    blocking: dict[Target, list[Classified]] = {}
     listening: set[int] = set()
+    vrf_of = cache(interfaces.vrf_of)
     with opened:
         for protocol in ("tcp", "udp"):
             asked = [target for target in targets if target.protocol == protocol]
             if not asked:
                 continue
             sockets = [
-                which
-                for which in opened.sockets(protocol, ranges_of(asked))
-                if which.inode not in ours or not which.inode
+                sock for sock in opened.sockets(protocol, ranges_of(asked)) if sock.inode not in ours or not sock.inode
             ]
-            listening |= {which.local_port for which in sockets if which.state == "LISTEN"}
-            by_port: dict[int, list[Found]] = {}
+            listening |= {sock.local_port for sock in sockets if sock.state == "LISTEN"}
+            on_port: dict[int, list[Classified]] = {}
             for entry in _classify(opened, sockets):
-                by_port.setdefault(entry[1].local_port, []).append(entry)
+                on_port.setdefault(entry[1].local_port, []).append(entry)
             for target in asked:
-                near = [entry for entry in by_port.get(target.port, ()) if overlaps(target, entry[1])]
-                found[target] = kinds.in_the_way(near, reuseaddr=reuseaddr, held=target in held)
-        shown = {_identity(which): which for entries in found.values() for _, which in entries}
+                near = on_port.get(target.port)
+                if near:
+                    number = interfaces.number_of(target)
+                    near = [entry for entry in near if overlaps(target, entry[1], number, vrf_of)]
+                    blocking[target] = kinds.in_the_way(near, reuseaddr=reuseaddr, held=target in held)
+        shown = {_identity(sock): sock for entries in blocking.values() for _, sock in entries}
         peers = _peers(opened, shown.values())
     known = _Known(list(shown.values()), peers)
     return Diagnosis(
         {
-            target: tuple(known.blocker(kind, which) for kind, which in sorted(found[target], key=_ends))
+            target: tuple(known.blocker(kind, sock) for kind, sock in sorted(blocking.get(target, ()), key=_ends))
             for target in targets
         },
         lost,
@@ -90,32 +97,31 @@ def diagnose(
     )
 
 
-def _classify(opened: tables.Tables, sockets: Sequence[KernelSocket]) -> list[Found]:
-    """Name every socket's kind; what data in flight hides is looked at again, then judged by who listens."""
-    classified = [(kinds.classify(which), which) for which in sockets]
-    for _ in range(3):
-        hidden = [at for at, (kind, which) in enumerate(classified) if kind.name == "unknown" and which.info]
+def _classify(opened: tables.Tables, sockets: Sequence[KernelSocket]) -> list[Classified]:
+    """Name every socket's kind; what data in flight hides is read again, then judged by who listens."""
+    here = kinds.by_port(sock for sock in sockets if sock.state == "LISTEN")
+    classified = [(kinds.doubted(kinds.classify(sock), sock, here), sock) for sock in sockets]
+    for _ in range(_LOOKS):
+        hidden = [at for at, (kind, sock) in enumerate(classified) if kind.evidence == "none" and sock.info]
         if not hidden:
             break
-        time.sleep(0.002)  # an acknowledgement on its way takes one round trip
+        time.sleep(_ROUND_TRIP)
         for at in hidden:
-            which = classified[at][1]
+            before = classified[at][1]
             with contextlib.suppress(TablesError):
-                now = opened.again(which)
+                now = opened.again(before)
                 if now is not None:
-                    classified[at] = _by_another_look(opened, now, before=which), now
-    rest = [which for kind, which in classified if kind.name == "unknown"]
-    if not rest:
+                    classified[at] = kinds.doubted(_by_another_look(opened, now, before), now, here), now
+    unknown = [sock for kind, sock in classified if kind.evidence == "none"]
+    if not unknown:
         return classified
-    listeners = [which for which in sockets if which.state == "LISTEN"]
+    listeners = [sock for sock in sockets if sock.state == "LISTEN"]
     with contextlib.suppress(TablesError):
-        listeners += opened.listeners(ports.merge((which.remote_port, which.remote_port) for which in rest))
-    by_port: dict[int, list[KernelSocket]] = {}
-    for one in listeners:
-        by_port.setdefault(one.local_port, []).append(one)
+        listeners += opened.listeners(ports.merge((sock.remote_port, sock.remote_port) for sock in unknown))
+    by_port = kinds.by_port(listeners)
     return [
-        (kinds.by_listener(which, by_port), which) if kind.name == "unknown" else (kind, which)
-        for kind, which in classified
+        (kinds.by_listener(sock, by_port), sock) if kind.evidence == "none" else (kind, sock)
+        for kind, sock in classified
     ]
 
 
@@ -127,26 +133,26 @@ def _by_another_look(opened: tables.Tables, now: KernelSocket, before: KernelSoc
     return kind if peer is None else kinds.by_peer(peer)
 
 
-def _ends(entry: Found) -> tuple[object, ...]:
+def _ends(entry: Classified) -> tuple[object, ...]:
     """Order sockets for people; the kernel's order is that of its hashes."""
-    which = entry[1]
-    return which.state != "LISTEN", which.local_address, which.remote_address, which.remote_port
+    sock = entry[1]
+    return sock.state != "LISTEN", sock.local_address, sock.interface, sock.remote_address, sock.remote_port
 
 
-def _identity(which: KernelSocket) -> tuple[object, ...]:
-    return (which.cookie, which.inode, which.family, which.local_address, which.remote_address, which.remote_port)
+def _identity(sock: KernelSocket) -> tuple[object, ...]:
+    return (sock.cookie, sock.inode, sock.family, sock.local_address, sock.remote_address, sock.remote_port)
 
 
 def _peers(opened: tables.Tables, sockets: Iterable[KernelSocket]) -> dict[tuple[object, ...], KernelSocket]:
     """Find the other ends that are sockets of this host too."""
-    found = {}
-    for which in sockets:
-        if which.remote_port:
+    peers = {}
+    for sock in sockets:
+        if sock.remote_port:
             with contextlib.suppress(TablesError):
-                other = opened.other_end(which)
-                if other is not None and (other.remote_port or kinds.is_here(which, other)):
-                    found[_identity(which)] = other
-    return found
+                peer = opened.other_end(sock)
+                if peer is not None and (peer.remote_port or kinds.is_here(sock, peer)):
+                    peers[_identity(sock)] = peer
+    return peers
 
 
 class _Known:
@@ -155,47 +161,49 @@ class _Known:
     def __init__(self, sockets: Sequence[KernelSocket], peers: Mapping[tuple[object, ...], KernelSocket]) -> None:
         self._peers = peers
         self._named: dict[int, Owner | None] = {}
+        self._devices: dict[int, str | None] = {}
         self._services: dict[tuple[int, str], str | None] = {}
         self._owners = owners.find(sockets, [*peers.values()])
-        unknown = [which.cgroup for which in (*sockets, *peers.values()) if not self._of(which)]
+        unknown = [sock.cgroup for sock in (*sockets, *peers.values()) if not self._of(sock)]
         self._places = owners.places(unknown)
 
-    def _of(self, which: KernelSocket) -> tuple[Owner, ...]:
-        if which.pids:  # the tables name them themselves
-            described = (self._describe(pid) for pid in sorted(set(which.pids)))
-            return tuple(one for one in described if one is not None)
-        return self._owners.by_inode.get(which.inode, ()) if which.inode else ()
+    def _of(self, sock: KernelSocket) -> tuple[Owner, ...]:
+        if sock.pids:  # the tables name them themselves
+            described = (self._describe(pid) for pid in sorted(set(sock.pids)))
+            return tuple(owner for owner in described if owner is not None)
+        return self._owners.by_inode.get(sock.inode, ()) if sock.inode else ()
 
     def _describe(self, pid: int) -> Owner | None:
         if pid not in self._named:
             self._named[pid] = owners.describe(pid)
         return self._named[pid]
 
-    def blocker(self, kind: Kind, which: KernelSocket) -> Blocker:
-        owners = self._of(which)
-        nobody = which.inode == 0 and which.uid >= 0 and not which.pids
+    def blocker(self, kind: Kind, sock: KernelSocket) -> Blocker:
+        owners = self._of(sock)
+        nobody = sock.inode == 0 and sock.uid >= 0 and not sock.pids
         unseen = None if owners or nobody else self._owners.unseen
-        if which.uid < 0 and not owners:
+        if sock.uid < 0 and not owners:
             unseen = "owner not visible: run as root"
-        peer = self._peers.get(_identity(which))
-        there = None if peer is None else self._first(peer)
-        place = self._places.get(which.cgroup)
-        beyond = None if peer is None else self._places.get(peer.cgroup)
+        peer = self._peers.get(_identity(sock))
+        peer_owner = None if peer is None else self._first(peer)
+        place = self._places.get(sock.cgroup)
+        peer_place = None if peer is None else self._places.get(peer.cgroup)
         blocker = Blocker(
             kind=kind,
-            socket=which,
-            user=None if nobody else user_name(which.uid),  # the kernel says 0 for what no process owns
+            socket=sock,
+            user=None if nobody else user_name(sock.uid),  # the kernel says 0 for what no process owns
             owners=owners,
-            remote_service=self._service(which),
-            expires_in=None if which.expires is None else which.expires / 1000,
-            idle=None if which.info is None or kind.name == "listener" else _idle(which),
+            remote_service=self._service(sock),
+            expires_in=None if sock.expires is None else sock.expires / 1000,
+            idle=_idle(sock),
             evictable=False,
             unseen=unseen,
-            peer=there,
+            peer=peer_owner,
             peer_user=None if peer is None or not peer.inode else user_name(peer.uid),
-            peer_unit=there.unit if there else beyond and beyond.unit,
+            peer_unit=peer_owner.unit if peer_owner else peer_place and peer_place.unit,
             unit=owners[0].unit if owners else place and place.unit,
             container=owners[0].container if owners else place and place.container,
+            device=self._device(sock.interface),
         )
         return blocker._replace(evictable=evictable.by_default(blocker))
 
@@ -203,17 +211,23 @@ class _Known:
         owners = self._of(peer)
         return owners[0] if owners else None
 
-    def _service(self, which: KernelSocket) -> str | None:
-        key = which.remote_port, which.protocol
+    def _device(self, number: int) -> str | None:
+        if number not in self._devices:
+            self._devices[number] = interfaces.name_of(number)
+        return self._devices[number]
+
+    def _service(self, sock: KernelSocket) -> str | None:
+        key = sock.remote_port, sock.protocol
         if key not in self._services:
             self._services[key] = _service(*key)
         return self._services[key]
 
 
-def _idle(which: KernelSocket) -> float | None:
-    if which.info is None:
+def _idle(sock: KernelSocket) -> float | None:
+    """Answer the seconds since data last came or went; what never sent or received any has none."""
+    if sock.info is None or sock.state in ("LISTEN", "SYN_SENT", "SYN_RECV"):
         return None
-    return min(which.info.last_data_sent, which.info.last_data_received) / 1000
+    return min(sock.info.last_data_sent, sock.info.last_data_received) / 1000
 
 
 def _service(port: int, protocol: str) -> str | None:
@@ -225,8 +239,8 @@ def _service(port: int, protocol: str) -> str | None:
 
 def inodes(descriptors: Iterable[int]) -> frozenset[int]:
     """The inodes of sockets that this process has open, as the tables show them."""
-    found = set()
+    numbers = set()
     for descriptor in descriptors:
         with contextlib.suppress(OSError):
-            found.add(os.fstat(descriptor).st_ino)
-    return frozenset(found)
+            numbers.add(os.fstat(descriptor).st_ino)
+    return frozenset(numbers)

@@ -66,6 +66,8 @@ def names_needed(blocker: Blocker) -> frozenset[str]:
         names = {"closing"} if blocker.socket.inode == 0 else {"closing", *names - {"outbound"}}
     if blocker.socket.protocol == "udp":
         names.add("udp")
+    if blocker.socket.mptcp and blocker.socket.inode:
+        names.add("mptcp")
     if blocker.socket.inode and not blocker.owners:
         names.add("unseen")
     return frozenset(names)
@@ -74,6 +76,8 @@ def names_needed(blocker: Blocker) -> frozenset[str]:
 def _direction(blocker: Blocker) -> str:
     """Name the kind; an inference is no proof of `outbound`. A FIN_WAIT2's FIN is acknowledged, so it counts too."""
     kind, info = blocker.kind, blocker.socket.info
+    if kind.evidence == "beside-listener":
+        return "unknown"
     if kind.name == "closing":
         fins = {1: "accepted", 2: "outbound"} if blocker.socket.state == "FIN_WAIT2" else {}
         return "unknown" if info is None else fins.get(info.acked_control or 0, "unknown")
@@ -82,10 +86,10 @@ def _direction(blocker: Blocker) -> str:
 
 def refusal(blocker: Blocker, selection: Selection) -> Refusal | None:
     """Say why this blocker may not be evicted, None where it may."""
-    which = blocker.socket
-    if which.state == "CLOSE":
+    sock = blocker.socket
+    if sock.state == "CLOSE":
         return _bound(blocker)
-    if which.cookie == 0:
+    if sock.cookie == 0:
         return Refusal(
             "no-netlink",
             "the socket tables that can be read here do not identify it",
@@ -96,7 +100,7 @@ def refusal(blocker: Blocker, selection: Selection) -> Refusal | None:
     if missing:
         return _not_named(blocker, missing, _option(selection.kinds | missing))
     unexpected = [owner for owner in blocker.owners if not selection.expects(owner)]
-    if unexpected or (str(selection) and which.inode and not blocker.owners):
+    if unexpected or (str(selection) and sock.inode and not blocker.owners):
         return Refusal(
             "not-selected",
             f"its owner is not among those that may be evicted ({selection})",
@@ -134,15 +138,21 @@ def _bound(blocker: Blocker) -> Refusal:
 
 
 def _not_named(blocker: Blocker, missing: frozenset[str], option: str) -> Refusal:
-    """Explain the gravest of the names that the user has not agreed to."""
+    """Explain the most important of the names that the user has not agreed to."""
     anyway = f"or name it: {option}"
     if "listener" in missing:
         return Refusal("listener", "it is a listener", f"stop its service, {anyway}")
     if "accepted" in missing:
         return Refusal("accepted", "a server has accepted it", f"stop that server, {anyway}")
+    if "unknown" in missing and blocker.kind.evidence == "beside-listener":
+        why = "somebody listens at its address and port, so destroying it would not free the port"
+        return Refusal("unproved", why, f"stop that listener, {anyway}")
     if "unknown" in missing:
         why = "that this end called connect() is not proved"
         return Refusal("unproved", why, f"look again, for data in flight hides it, {anyway}", passing=True)
+    if "mptcp" in missing:
+        why = "it is one path of a Multipath TCP connection, whose program would not be told that it is gone"
+        return Refusal("mptcp", why, f"its process has to close it, {anyway}")
     if "unseen" in missing:
         why, _, cure = (blocker.unseen or "owner not visible").partition("; ")
         return Refusal(

@@ -3,6 +3,8 @@
 Direction decides for SYN_SENT, ESTABLISHED and CLOSE_WAIT. It is exact wherever the kernel keeps tcp_info: whoever
 called connect() had its SYN acknowledged (`wire.tcp_info`). With data in flight it takes a second look, or one at the
 other end where that is on this host. Elsewhere it is inferred from who listens where, and said to be, or unknown.
+Beside a listener at its own address and port nothing is proved outbound: what was restored from a checkpoint (CRIU's
+TCP_REPAIR) has counts that are not its own, and destroying it would not free the port anyway.
 """
 
 from __future__ import annotations
@@ -14,33 +16,35 @@ from portwait.model.kind import Kind
 from portwait.model.targets import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from portwait.model.sockets import KernelSocket
+
+    Listeners = Mapping[int, Sequence[KernelSocket]]  # by their port
 
 _CLOSING = ("FIN_WAIT1", "FIN_WAIT2", "CLOSING", "LAST_ACK")
 
 
-def classify(which: KernelSocket, before: KernelSocket | None = None) -> Kind:
+def classify(sock: KernelSocket, before: KernelSocket | None = None) -> Kind:
     """Say what a socket is; `before` is an earlier look at the same one."""
-    if which.state == "CLOSE":
-        marked = which.traffic_class == hold.MARK and which.local_address in ("::", "0.0.0.0", hold.LAST)
+    if sock.state == "CLOSE":
+        marked = sock.traffic_class == hold.MARK and sock.local_address in ("::", "0.0.0.0", hold.LAST)
         return Kind("hold", "mark") if marked else Kind("bound", "state")
-    if which.protocol == "udp":
+    if sock.protocol == "udp":
         return Kind("outbound", "state")
-    if which.state == "LISTEN":
+    if sock.state == "LISTEN":
         return Kind("listener", "state")
-    if which.state == "TIME_WAIT":
+    if sock.state == "TIME_WAIT":
         return Kind("time-wait", "state")
-    if which.state in _CLOSING:
+    if sock.state in _CLOSING:
         return Kind("closing", "state")
-    if (which.local_address, which.local_port) == (which.remote_address, which.remote_port):
+    if (sock.local_address, sock.local_port) == (sock.remote_address, sock.remote_port):
         return Kind("self-connect", "ends")
-    if which.state == "SYN_SENT":
+    if sock.state == "SYN_SENT":
         return Kind("outbound", "state")
-    if which.state == "SYN_RECV" and not which.inode:  # a request that a listener has not answered to the end
+    if sock.state == "SYN_RECV" and not sock.inode:  # a request that a listener has not answered to the end
         return Kind("accepted", "state")
-    control = _control(which, before) if which.state in ("ESTABLISHED", "CLOSE_WAIT") else None
+    control = _control(sock, before) if sock.state in ("ESTABLISHED", "CLOSE_WAIT") else None
     if control in (0, 1):
         return Kind("outbound" if control else "accepted", "syn-count")
     return _UNKNOWN
@@ -54,16 +58,33 @@ def by_peer(peer: KernelSocket) -> Kind:
     return _UNKNOWN
 
 
-def by_listener(which: KernelSocket, listeners: Mapping[int, Sequence[KernelSocket]]) -> Kind:
-    """Take the next best evidence: only one of the two ends has somebody who listens there. Listeners by port."""
-    here = any(_listens(one, which.local_address) for one in listeners.get(which.local_port, ()))
-    others = [one for one in listeners.get(which.remote_port, ()) if is_here(which, one)]
-    there = any(_listens(one, which.remote_address) for one in others)
-    if here and not there:
+def by_listener(sock: KernelSocket, listeners: Listeners) -> Kind:
+    """Take the next best evidence: only one of the two ends has somebody who listens there."""
+    here = has_listener(sock, listeners)
+    remote = [listener for listener in listeners.get(sock.remote_port, ()) if is_here(sock, listener)]
+    peer_listens = any(_listens(listener, sock.remote_address) for listener in remote)
+    if here and not peer_listens:
         return Kind("accepted", "listener")
-    if there and not here:
+    if peer_listens and not here:
         return Kind("outbound", "remote-listener")
     return _UNKNOWN
+
+
+def doubted(kind: Kind, sock: KernelSocket, listeners: Listeners) -> Kind:
+    """Take back that a TCP connection is outbound where somebody listens at its own address and port."""
+    if sock.protocol != "tcp" or not has_listener(sock, listeners):
+        return kind
+    if kind.name == "outbound" and kind.evidence != "state":
+        return Kind("unknown", "beside-listener")
+    return Kind("closing", "beside-listener") if kind.name == "closing" and sock.inode else kind
+
+
+def has_listener(sock: KernelSocket, listeners: Listeners) -> bool:
+    """Whether somebody listens at this socket's own address and port, on its interface."""
+    return any(
+        _listens(listener, sock.local_address) and listener.interface in (0, sock.interface)
+        for listener in listeners.get(sock.local_port, ())
+    )
 
 
 def in_the_way(
@@ -71,48 +92,56 @@ def in_the_way(
 ) -> list[tuple[Kind, KernelSocket]]:
     """Leave out of the sockets at a target's address what does not make its bind fail.
 
-    A hold has SO_REUSEADDR. A live server's own connections and leftovers share its listener's SO_REUSEADDR, which
+    A hold has SO_REUSEADDR. A live server's own connections and leftovers share its listener's SO_REUSEADDR, sock
     the tables do not show: it is the listener that is in the way. What is at an address that it does not listen at is
-    not its own. Anybody can set a hold's mark: where bind itself says `held` and nothing else is there, what bears the
+    not its own. Anybody can set a hold's mark: where bind itself says `held` and nothing else is there, what has the
     mark is no hold.
     """
     if not reuseaddr:
         return list(near)
-    listeners = [which for kind, which in near if kind.name == "listener"]
-    found = [
-        (kind, which) for kind, which in near if which.protocol == "udp" or not _is_harmless(kind, which, listeners)
+    listeners = by_port(sock for kind, sock in near if kind.name == "listener")
+    blocking = [
+        (kind, sock) for kind, sock in near if sock.protocol == "udp" or not _is_harmless(kind, sock, listeners)
     ]
-    return found if found or not held else [(Kind("bound", "state"), which) for _, which in near]
+    return blocking if blocking or not held else [(Kind("bound", "state"), sock) for _, sock in near]
 
 
-def _is_harmless(kind: Kind, which: KernelSocket, listeners: Sequence[KernelSocket]) -> bool:
-    """Whether a TCP socket has SO_REUSEADDR, as far as is known; the listeners are those on its port."""
-    if kind.name in ("accepted", "time-wait", "closing"):
-        return any(_listens(one, which.local_address) for one in listeners)
+def by_port(listeners: Iterable[KernelSocket]) -> dict[int, list[KernelSocket]]:
+    """Group listeners as the other functions take them."""
+    grouped: dict[int, list[KernelSocket]] = {}
+    for listener in listeners:
+        grouped.setdefault(listener.local_port, []).append(listener)
+    return grouped
+
+
+def _is_harmless(kind: Kind, sock: KernelSocket, listeners: Listeners) -> bool:
+    """Whether a TCP socket has SO_REUSEADDR, as far as is known: beside a listener it could not be without."""
+    if kind.name in ("accepted", "time-wait", "closing") or kind.evidence == "beside-listener":
+        return has_listener(sock, listeners)
     return kind.name == "hold"
 
 
 _UNKNOWN = Kind("unknown", "none")
 
 
-def _control(which: KernelSocket, before: KernelSocket | None) -> int | None:
+def _control(sock: KernelSocket, before: KernelSocket | None) -> int | None:
     """Count the SYN and FIN that were acknowledged, of the data in flight too where it stands still.
 
     The queue's length is read a moment before tcp_info is, so with data in flight it takes two looks that agree.
     """
-    if which.info is None or which.info.acked_control is None:
+    if sock.info is None or sock.info.acked_control is None:
         return None
-    if which.info.unacked == 0:
-        return which.info.acked_control
-    now = _in_flight(which)
-    return None if now is None or before is None or _in_flight(before) != now else which.info.acked_control + now
+    if sock.info.unacked == 0:
+        return sock.info.acked_control
+    now = _in_flight(sock)
+    return None if now is None or before is None or _in_flight(before) != now else sock.info.acked_control + now
 
 
-def _in_flight(which: KernelSocket) -> int | None:
+def _in_flight(sock: KernelSocket) -> int | None:
     """Count the bytes that were sent and not acknowledged: what is queued, less what was never sent."""
-    if which.info is None or which.info.not_sent is None:
+    if sock.info is None or sock.info.not_sent is None:
         return None
-    return which.send_queue - which.info.not_sent
+    return sock.send_queue - sock.info.not_sent
 
 
 def _listens(listener: KernelSocket, address: str) -> bool:
@@ -124,11 +153,11 @@ def _listens(listener: KernelSocket, address: str) -> bool:
     return plain(listener.local_address) == address
 
 
-def is_here(which: KernelSocket, other: KernelSocket) -> bool:
+def is_here(sock: KernelSocket, other: KernelSocket) -> bool:
     """Whether an unconnected socket of this host can be the other end: only at an address of this host's own."""
-    remote = plain(which.remote_address)
+    remote = plain(sock.remote_address)
     return (
         plain(other.local_address) == remote
-        or remote in (plain(which.local_address), "::1")
+        or remote in (plain(sock.local_address), "::1")
         or remote.startswith("127.")
     )

@@ -38,19 +38,23 @@ class Blocker(NamedTuple):
     """The unit that the socket was made in, by its cgroup: known also where the owner cannot be seen."""
     container: str | None = None
     """Likewise."""
+    device: str | None = None
+    """The interface or VRF that the socket is bound to."""
 
     @property
     def local(self) -> str:
-        """Write this host's end, `host:port`."""
-        return endpoint(self.socket.local_address, self.socket.local_port)
+        """Write this host's end, `host:port`, with the interface that it is bound to: `127.0.0.53%lo:53`."""
+        return endpoint(self.socket.local_address, self.socket.local_port, self.device)
 
     @property
     def remote(self) -> str | None:
-        """Write the other end, `host:port`; None where there is none."""
-        return endpoint(self.socket.remote_address, self.socket.remote_port) if self.socket.remote_port else None
+        """Write the other end, `host:port`, a link-local one with its interface; None where there is none."""
+        address = self.socket.remote_address
+        device = self.device if address.startswith(("fe8", "fe9", "fea", "feb")) else None
+        return endpoint(address, self.socket.remote_port, device) if self.socket.remote_port else None
 
 
-def endpoint(address: str, port: int) -> str:
-    """Write an end as `host:port` or `[v6]:port`, an IPv4-mapped address as IPv4."""
-    host = plain(address)
+def endpoint(address: str, port: int, device: str | None = None) -> str:
+    """Write an end as `host:port` or `[v6]:port`, an IPv4-mapped address as IPv4, `%DEVICE` behind the address."""
+    host = plain(address) + (f"%{device}" if device else "")
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 Name = Literal["outbound", "accepted", "self-connect", "listener", "time-wait", "closing", "bound", "hold", "unknown"]
-Evidence = Literal["state", "ends", "syn-count", "peer", "listener", "remote-listener", "mark", "none"]
+Evidence = Literal[
+    "state", "ends", "syn-count", "peer", "listener", "remote-listener", "beside-listener", "mark", "none"
+]
+"""`beside-listener`: the kernel's count says that it called connect(), but somebody listens at its address and port."""
 
 
 class Kind(NamedTuple):

@@ -31,6 +31,8 @@ class KernelSocket(NamedTuple):
     `::ffff:127.0.0.1`. `v6only` and `traffic_class` are None where the kernel does not say; `cgroup` is the inode of
     the directory under the cgroup v2 mount, 0 where unknown. `identity` is the inet_diag_sockid as it came, which a
     lookup or a destroy of exactly this socket takes; `pids` are the owners where the tables name them themselves.
+    `interface` is the number of the one that it is bound to, 0 for none. `queue` is how many connections wait to be
+    accepted, of a TCP listener; `mptcp` is whether it is a subflow of a Multipath TCP socket.
     """
 
     family: int
@@ -52,3 +54,5 @@ class KernelSocket(NamedTuple):
     identity: bytes = b""
     pids: tuple[int, ...] = ()
     send_queue: int = 0
+    queue: int | None = None
+    mptcp: bool = False

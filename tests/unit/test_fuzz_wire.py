@@ -117,31 +117,82 @@ def test_tcp_info_of_any_length(data: bytes) -> None:
 
 
 class Wire:
-    """A netlink socket that says what it is told to, then nothing any more."""
+    """A netlink socket that says what it is told to, by this sender or the kernel, then nothing any more."""
 
-    def __init__(self, *datagrams: bytes) -> None:
-        self._datagrams = list(datagrams)
+    def __init__(self, *datagrams: bytes | tuple[bytes, int]) -> None:
+        self._datagrams = [each if isinstance(each, tuple) else (each, 0) for each in datagrams]
+        self.sent: list[bytes] = []
 
     def send(self, data: bytes) -> int:
+        self.sent.append(data)
         return len(data)
 
-    def recv(self, _size: int) -> bytes:
+    def settimeout(self, _seconds: float) -> None:
+        pass
+
+    def recvfrom(self, _size: int) -> tuple[bytes, tuple[int, int]]:
         if not self._datagrams:
             raise TimeoutError("timed out")
-        return self._datagrams.pop(0)
+        data, sender = self._datagrams.pop(0)
+        return data, (sender, 0)
 
     def close(self) -> None:
         pass
 
 
-def ask(*datagrams: bytes) -> object:
+def door(*datagrams: bytes | tuple[bytes, int]) -> tuple[SockDiag, Wire]:
+    """Open the door to a kernel that answers with these."""
+    wired = Wire(*datagrams)
+    return SockDiag(wired), wired  # type: ignore[arg-type]  # has all that is asked of it
+
+
+def ask(*datagrams: bytes | tuple[bytes, int]) -> object:
     """Ask the door whose kernel answers with these; the error where there is one."""
-    door = object.__new__(SockDiag)
-    door._socket = Wire(*datagrams)  # type: ignore[assignment]  # has all that is asked of it
     try:
-        return door.sockets("tcp", [(30010, 30010)])
+        return door(*datagrams)[0].sockets("tcp", [(30010, 30010)])
     except TablesError as error:
         return error
+
+
+def answered(sequence: int, *, interrupted: bool = False) -> list[bytes]:
+    """Give the recorded answer, and its end, this number."""
+    flags = 2 | (kernel.NLM_F_DUMP_INTR if interrupted else 0)
+    return [
+        struct.pack("=IHHI", *struct.unpack_from("=IH", data), flags, sequence) + data[12:] for data in (ANSWER, END)
+    ]
+
+
+def test_an_answer_to_an_earlier_question_is_none() -> None:
+    """What was given up, and comes late, is not taken for the answer to the next question."""
+    tables, _ = door(*answered(1))
+    (sock,) = tables.sockets("tcp", [(30010, 30010)])
+    late, end = answered(1)
+    tables._socket._datagrams[:] = [(late, 0), (late, 0), (end, 0), *((each, 0) for each in answered(2))]  # type: ignore[attr-defined]  # a Wire
+    assert tables.sockets("tcp", [(30010, 30010)]) == (sock,)
+
+
+def test_each_question_has_its_own_number() -> None:
+    tables, wired = door(*answered(1), *answered(2))
+    for _ in range(2):
+        tables.sockets("tcp", [(30010, 30010)])
+    assert [struct.unpack_from("=I", request, 8)[0] for request in wired.sent] == [1, 2]
+
+
+def test_who_is_not_the_kernel_is_not_heard() -> None:
+    """Any process can send to a netlink socket."""
+    sock, end = answered(1)
+    assert ask((sock, 4711), (end, 4711), end) == ()
+    assert ask((b"noise", 4711), sock, end) == wire.answer(ANSWER, "tcp").sockets
+
+
+def test_a_dump_that_was_interrupted_is_taken_again() -> None:
+    """Three times at most; the last one counts as it is."""
+    sockets = wire.answer(ANSWER, "tcp").sockets
+    _, end = answered(2)
+    assert ask(*answered(1, interrupted=True), end) == ()
+    tables, wired = door(*(each for number in (1, 2, 3) for each in answered(number, interrupted=True)))
+    assert tables.sockets("tcp", [(30010, 30010)]) == sockets
+    assert len(wired.sent) == 3
 
 
 @pytest.mark.parametrize(

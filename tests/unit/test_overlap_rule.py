@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portwait.diagnosis.overlap import overlaps
+from portwait.diagnosis.overlap import overlaps, share_interface
 from portwait.model.sockets import KernelSocket
 from portwait.model.targets import parse
 
@@ -84,3 +84,34 @@ def test_who_lays_claim_to_the_same_address(target: tuple[str, Family], expected
 def test_another_port_or_protocol_is_another_matter(word: str, other: KernelSocket) -> None:
     """TCP and UDP do not block each other."""
     assert not overlaps(parse([word])[0], other)
+
+
+ETH0, ETH1, RED, IN_RED = 2, 3, 9, 10
+VRFS = {RED: RED, IN_RED: RED}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "tcp", "udp"),
+    [
+        (0, 0, True, True),
+        (0, ETH0, True, True),
+        (ETH0, 0, True, True),
+        (ETH0, ETH0, True, True),
+        (ETH0, ETH1, False, False),
+        (0, RED, False, True),
+        (RED, 0, False, True),
+        (0, IN_RED, False, True),
+        (IN_RED, 0, False, True),
+        (RED, RED, True, True),
+        (RED, IN_RED, False, False),
+        (RED, ETH0, False, False),
+    ],
+)
+def test_the_interface_counts(ours: int, theirs: int, tcp: bool, udp: bool) -> None:
+    """Sockets of one interface conflict, and those of none with all, but TCP's of none not with a VRF's."""
+    assert share_interface(ours, theirs, lambda number: VRFS.get(number, 0)) == tcp
+    assert share_interface(ours, theirs) == udp
+    for protocol, answer in (("tcp", tcp), ("udp", udp)):
+        (target,) = parse([f"30010/{protocol}"])
+        sock = bound("0.0.0.0", protocol=protocol)._replace(interface=theirs)  # noqa: S104  # nothing is bound
+        assert overlaps(target, sock, ours, lambda number: VRFS.get(number, 0)) == answer

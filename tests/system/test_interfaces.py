@@ -1,0 +1,181 @@
+"""Sockets that are bound to an interface: by SO_BINDTODEVICE, or by a link-local address."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from portwait._linux.sockdiag import SockDiag
+from portwait.bind import probe
+from portwait.diagnosis.interfaces import number_of
+from portwait.diagnosis.overlap import overlaps, share_interface
+from portwait.model.targets import parse
+from tests.support.guarding import run
+from tests.support.netns import forced_source_port
+from tests.support.programs import DEADLINE, eventually, portwait
+from tests.support.states import reset, states_on
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.usefixtures("net")
+
+PORT = 30010
+REMOTE = 7000
+
+
+@pytest.fixture
+def links(net: None) -> None:
+    """Make two links, v0 and v1; on each we are fe80::1, and fe80::2 at its other end."""
+    del net
+    for name in ("v0", "v1"):
+        far = f"{name}far"
+        subprocess.run(["ip", "link", "add", name, "type", "veth", "peer", "name", far], check=True)
+        for end, address in ((name, "fe80::1/64"), (far, "fe80::2/64")):
+            subprocess.run(["ip", "link", "set", end, "addrgenmode", "none"], check=True)
+            subprocess.run(["ip", "link", "set", end, "up"], check=True)
+            subprocess.run(["ip", "-6", "address", "add", address, "dev", end, "nodad"], check=True)
+    for name in ("v0", "v1"):
+        eventually(lambda name=name: _binds(f"fe80::1%{name}"), f"fe80::1 on {name}")  # type: ignore[misc]  # a default argument
+
+
+def _binds(address: str) -> bool:
+    with socket.socket(socket.AF_INET6) as sock:
+        try:
+            sock.bind(socket.getaddrinfo(address, PORT, type=socket.SOCK_STREAM)[0][4])
+        except OSError:
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def outbound_over(name: str) -> Iterator[socket.socket]:
+    """Connect from PORT to the other end of a link; the kernel chooses the port."""
+    remote = socket.getaddrinfo(f"fe80::2%{name}", REMOTE, type=socket.SOCK_STREAM)[0][4]
+    there = socket.getaddrinfo(f"fe80::2%{name}far", REMOTE, type=socket.SOCK_STREAM)[0][4]
+    with socket.socket(socket.AF_INET6) as server, socket.socket(socket.AF_INET6) as client:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(there)
+        server.listen()
+        client.settimeout(DEADLINE)
+        with forced_source_port(PORT):
+            client.connect(remote)
+        accepted, _ = server.accept()
+        try:
+            yield client
+        finally:
+            reset(accepted)
+            reset(client)
+
+
+def blockers(*words: str) -> list[dict[str, Any]]:
+    """Ask explain for the blockers of one target."""
+    done = run([*portwait("explain", "--json", *words)])
+    (target,) = json.loads(done.out)["targets"]
+    return list(target["blockers"])
+
+
+@pytest.mark.usefixtures("links")
+class TestLinkLocal:
+    def test_evict_destroys_only_what_is_on_this_link(self) -> None:
+        """The same address on two links is two addresses: the connection of the other link lives."""
+        with outbound_over("v0") as first, outbound_over("v1") as second:
+            assert states_on(PORT) == ["ESTABLISHED", "ESTABLISHED"]
+            done = run(portwait("evict", "--json", f"[fe80::1%v0]:{PORT}"))
+            assert done.status == 0, done.err
+            (target,) = json.loads(done.out)["targets"]
+            assert [each["local"] for each in target["evicted"]] == [f"[fe80::1%v0]:{PORT}"]
+            assert states_on(PORT) == ["ESTABLISHED"]
+            with pytest.raises(ConnectionAbortedError):
+                first.recv(1)
+            second.send(b"x")
+
+    def test_explain_names_the_link(self) -> None:
+        """Both ends of such a connection carry it, and JSON has it as the device."""
+        with outbound_over("v0"), outbound_over("v1"):
+            for name in ("v0", "v1"):
+                (blocker,) = blockers(f"[fe80::1%{name}]:{PORT}")
+                assert (blocker["local"], blocker["remote"], blocker["device"]) == (
+                    f"[fe80::1%{name}]:{PORT}",
+                    f"[fe80::2%{name}]:{REMOTE}",
+                    name,
+                )
+            assert {blocker["device"] for blocker in blockers(str(PORT))} == {"v0", "v1"}
+            text = run(portwait("explain", str(PORT))).out
+            assert f"[fe80::1%v0]:{PORT} -> [fe80::2%v0]:{REMOTE}" in text
+            assert f"[fe80::1%v1]:{PORT} -> [fe80::2%v1]:{REMOTE}" in text
+
+    def test_the_guard_waits_for_the_link_it_wants(self) -> None:
+        """What is on the other link keeps nobody waiting."""
+        with outbound_over("v1"):
+            assert run(portwait("-t0", f"[fe80::1%v0]:{PORT}")).status == 0
+            assert run(portwait("-t0", f"[fe80::1%v1]:{PORT}")).status == 124
+
+
+DEVICES = ("", "v0", "v1", "lo")
+
+
+@pytest.mark.kernel
+@pytest.mark.usefixtures("links")
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["tcp", "udp"])
+def test_the_rule_is_the_kernels(kind: socket.SocketKind) -> None:
+    """Beside a socket of one device, or of none, each other socket's bind fails as the rule says."""
+    for theirs in DEVICES:
+        with socket.socket(socket.AF_INET, kind) as other:
+            _to_device(other, theirs)
+            other.bind(("0.0.0.0", PORT))  # noqa: S104  # in a private namespace
+            if kind == socket.SOCK_STREAM:
+                other.listen()
+            with SockDiag() as tables:
+                (sock,) = tables.sockets("tcp" if kind == socket.SOCK_STREAM else "udp", [(PORT, PORT)])
+            assert sock.interface == _number(theirs)
+            for ours in DEVICES:
+                with socket.socket(socket.AF_INET, kind) as mine:
+                    _to_device(mine, ours)
+                    try:
+                        mine.bind(("0.0.0.0", PORT))  # noqa: S104  # likewise
+                        held = False
+                    except OSError:
+                        held = True
+                assert held == share_interface(_number(ours), sock.interface), f"{ours or 'none'} beside {theirs}"
+
+
+@pytest.mark.kernel
+@pytest.mark.usefixtures("links")
+def test_a_link_local_bind_fails_where_the_rule_says_so() -> None:
+    """With the zone that the target names."""
+    for name in ("v0", "v1"):
+        with socket.socket(socket.AF_INET6) as other:
+            other.bind(socket.getaddrinfo(f"fe80::1%{name}", PORT, type=socket.SOCK_STREAM)[0][4])
+            other.listen()
+            with SockDiag() as tables:
+                (sock,) = tables.sockets("tcp", [(PORT, PORT)])
+            for target in parse([f"[fe80::1%v0]:{PORT}", f"[fe80::1%v1]:{PORT}", f"[::]:{PORT}"]):
+                held = probe.probe(target, reuseaddr=False).state == "held"
+                assert overlaps(target, sock, number_of(target)) == held
+
+
+@pytest.mark.usefixtures("links")
+def test_a_listener_of_a_device_is_named_with_it() -> None:
+    """As ss writes it, and systemd-resolved's 127.0.0.53%lo is known."""
+    with socket.socket() as server:
+        _to_device(server, "lo")
+        server.bind(("127.0.0.53", PORT))
+        server.listen()
+        (blocker,) = blockers(str(PORT))
+        assert (blocker["local"], blocker["device"]) == (f"127.0.0.53%lo:{PORT}", "lo")
+        assert f"127.0.0.53%lo:{PORT} LISTEN" in run(portwait("explain", str(PORT))).out
+
+
+def _to_device(sock: socket.socket, name: str) -> None:
+    if name:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name.encode())
+
+
+def _number(name: str) -> int:
+    return socket.if_nametoindex(name) if name else 0
