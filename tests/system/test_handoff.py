@@ -294,7 +294,7 @@ class TestHostileSurroundings:
         assert guard(PORT, "--", "printenv", name, env=env).out == f"{value}\n"
 
     def test_pythonhome(self, tmp_path: Path) -> None:
-        """It kills any interpreter before its first line, unless the script's own line says -I (as README shows)."""
+        """It kills any interpreter before its first line, unless the script says -I (as docs/faq.md shows)."""
         script = str(shutil.copy(str(portwait()[0]), tmp_path))
         env = {**os.environ, "PYTHONHOME": "/nonexistent"}
         assert run([script, PORT, "--", "printenv", "PYTHONHOME"], env=env).status == 1

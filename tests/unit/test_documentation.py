@@ -31,11 +31,12 @@ def test_the_man_page_has_every_option(option: str) -> None:
     assert _names(page, option)
 
 
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
 @pytest.mark.parametrize("option", [option for option in _options() if option not in ("-h", "--help", "--version")])
-def test_the_readme_has_every_option(option: str) -> None:
+def test_the_readme_has_every_option(option: str, page: str) -> None:
     """Likewise the README, its long form or its short one."""
     pairs = {"--quiet": "-q", "--verbose": "-v"}
-    text = (_ROOT / "README.md").read_text()
+    text = (_ROOT / page).read_text()
     assert _names(text, pairs.get(option, option))
 
 
@@ -70,7 +71,7 @@ def test_the_readme_installs_the_man_page_from_where_the_wheel_puts_it() -> None
 
 
 def test_what_the_readme_links_to_is_there() -> None:
-    """No link of the README, nor of those in contrib, leads nowhere."""
-    for page in (_ROOT / "README.md", *_ROOT.glob("contrib/*/README.md")):
+    """No link of the README, of docs/ or of contrib/ leads nowhere."""
+    for page in (*_ROOT.glob("*.md"), *_ROOT.glob("docs/*.md"), *_ROOT.glob("contrib/*/README.md")):
         for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page}: {link}"
