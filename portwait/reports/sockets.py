@@ -21,6 +21,7 @@ _EVIDENCE = {
     "peer": "direction judged by the other end, for data was in flight at this one",
     "listener": "direction judged by the listener on this port, for the kernel's own count cannot be read",
     "remote-listener": "direction judged by the listener at the other end, for the kernel's own count cannot be read",
+    "beside-listener": "its direction cannot be proved, because somebody listens at its address and port",
     "none": "its direction cannot be proved",
 }
 _COMMAND = 150  # characters of a command line
@@ -65,6 +66,8 @@ def _connection(blocker: Blocker) -> str:
         facts.append(f"connection idle for {durations.show(blocker.idle)}")
     if blocker.expires_in is not None:
         facts.append(f"ends in {durations.show(blocker.expires_in)}")
+    if blocker.socket.mptcp:
+        facts.append("a path of a Multipath TCP connection")
     if blocker.kind.evidence in _EVIDENCE:
         facts.append(_EVIDENCE[blocker.kind.evidence])
     return ", ".join(facts)

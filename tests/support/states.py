@@ -37,7 +37,9 @@ LOOPBACK = "127.0.0.1"
 MAPPED = "::ffff:127.0.0.1"
 Choice = Literal["connect", "bind", "number"]
 _FIRST_OTHER_PORT = 7000
-_TCP_REPAIR = 19  # linux/tcp.h
+_IPPROTO_MPTCP = 262
+_TCP_REPAIR, _TCP_REPAIR_QUEUE, _TCP_QUEUE_SEQ, _TCP_REPAIR_WINDOW = 19, 20, 21, 29
+_NO_QUEUE, _RECEIVE_QUEUE, _SEND_QUEUE = 0, 1, 2
 _TCP_STATES = (  # include/net/tcp_states.h, in its order from 1 on; the names are the project's
     *("ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT"),
     *("CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING"),
@@ -243,6 +245,56 @@ def restored(port: int, *, listener: bool = False) -> Iterator[Connection]:
         if not listener:
             server.close()
         yield _connection("ESTABLISHED", client, server)
+
+
+@contextlib.contextmanager
+def restored_accepted(port: int) -> Iterator[tuple[Bound, Connection]]:
+    """Yield a live server and a connection of its own that was put back from a checkpoint, as CRIU does.
+
+    One byte was sent and not acknowledged at the checkpoint. Its acknowledgement counts later, its sending does not, so
+    the kernel's counts look as if this end had called connect().
+    """
+    with accepted(port) as (server, before):
+        peer = before.peer
+        sequences = {}
+        before.sock.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 1)
+        for queue in (_RECEIVE_QUEUE, _SEND_QUEUE):
+            before.sock.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR_QUEUE, queue)
+            number = before.sock.getsockopt(socket.IPPROTO_TCP, _TCP_QUEUE_SEQ)
+            sequences[queue] = struct.pack("=I", number & 0xFFFFFFFF)
+        window = before.sock.getsockopt(socket.IPPROTO_TCP, _TCP_REPAIR_WINDOW, 20)
+        before.sock.close()  # silently
+        with _aborted(_socket(LOOPBACK)) as sock:
+            sock.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 1)
+            sock.bind((LOOPBACK, port))
+            for queue, sequence in sequences.items():
+                sock.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR_QUEUE, queue)
+                sock.setsockopt(socket.IPPROTO_TCP, _TCP_QUEUE_SEQ, sequence)
+            sock.connect(peer.getsockname())
+            sock.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR_QUEUE, _SEND_QUEUE)
+            sock.send(b"x")
+            sock.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR_QUEUE, _NO_QUEUE)
+            sock.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR_WINDOW, window)
+            sock.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 0)
+            assert peer.recv(1) == b"x"
+            yield server, _connection("ESTABLISHED", sock, peer)
+
+
+@contextlib.contextmanager
+def multipath(port: int) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Yield a Multipath TCP client on the port, and its server's end."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM, _IPPROTO_MPTCP))
+        _bind_first_free(server, LOOPBACK)
+        server.listen()
+        client = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM, _IPPROTO_MPTCP))
+        client.settimeout(DEADLINE)
+        with forced_source_port(port):
+            client.connect(server.getsockname())
+        peer = stack.enter_context(server.accept()[0])
+        client.send(b"x")
+        assert peer.recv(1) == b"x"  # only now do both ends know that it is more than TCP
+        yield client, peer
 
 
 @contextlib.contextmanager

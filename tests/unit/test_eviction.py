@@ -78,6 +78,8 @@ ORPHAN = blocker("closing", "FIN_WAIT1", inode=0, owners=())
 CLOSED_BY_CLIENT = blocker("closing", "FIN_WAIT2", acked=2)
 CLOSED_BY_SERVER = blocker("closing", "FIN_WAIT2", acked=1)
 CLOSING = blocker("closing", "FIN_WAIT1", acked=1)
+BESIDE_LISTENER = blocker("unknown", evidence="beside-listener", acked=1)
+CLOSING_BESIDE_LISTENER = blocker("closing", "FIN_WAIT2", "beside-listener", acked=2)
 LISTENER = blocker("listener", "LISTEN", remote_port=0)
 UDP_CLIENT = blocker("outbound", protocol="udp")
 UDP_SERVER = blocker("bound", "CLOSE", protocol="udp", remote_port=0)
@@ -102,6 +104,8 @@ WITHOUT_COOKIE = blocker("outbound", evidence="syn-count", cookie=0)
         pytest.param(ACCEPTED, "accepted", {"accepted"}, id="accepted"),
         pytest.param(UNKNOWN, "unproved", {"unknown"}, id="unknown"),
         pytest.param(INFERRED, "unproved", {"unknown"}, id="inferred"),
+        pytest.param(BESIDE_LISTENER, "unproved", {"unknown"}, id="beside-listener"),
+        pytest.param(CLOSING_BESIDE_LISTENER, "unproved", {"closing", "unknown"}, id="closing-beside-listener"),
         pytest.param(LISTENER, "listener", {"listener"}, id="listener"),
         pytest.param(UDP_CLIENT, "udp", {"outbound", "udp"}, id="udp"),
         pytest.param(UNSEEN, "unseen", {"outbound", "unseen"}, id="unseen"),
@@ -182,7 +186,9 @@ KINDS += [UDP_CLIENT, UDP_SERVER, BOUND, KEPT, HOLD, UNSEEN, WITHOUT_COOKIE]
 
 @given(
     some.sampled_from(KINDS),
-    some.sampled_from(["state", "ends", "syn-count", "peer", "listener", "remote-listener", "mark", "none"]),
+    some.sampled_from(
+        ["state", "ends", "syn-count", "peer", "listener", "remote-listener", "beside-listener", "mark", "none"]
+    ),
     some.sampled_from(["tcp", "udp"]),
     some.sampled_from([0, 5]),
     some.booleans(),

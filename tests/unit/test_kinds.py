@@ -143,11 +143,44 @@ LOCAL = tcp(remote_address="127.0.0.1", local_address="127.0.0.1")
 )
 def test_who_listens_is_the_next_best_evidence(which: KernelSocket, listeners: list[KernelSocket], kind: Kind) -> None:
     """Only where one end alone has a listener, and the other end's counts only on this host."""
-    by_port: dict[int, list[KernelSocket]] = {}
-    for one in listeners:
-        by_port.setdefault(one.local_port, []).append(one)
-    assert kinds.by_listener(which, by_port) == kind
+    assert kinds.by_listener(which, kinds.by_port(listeners)) == kind
     assert not kind.proved
+
+
+OUTBOUND, COUNTED = Kind("outbound", "state"), Kind("outbound", "syn-count")
+HERE = listener("10.0.0.1", 30010)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sock", "listeners", "result"),
+    [
+        (COUNTED, tcp(control=1), [HERE], Kind("unknown", "beside-listener")),
+        (COUNTED, tcp(control=1), [listener("::", 30010)], Kind("unknown", "beside-listener")),
+        (Kind("outbound", "peer"), tcp(), [HERE], Kind("unknown", "beside-listener")),
+        (COUNTED, tcp(control=1), [], COUNTED),
+        (COUNTED, tcp(control=1), [listener("10.0.0.9", 30010)], COUNTED),
+        (COUNTED, tcp(control=1), [listener("10.0.0.2", 7000)], COUNTED),
+        (COUNTED, tcp(control=1), [HERE._replace(interface=3)], COUNTED),
+        (COUNTED, tcp(control=1, interface=3), [HERE], Kind("unknown", "beside-listener")),
+        (OUTBOUND, tcp("SYN_SENT"), [HERE], OUTBOUND),
+        (OUTBOUND, tcp(protocol="udp"), [HERE], OUTBOUND),
+        (Kind("accepted", "syn-count"), tcp(control=0), [HERE], Kind("accepted", "syn-count")),
+        (Kind("closing", "state"), tcp("FIN_WAIT2", 2), [HERE], Kind("closing", "beside-listener")),
+        (Kind("closing", "state"), tcp("FIN_WAIT2", 2, inode=0), [HERE], Kind("closing", "state")),
+        (Kind("self-connect", "ends"), tcp(control=1), [HERE], Kind("self-connect", "ends")),
+    ],
+)
+def test_beside_a_listener_nothing_is_proved_outbound(
+    kind: Kind, sock: KernelSocket, listeners: list[KernelSocket], result: Kind
+) -> None:
+    """At its own address, port and interface; a count can be that of another life (TCP_REPAIR)."""
+    grouped = kinds.by_port(listeners)
+    assert kinds.doubted(kind, sock, grouped) == result
+    if result.evidence == "beside-listener":
+        entry = (result, sock)
+        both = [(Kind("listener", "state"), listeners[0]), entry]
+        assert kinds.in_the_way(both, reuseaddr=True, held=True) == both[:1]
+        assert kinds.in_the_way(both, reuseaddr=False, held=True) == both
 
 
 @pytest.mark.parametrize(
