@@ -281,7 +281,7 @@ class TestTheKernelAgrees:
 
 def unlikely(said: dict[int, float], counted: Counter[int]) -> dict[int, tuple[float, float]]:
     """Pick out the ports that were picked more or less often than five sigma allow: what was said, what was."""
-    total = counted.total()
+    total = sum(counted.values())
     return {
         port: (part, counted[port] / total)
         for port, part in said.items()
