@@ -6,18 +6,13 @@ import _signal
 import os
 import sys
 
-from portwait.errors import PortwaitError, UsageError
+from portwait.errors import CommandNotFoundError, PortwaitError, UsageError
+from portwait.options.record import GUARD, VERBS
 from portwait.options.table import Options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-VERBS = ("explain", "evict", "reserve", "release", "audit", "pick")
-"""Each is a module of `portwait.commands`, whose `run(words)` answers a status and the text for stdout.
-
-`release` is a function of the module `reserve`.
-"""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -39,23 +34,34 @@ def _dispatch(words: list[str]) -> int:
     cut = words.index("--") if "--" in words else len(words)
     own, command = words[:cut], words[cut + 1 :]
     try:
-        return _guard(own, command)
+        return _guard(own, command if cut < len(words) else None)
     except UsageError as error:
         from portwait.options import suggestions
 
-        raise suggestions.hinted(error, own, command, VERBS) from None
+        raise suggestions.hinted(error, GUARD, own, command) from None
+    except CommandNotFoundError as error:
+        from portwait.options import suggestions
+
+        raise suggestions.hinted_command(error, own, command) from None
 
 
-def _guard(own: list[str], command: list[str]) -> int:
+def _guard(own: list[str], command: list[str] | None) -> int:
     from portwait.commands import guard
 
-    if any(word.startswith("-") for word in own) or _has_twins():
-        from portwait.options import parser
+    if command is not None and not command:
+        raise UsageError("cannot start nothing: a COMMAND follows --; to wait only, leave out the --")
+    if any(word[:1] == "-" for word in own) or _has_variables():
+        from portwait.options import reader
 
-        return guard.run(parser.read(own), command)
-    options = Options()
-    options.targets = tuple(own)
-    return guard.run(options, command)
+        options = reader.read(GUARD, own)
+    else:
+        options = Options()
+        options.targets = tuple(own)
+    if command is None and any(word[:1].isalpha() for word in options.targets[1:]):
+        from portwait.options import suggestions
+
+        suggestions.refuse_commands(options.targets)
+    return guard.run(options, command or [])
 
 
 def _verb(name: str, words: list[str]) -> int:
@@ -64,6 +70,11 @@ def _verb(name: str, words: list[str]) -> int:
     try:
         module = import_module(f"portwait.commands.{'reserve' if name == 'release' else name}")
         status, text = (module.release if name == "release" else module.run)(words)
+    except UsageError as error:
+        from portwait.options import suggestions
+
+        cut = words.index("--") if "--" in words else len(words)
+        raise suggestions.hinted(error, name, words[:cut], words[cut + 1 :]) from None
     except PortwaitError:
         raise
     except Exception as fault:  # a traceback's status 1 would say that something is held
@@ -87,6 +98,6 @@ def _print(text: str) -> None:
         raise PortwaitError(f"cannot write to stdout: {error.strerror}") from error
 
 
-def _has_twins() -> bool:
+def _has_variables() -> bool:
     """Whether the environment says anything of options; PORTWAIT_TARGETS alone needs no reading."""
-    return any(name.startswith(b"PORTWAIT_") and name != b"PORTWAIT_TARGETS" for name in os.environb)
+    return any(name.startswith("PORTWAIT_") and name != "PORTWAIT_TARGETS" for name in os.environ)

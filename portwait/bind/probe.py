@@ -23,10 +23,17 @@ _STATES: dict[int, State] = {
     errno.EACCES: "denied",
     errno.EPERM: "denied",
     errno.EADDRNOTAVAIL: "unavailable",
-    errno.ENODEV: "unavailable",  # the interface of an IPv6 zone is not there
+    errno.ENODEV: "unavailable",  # the device, or the interface of an IPv6 zone, is not on this host
     errno.EAFNOSUPPORT: "unavailable",  # no IPv6 here at all; `*` falls back before it comes to this
     errno.EPROTONOSUPPORT: "unknown",
 }
+
+_IP_FREEBIND, _IPV6_FREEBIND = 15, 78  # linux/in.h, linux/in6.h; Python has no names for them
+
+_UNUSED = {_socket.AF_INET: "127.255.255.253", _socket.AF_INET6: "100::d15c"}
+"""Addresses that nobody sends to: one of loopback's, and one of the discard prefix (RFC 6666)."""
+
+_WILDCARD = {_socket.AF_INET: "0.0.0.0", _socket.AF_INET6: "::"}
 
 
 def probe(target: Target, *, reuseaddr: bool = True) -> Verdict:
@@ -41,7 +48,7 @@ def attempt(target: Target, *, reuseaddr: bool = True) -> tuple[Verdict, _socket
     """Ask once, and where the answer is `free` leave the bound socket open for the caller to close.
 
     As long as it is open no connect() is given the port: whoever wants to keep the port binds a hold first and
-    closes this socket then. (Closed before the hold stood, the port was lost 3 times in 100.)
+    closes this socket then. (When it was closed before the hold was bound, the port was lost 3 times in 100.)
     """
     try:
         try:
@@ -52,13 +59,15 @@ def attempt(target: Target, *, reuseaddr: bool = True) -> tuple[Verdict, _socket
         return Verdict("free"), bind(target, reuseaddr=reuseaddr, ipv4=True)
     except OSError as error:
         number = error.errno or 0
+        if number == errno.EADDRINUSE and target.reuseport and target.protocol == "udp" and may_join(target):
+            return Verdict("free"), None
         return Verdict(_STATES.get(number, "unknown"), number), None
 
 
 def bind(target: Target, *, reuseaddr: bool, ipv4: bool = False) -> _socket.socket:
     """Bind a new socket as the service will; `ipv4` is for a `*` where there is no IPv6. Raises OSError.
 
-    A UDP socket never gets SO_REUSEADDR: it would bind beside a live server and take its datagrams.
+    A UDP socket gets neither SO_REUSEADDR nor SO_REUSEPORT: it would bind beside a live server and take its datagrams.
     """
     inet4 = ipv4 or target.family == 4
     sock = _socket.socket(
@@ -66,8 +75,14 @@ def bind(target: Target, *, reuseaddr: bool, ipv4: bool = False) -> _socket.sock
         (_socket.SOCK_DGRAM if target.protocol == "udp" else _socket.SOCK_STREAM) | _socket.SOCK_CLOEXEC,
     )
     try:
-        if reuseaddr and target.protocol == "tcp":
-            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        if target.protocol == "tcp":
+            if reuseaddr:
+                sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+            if target.reuseport:
+                sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
+        if target.freebind:
+            allow_any_address(sock)
+        bind_to_device(sock, target.device)
         if inet4:
             sock.bind(("0.0.0.0" if target.address == ANY else target.address, target.port))
         else:
@@ -80,6 +95,20 @@ def bind(target: Target, *, reuseaddr: bool, ipv4: bool = False) -> _socket.sock
     return sock
 
 
+def allow_any_address(sock: _socket.socket) -> None:
+    """Let the socket be bound to an address that is not on this host (IP_FREEBIND). Raises OSError."""
+    if sock.family == _socket.AF_INET:
+        sock.setsockopt(_socket.IPPROTO_IP, _IP_FREEBIND, 1)
+    else:
+        sock.setsockopt(_socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
+
+
+def bind_to_device(sock: _socket.socket, device: str) -> None:
+    """Bind the socket to an interface or a VRF, where one is named. Raises OSError, ENODEV where there is none."""
+    if device:
+        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_BINDTODEVICE, device.encode(errors="surrogateescape"))
+
+
 def _scope(zone: str) -> int:
     """Turn an interface's name or number into its number; OSError ENODEV where there is none."""
     if not zone:
@@ -90,3 +119,44 @@ def _scope(zone: str) -> int:
         return _socket.if_nametoindex(zone)
     except OSError as error:  # "no interface with this name", without an errno
         raise OSError(errno.ENODEV, "no such interface") from error
+
+
+def may_join(target: Target) -> bool:
+    """Whether the kernel would let a UDP service with SO_REUSEPORT join what is on the port. Raises nothing.
+
+    A socket that joins receives some of the datagrams, so this never binds an address that a live server has. It asks
+    in two steps, for each family: a socket with SO_REUSEPORT on an address that nobody sends to conflicts with the
+    wildcard sockets on the port exactly as the service would, and receives nothing. Where no wildcard socket is on the
+    port, a wildcard socket with SO_REUSEPORT conflicts with those on single addresses, and receives only what no
+    server is there for. Where there are wildcard sockets, those on single addresses are not asked for.
+    """
+    families = {0: (_socket.AF_INET6, _socket.AF_INET), 4: (_socket.AF_INET,), 6: (_socket.AF_INET6,)}[target.family]
+    return all(_may_join(target, family) for family in families)
+
+
+def _may_join(target: Target, family: int) -> bool:
+    if not _can_bind(target, family, _UNUSED, joining=True):
+        return False
+    if not _can_bind(target, family, _UNUSED, joining=False):
+        return True
+    return _can_bind(target, family, _WILDCARD, joining=True)
+
+
+def _can_bind(target: Target, family: int, addresses: dict[int, str], *, joining: bool) -> bool:
+    """Whether a socket on this address is not in conflict; where the kernel cannot be asked, it is not."""
+    sock = None
+    try:
+        sock = _socket.socket(family, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+        if joining:
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
+        allow_any_address(sock)
+        bind_to_device(sock, target.device)
+        if family == _socket.AF_INET6:
+            sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 1)
+        sock.bind((addresses[family], target.port))
+    except OSError as error:
+        return error.errno != errno.EADDRINUSE
+    finally:
+        if sock is not None:
+            sock.close()
+    return True

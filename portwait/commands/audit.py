@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING
 
 from portwait.audit import prometheus, report
 from portwait.audit.scan import AuditError, audit
 from portwait.errors import TablesError, UsageError
 from portwait.model import ports
-from portwait.options import parser
+from portwait.options import reader
 from portwait.reserved import atomic_file
-from portwait.text import durations
 from portwait.text.escape import escape
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
 AT_RISK = 1
@@ -54,7 +51,7 @@ examples:
 
 def run(words: Sequence[str]) -> tuple[int, str]:
     """Audit; the status and the text. Raises PortwaitError."""
-    options = _parser().parse_intermixed_args(words)
+    options = reader.read("audit", words, (_DESCRIPTION, _EPILOG))
     if options.only and not options.ports:
         raise UsageError("cannot audit nothing: --only wants PORTS (see portwait audit --help)")
     named = ports.parse(",".join(options.ports)) if options.ports else ()
@@ -71,49 +68,6 @@ def run(words: Sequence[str]) -> tuple[int, str]:
         _write(options.output, text)
         text = ""
     return AT_RISK if found.at_risk else 0, text
-
-
-def _parser() -> argparse.ArgumentParser:
-    result = parser.verb("audit", "[OPTION...] [PORTS...]", _DESCRIPTION, _EPILOG)
-    add = result.add_argument
-    add("ports", nargs="*", metavar="PORTS", help="ports and ranges")
-    add("--only", action="store_true", help="look at PORTS alone")
-    add(
-        "--gap",
-        type=_seconds,
-        default=10.0,
-        metavar="DURATION",
-        help="how long a restart leaves its port free (default: 10s)",
-    )
-    add("--rate", type=_rate, metavar="N", help="connections opened a second, instead of counting them")
-    add("--window", type=_seconds, default=1.0, metavar="DURATION", help="count them for so long (default: 1s)")
-    add(
-        "--format",
-        choices=("text", "json", "prometheus"),
-        default="text",
-        metavar="FORMAT",
-        help="text, json or prometheus",
-    )
-    add("--json", action="store_true", help="the same as --format json")
-    add("--output", metavar="FILE", help="write it into a file, whole or not at all, instead of stdout")
-    return result
-
-
-def _seconds(text: str) -> float:
-    seconds = durations.parse(text)
-    if seconds == math.inf:
-        raise UsageError("cannot use an endless duration here")
-    return seconds
-
-
-def _rate(text: str) -> float:
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = math.nan
-    if not 0 <= rate < math.inf:
-        raise UsageError(f"cannot read rate {text!a}: expected connections a second, like 20 or 0.5")
-    return rate
 
 
 def _write(path: str, text: str) -> None:

@@ -16,14 +16,13 @@ from portwait.eviction.clear import Removal
 from portwait.host.port_settings import port_settings
 from portwait.log import Log
 from portwait.model import targets
-from portwait.options import parser
+from portwait.options import reader
 from portwait.options.table import EVICTED
 from portwait.reports import target as target_report
 from portwait.text.plural import names
 from portwait.wait.inspection import Inspection
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Mapping, Sequence
 
     from portwait.eviction.actions import Action
@@ -37,7 +36,7 @@ Destroy the connections that are in the way, not the processes behind them.
 
 By default that is what harms nobody else: a connection that a client of this
 host is proved to have opened (it sees an aborted connection, and a pool opens
-another one, from another port), and what no process owns any more. It takes
+another one, from another port), and what no process owns any more. It requires
 CAP_NET_ADMIN. Where the client may come back at once, let the guard do it
 (`portwait --evict 30010 -- COMMAND`): its hold keeps the port meanwhile.
 """
@@ -63,12 +62,12 @@ examples:
 
 def run(words: Sequence[str]) -> tuple[int, str]:
     """Evict; the status and the report. Raises UsageError, and PortwaitError where nothing can be seen."""
-    options = parser.read_verb(_parser(), words)
+    options = reader.read("evict", words, (_DESCRIPTION, _EPILOG))
     if not options.targets:
         raise UsageError("cannot evict nothing: name a TARGET, as in `portwait evict 30010`")
-    if not options.evict:
+    if options.evict == frozenset():
         raise UsageError("cannot evict: PORTWAIT_EVICT in the environment says no; --evict wins over it")
-    wanted = targets.parse(options.targets, options.family)
+    wanted = targets.parse(options.targets, options.family, reuseport=options.reuseport, freebind=options.freebind)
     survey = Survey(wanted, reuseaddr=options.reuseaddr, mode="none" if options.dry_run else "default")
     inspection = Inspection(survey)
     log = Log(options.log_format, quiet=options.quiet)
@@ -83,7 +82,7 @@ def run(words: Sequence[str]) -> tuple[int, str]:
         inspection.look_closely()
     before = after = _cases(inspection)
     if any(case.held for case in before.values()):
-        selection = evictable.select(options.evict, options.evict_user, options.evict_unit)
+        selection = evictable.select(options.evict or EVICTED, options.evict_user, options.evict_unit)
         Removal(selection, 0, tell, dry_run=options.dry_run).through(inspection, lambda: None)
         after = _cases(inspection)
     unknown = [target for target, case in after.items() if case.verdict.state in ("denied", "unknown")]
@@ -105,21 +104,6 @@ def _by_target(actions: Sequence[Action]) -> dict[Target, list[Action]]:
     for action in actions:
         grouped.setdefault(action.target, []).append(action)
     return grouped
-
-
-def _parser() -> argparse.ArgumentParser:
-    result = parser.verb("evict", "[OPTION...] TARGET...", _DESCRIPTION, _EPILOG)
-    add = result.add_argument
-    add("targets", nargs="*", metavar="TARGET", help="as the guard's: what the service will bind")
-    parser.evict_options(result, "what may be destroyed", "destroy only")
-    parser.target_options(result)
-    parser.flag(result, "--dry-run", "say what would be done, and do none of it")
-    add("--json", action="store_true", help="print one object of JSON")
-    parser.log_format_option(result)
-    parser.flag(result, "--quiet", "do not say on stderr what is done", short="-q")
-    result.set_defaults(evict=frozenset(EVICTED), evict_user=(), evict_unit=(), reuseaddr=True, family=0)
-    result.set_defaults(dry_run=False, quiet=False, log_format="auto")
-    return result
 
 
 def _as_text(before: Cases, after: Cases, actions: Mapping[Target, Sequence[Action]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from portwait.advice import advise, gather
 from portwait.bind.survey import Survey
@@ -13,17 +13,13 @@ from portwait.errors import UsageError
 from portwait.host.machine import machine
 from portwait.host.port_settings import port_settings
 from portwait.model import targets
+from portwait.options import reader
 from portwait.reports import summary
 from portwait.text.layout import Paper
 from portwait.wait.inspection import Inspection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from portwait.model.targets import Family
-
-_TWINS = ("PORTWAIT_FAMILY", "PORTWAIT_REUSEADDR")
-"""What the environment can say of its options, by the names that `twins` reads."""
 
 _MOST_IN_FULL = 4
 """More targets than that get a line each."""
@@ -44,8 +40,8 @@ where every socket on a port counts.
 
 It needs no privilege; root sees the processes of other users.
 
-PORTWAIT_FAMILY and PORTWAIT_REUSEADDR in the environment count here as they do
-for the guard; the option wins.
+PORTWAIT_FAMILY, PORTWAIT_REUSEADDR, PORTWAIT_REUSEPORT and PORTWAIT_FREEBIND in
+the environment count here as they do for the guard; the option wins.
 
 exit status:
   0     nothing is held
@@ -59,20 +55,14 @@ examples:
 """
 
 
-class _Asked(NamedTuple):
-    targets: Sequence[str]
-    json: bool = False
-    family: Family = 0
-    reuseaddr: bool = True
-
-
 def run(words: Sequence[str]) -> tuple[int, str]:
     """Explain; status 1 when something is held, else 0. Raises UsageError."""
     gc.disable()  # this process ends before there is anything to collect
-    asked = _read(words)
+    asked = reader.read("explain", words, (_DESCRIPTION, _EPILOG))
     if not asked.targets:
         raise UsageError("cannot explain nothing: name a TARGET, as in `portwait explain 30010`")
-    inspection = Inspection(Survey(targets.parse(asked.targets, asked.family), reuseaddr=asked.reuseaddr))
+    wanted = targets.parse(asked.targets, asked.family, reuseport=asked.reuseport, freebind=asked.freebind)
+    inspection = Inspection(Survey(wanted, reuseaddr=asked.reuseaddr))
     survey = inspection.survey
     if not inspection.look() or survey.undecided:
         inspection.look_closely()
@@ -88,21 +78,6 @@ def run(words: Sequence[str]) -> tuple[int, str]:
         else summary.as_text(cases, inspection.diagnosis.lost, _paper(), in_full=in_full)
     )
     return int(any(case.verdict.state == "held" for case in cases)), text
-
-
-def _read(words: Sequence[str]) -> _Asked:
-    """Read the command line; where it and the environment have no options but --json, argparse need not be loaded."""
-    rest = [word for word in words if word != "--json"]
-    if not any(word.startswith("-") for word in rest) and not any(os.environ.get(name) for name in _TWINS):
-        return _Asked(rest, json=len(rest) < len(words))
-    from portwait.options import parser
-
-    result = parser.verb("explain", "[OPTION...] TARGET...", _DESCRIPTION, _EPILOG)
-    result.add_argument("targets", nargs="*", metavar="TARGET", help="what a service wants to bind")
-    result.add_argument("--json", action="store_true", help="print one object of JSON")
-    parser.target_options(result)
-    result.set_defaults(reuseaddr=True, family=0)
-    return _Asked(**vars(parser.read_verb(result, words)))
 
 
 def _paper() -> Paper:

@@ -65,7 +65,7 @@ def _plan(options: Options, command: Sequence[str]) -> tuple[Survey, Callable[[S
         raise UsageError(
             "cannot guard nothing: name a TARGET, as in `portwait 30010 -- COMMAND`, or set PORTWAIT_TARGETS"
         )
-    wanted = targets.parse(words, options.family)
+    wanted = targets.parse(words, options.family, reuseport=options.reuseport, freebind=options.freebind)
     mode: hold.Mode = options.hold or ("default" if command else "none")
     if mode == "full" and not options.reuseaddr:
         raise UsageError("cannot use --hold=full with --no-reuseaddr: such a service cannot bind beside a full hold")

@@ -13,17 +13,17 @@ from portwait.errors import PortwaitError, UsageError, quote
 from portwait.host.port_settings import port_settings
 from portwait.log import Log
 from portwait.model import targets
-from portwait.options import environment, parser
+from portwait.options import reader
 from portwait.reports import choice as choice_report
 from portwait.text import durations, placeholders, stderr
 from portwait.wait import signals
 
 if TYPE_CHECKING:
-    from argparse import Namespace
     from collections.abc import Sequence
 
     from portwait.bind.hold import Mode
     from portwait.model.targets import Target
+    from portwait.options.record import Options
 
 GAVE_UP = 124
 
@@ -64,11 +64,11 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     if cut < len(words) and not command:
         raise UsageError("cannot run nothing: name a COMMAND behind --, or leave -- out to print the port")
     asked = _read(words[:cut])
-    candidates = targets.parse(asked.ranges, asked.family)
+    candidates = targets.parse(asked.targets, asked.family, freebind=asked.freebind)
     if command:
         _check(asked, command)
     log = Log(asked.log_format, quiet=asked.quiet, verbose=asked.verbose)
-    mode: Mode = asked.hold if command else "none"
+    mode: Mode = (asked.hold or "default") if command else "none"
     try:
         with signals.Stopping():
             choice = _choose(asked, candidates, mode, log, began)
@@ -94,10 +94,10 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     return handoff.become(placeholders.fill(command, picked)[0])
 
 
-def _choose(asked: Namespace, candidates: Sequence[Target], mode: Mode, log: Log, began: float) -> Choice:
+def _choose(asked: Options, candidates: Sequence[Target], mode: Mode, log: Log, began: float) -> Choice:
     """Take the ports, and wait while they are all taken; an empty choice at the deadline."""
     settings = port_settings()
-    label = " ".join(asked.ranges)
+    label = " ".join(asked.targets)
     choice = Choice()
 
     def look() -> bool:
@@ -127,55 +127,17 @@ def _choose(asked: Namespace, candidates: Sequence[Target], mode: Mode, log: Log
     return choice
 
 
-def _read(words: Sequence[str]) -> Namespace:
-    result = parser.verb("pick", "[OPTION...] RANGE... [-- COMMAND [ARG...]]", _DESCRIPTION, _EPILOG)
-    result.add_argument("ranges", nargs="*", metavar="RANGE", help="where to pick from")
-    result.add_argument("--count", type=_count, metavar="N", help="pick so many different ports (default: 1)")
-    result.add_argument("--random", action="store_true", help="any of them, not the first that can be had")
-    result.add_argument(
-        "--env",
-        type=environment.names,
-        action="extend",
-        metavar="NAME,...",
-        help="also set these variables for the command, the first to the first port",
-    )
-    result.add_argument(
-        "-t",
-        "--timeout",
-        type=durations.parse,
-        metavar="DURATION",
-        help="give up after this where all are taken; 0 looks once (default: 75s)",
-    )
-    result.add_argument(
-        "--hold",
-        choices=("default", "full", "none"),
-        metavar="full",
-        help="keep the port from connect() until the service has it, with --hold=full also from bind(0) and from "
-        "services without SO_REUSEADDR (the default: on where there is a COMMAND)",
-    )
-    result.add_argument("--no-hold", dest="hold", action="store_const", const="none", help="do not hold")
-    parser.target_options(result)
-    parser.log_format_option(result)
-    parser.flag(result, "--quiet", "say only why the command was not started", short="-q")
-    parser.flag(result, "--verbose", "say also why it picked this port", short="-v")
-    defaults = {"hold": "default", "reuseaddr": True, "family": 0, "log_format": "auto", "timeout": 75.0}
-    result.set_defaults(**defaults, quiet=False, verbose=False, count=1, env=[])
-    asked = parser.read_verb(result, words)
-    asked.ranges = asked.ranges or os.environ.get("PORTWAIT_TARGETS", "").replace(",", " ").split()
-    if not asked.ranges:
+def _read(words: Sequence[str]) -> Options:
+    options = reader.read("pick", words, (_DESCRIPTION, _EPILOG))
+    options.targets = options.targets or tuple(os.environ.get("PORTWAIT_TARGETS", "").replace(",", " ").split())
+    if not options.targets:
         raise UsageError("cannot pick from nothing: name a RANGE, as in `portwait pick 10000-19999 -- server {}`")
-    if asked.hold == "full" and not asked.reuseaddr:
+    if options.hold == "full" and not options.reuseaddr:
         raise UsageError("cannot use --hold=full with --no-reuseaddr: such a service cannot bind beside a full hold")
-    return asked
+    return options
 
 
-def _count(text: str) -> int:
-    if text.isascii() and text.isdigit() and 0 < int(text[:9]) <= hold.MOST:
-        return int(text)
-    raise UsageError(f"cannot read count {quote(text)}: expected a number from 1 to {hold.MOST}")
-
-
-def _check(asked: Namespace, command: Sequence[str]) -> None:
+def _check(asked: Options, command: Sequence[str]) -> None:
     """Refuse a command that would not know its ports, before any port is taken."""
     if len(asked.env) > asked.count:
         raise UsageError(f"cannot set {len(asked.env)} variables from {asked.count} port(s): see --count")

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from portwait.errors import UsageError
 from portwait.model import ports
-from portwait.options import parser
+from portwait.options import reader
 from portwait.reserved import apply, boot, report
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
+
+    from portwait.options.record import Options
 
 _RESERVE = """\
 Reserve ports: the kernel gives a reserved port to nobody who does not ask for
@@ -78,7 +79,7 @@ examples:
 
 def run(words: Sequence[str]) -> tuple[int, str]:
     """Reserve or list; the status and the text. Raises PortwaitError."""
-    options = _parser("reserve", "[--persist] [--json] [PORTS...]", _RESERVE, _RESERVE_EPILOG, words)
+    options = reader.read("reserve", words, (_RESERVE, _RESERVE_EPILOG))
     if options.ports:
         return _change("reserve", options)
     if options.persist:
@@ -91,21 +92,13 @@ def run(words: Sequence[str]) -> tuple[int, str]:
 
 def release(words: Sequence[str]) -> tuple[int, str]:
     """Release; the status and the text. Raises PortwaitError."""
-    options = _parser("release", "[--persist] [--json] PORTS...", _RELEASE, _RELEASE_EPILOG, words)
+    options = reader.read("release", words, (_RELEASE, _RELEASE_EPILOG))
     if not options.ports:
         raise UsageError("cannot release nothing: name PORTS (see portwait release --help)")
     return _change("release", options)
 
 
-def _parser(verb: apply.Verb, usage: str, about: str, epilog: str, words: Sequence[str]) -> argparse.Namespace:
-    result = parser.verb(verb, usage, about, epilog)
-    result.add_argument("ports", nargs="*", metavar="PORTS", help="ports and ranges")
-    result.add_argument("--persist", action="store_true", help="at boot too")
-    result.add_argument("--json", action="store_true", help="print one object of JSON")
-    return result.parse_intermixed_args(words)
-
-
-def _change(verb: apply.Verb, options: argparse.Namespace) -> tuple[int, str]:
+def _change(verb: apply.Verb, options: Options) -> tuple[int, str]:
     done = apply.change(verb, ports.parse(",".join(options.ports)), persist=options.persist)
     if options.json:
         return 0, json.dumps(report.done_dict(done), indent=2) + "\n"

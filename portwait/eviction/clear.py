@@ -173,7 +173,7 @@ def asked_for(options: Options, log: Log) -> Removal:
             log.warning(action.event, str(action), **action.fields())
 
     selection = evictable.select(options.evict or (), options.evict_user, options.evict_unit)
-    return Removal(selection, options.terminate, tell, dry_run=options.dry_run)
+    return Removal(selection, options.signal if options.terminate else 0, tell, dry_run=options.dry_run)
 
 
 def _door() -> evict.Door:

@@ -20,18 +20,20 @@ if TYPE_CHECKING:
     Family = Literal[0, 4, 6]
 
 ANY = "*"
-_FORMS = "PORT, FIRST-LAST, ADDRESS:PORT, [IPV6]:PORT or a service name, each with /tcp or /udp if need be"
+_FORMS = "PORT, FIRST-LAST, ADDRESS:PORT, [IPV6]:PORT or a service name, each with /tcp or /udp where that matters"
 
 
 class Target(Value):
-    """A protocol, an address and a port that a service wants to bind; immutable.
+    """A protocol, an address and a port that a service wants to bind, and how it binds them; immutable.
 
     `address` is a canonical IP literal or `*`, which stands for every address of the family. `family` is 4 or 6
     where only that one is meant, and 0 for a dual-stack bind. `zone` is an IPv6 interface's name or number, or "".
-    `text` is the word that the user wrote, with the single port where that was a range.
+    `device` is the interface or VRF that the service binds to (SO_BINDTODEVICE), or "". `reuseport` and `freebind` say
+    that the service sets SO_REUSEPORT, IP_FREEBIND. `text` is the word that the user wrote, with the single port where
+    that was a range.
     """
 
-    __slots__ = ("address", "family", "port", "protocol", "text", "zone")
+    __slots__ = ("address", "device", "family", "freebind", "port", "protocol", "reuseport", "text", "zone")
 
     text: str
     protocol: Protocol
@@ -39,41 +41,71 @@ class Target(Value):
     port: int
     family: Family
     zone: str
+    device: str
+    reuseport: bool
+    freebind: bool
 
     def __init__(  # noqa: PLR0917  # the order of the fields is the order of the word's parts
-        self, text: str, port: int, protocol: Protocol = "tcp", address: str = ANY, family: Family = 0, zone: str = ""
+        self,
+        text: str,
+        port: int,
+        protocol: Protocol = "tcp",
+        address: str = ANY,
+        family: Family = 0,
+        zone: str = "",
+        device: str = "",
+        *,
+        reuseport: bool = False,
+        freebind: bool = False,
     ) -> None:
         """Build a target from parts that are known to be right; `parse` is for words."""
-        self._fill(address=address, family=family, port=port, protocol=protocol, text=text, zone=zone)
+        self._fill(
+            address=address,
+            device=device,
+            family=family,
+            freebind=freebind,
+            port=port,
+            protocol=protocol,
+            reuseport=reuseport,
+            text=text,
+            zone=zone,
+        )
 
     def _key(self) -> tuple[object, ...]:
         """Two targets are the same when they bind the same, however they were written."""
-        return (self.protocol, self.address, self.zone, self.port, self.family)
+        return (
+            *(self.protocol, self.address, self.zone, self.device, self.port, self.family),
+            *(self.reuseport, self.freebind),
+        )
 
     def __str__(self) -> str:
-        """Name it for a person: `30010/tcp`, `127.0.0.1:30010/tcp`."""
-        if self.address == ANY:
+        """Name it for a person: `30010/tcp`, `127.0.0.1:30010/tcp`, `*%eth0:67/udp`."""
+        if self.address == ANY and not self.device:
             return f"{self.port}/{self.protocol}"
         host = self.address + (f"%{self.zone}" if self.zone else "")
-        return f"[{host}]:{self.port}/{self.protocol}" if ":" in host else f"{host}:{self.port}/{self.protocol}"
+        device = f"%{self.device}" if self.device else ""
+        return f"{f'[{host}]' if ':' in host else host}{device}:{self.port}/{self.protocol}"
 
 
-def parse(words: Iterable[str], family: Family = 0) -> tuple[Target, ...]:
-    """Read TARGET words in their order, each target once.
+def parse(
+    words: Iterable[str], family: Family = 0, *, reuseport: bool = False, freebind: bool = False
+) -> tuple[Target, ...]:
+    """Read TARGET words in their order, each target once; a word can be several with commas between them.
 
-    `family` is 4 or 6 where the user allows only that one. Raises UsageError with one line that says what was
-    expected.
+    `family` is 4 or 6 where the user allows only that one; `reuseport` and `freebind` are the same for all. Raises
+    UsageError with one line that says what was expected.
     """
-    found: dict[Target, None] = {}
-    for word in words:
-        for target in _parse_word(word, family):
-            found.setdefault(target)
-    return tuple(found)
+    targets: dict[Target, None] = {}
+    for words_of_one in words:
+        for word in words_of_one.split(","):
+            for target in _parse_word(word, family, reuseport=reuseport, freebind=freebind):
+                targets.setdefault(target)
+    return tuple(targets)
 
 
-def _parse_word(word: str, family: Family) -> Iterator[Target]:
+def _parse_word(word: str, family: Family, *, reuseport: bool, freebind: bool) -> Iterator[Target]:
     rest, protocol = _protocol(word)
-    address, zone, ports = _split_address(word, rest)
+    address, zone, device, ports = _split_address(word, rest)
     if address == ANY:
         own: Family = family
     else:
@@ -87,7 +119,7 @@ def _parse_word(word: str, family: Family) -> Iterator[Target]:
     tail = word[len(head) + len(ports) :]
     for port in range(first, last + 1):
         text = word if first == last else f"{head}{port}{tail}"
-        yield Target(text, port, protocol, address, own, zone)
+        yield Target(text, port, protocol, address, own, zone, device, reuseport=reuseport, freebind=freebind)
 
 
 def _bad(word: str, why: str) -> UsageError:
@@ -105,30 +137,40 @@ def _protocol(word: str) -> tuple[str, Protocol]:
     raise _bad(word, f"the protocol is tcp or udp, not {quote(name)}")
 
 
-def _split_address(word: str, rest: str) -> tuple[str, str, str]:
-    """Split into address, zone and the text of the ports."""
+def _split_address(word: str, rest: str) -> tuple[str, str, str, str]:
+    """Split into address, zone, device and the text of the ports."""
     if rest.startswith("["):
-        host, bracket, ports = rest[1:].partition("]")
+        host, bracket, behind = rest[1:].partition("]")
         if not bracket:
             raise _bad(word, "the bracket is not closed; an IPv6 target looks like [::1]:30010")
-        if not ports.startswith(":"):
+        percent, colon, ports = behind.partition(":")
+        if not colon or percent[:1] not in ("", "%"):
             raise _bad(word, f"a colon and a port follow the bracket, as in [{quote(host)[1:-1]}]:30010")
-        literal, percent, zone = host.partition("%")
-        if percent and not _is_zone(zone):
+        literal, zoned, zone = host.partition("%")
+        if zoned and not _is_zone(zone):
             raise _bad(word, "the zone behind % is an interface's name, as in [fe80::1%eth0]:30010")
-        return _canonical(word, literal, _socket.AF_INET6), zone, ports[1:]
+        return _canonical(word, literal, _socket.AF_INET6), zone, _device(word, percent), ports
     host, colon, ports = rest.rpartition(":")
     if not colon:
-        return ANY, "", rest
+        return ANY, "", "", rest
     if ":" in host:
         raise _bad(word, "an IPv6 address stands in brackets, as in [::1]:30010")
-    if host == ANY:
-        return ANY, "", ports
-    return _canonical(word, host, _socket.AF_INET), "", ports
+    host, percent, name = host.partition("%")
+    device = _device(word, percent + name)
+    if host == ANY or (not host and not device):  # `:8080`, as Go, Docker and many servers write it
+        return ANY, "", device, ports
+    return _canonical(word, host, _socket.AF_INET), "", device, ports
+
+
+def _device(word: str, text: str) -> str:
+    """Read a device with its percent sign, as ss(8) writes it; nothing is none."""
+    if text and not (_is_name(text[1:])):
+        raise _bad(word, "the device behind % is an interface's name, as in 0.0.0.0%eth0:67")
+    return text[1:]
 
 
 def _canonical(word: str, host: str, family: int) -> str:
-    """Write an address as the kernel does; an IPv4-mapped one as IPv4, for that is what its bind claims."""
+    """Write an address as the kernel does; an IPv4-mapped one as IPv4, because that is what its bind claims."""
     try:
         return plain(_socket.inet_ntop(family, _socket.inet_pton(family, host)))
     except (OSError, ValueError):  # ValueError: an embedded NUL
@@ -145,6 +187,10 @@ def _is_zone(text: str) -> bool:
     """An interface's name (dev_valid_name in net/core/dev.c), or a number that fits into sin6_scope_id."""
     if _is_number(text):
         return len(text) <= 10 and int(text) < 1 << 32
+    return _is_name(text)
+
+
+def _is_name(text: str) -> bool:
     return 0 < len(text) < 16 and text.isprintable() and not any(mark in text for mark in "/: ")
 
 

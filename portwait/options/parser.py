@@ -1,4 +1,4 @@
-"""From words to options: argparse, with the environment's twins standing in for what no word says."""
+"""argparse over the table of options: the help, every error, and the spellings that `reader` does not know."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import argparse
 import os
 
 from portwait._version import __version__
-from portwait.errors import UsageError, quote
-from portwait.options import environment
-from portwait.options.table import EVICTABLE, EVICTED, Options
-from portwait.text import durations
+from portwait.errors import UsageError
+from portwait.options.record import GUARD, VERBS, verb_of
+from portwait.options.table import ROWS, rows_of
+from portwait.options.values import READERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any, NoReturn
+    from collections.abc import Callable, Sequence
+    from typing import NoReturn
+
+    from portwait.options.record import Row
 
 _DESCRIPTION = """\
 Start a service only when the kernel says that its port can be bound.
@@ -27,22 +29,19 @@ anybody else, and then becomes the service: same PID, nothing in between.
 
 _EPILOG = """\
 verbs, each with its own --help:
-  portwait explain TARGET...   who is in the way, why, what to do
-  portwait evict TARGET...     destroy the connections in the way
-  portwait reserve PORTS...    keep the kernel from picking these ports
-  portwait release PORTS...    undo that
-  portwait audit [PORTS...]    which ports can be taken, and how likely
+{verbs}
 
 TARGET is a port (30010), an address and a port (127.0.0.1:30010, [::1]:30010),
-a range (30000-30010) or a service's name (redis), each with /udp for UDP.
-Without an address it means all addresses of both families. Without a COMMAND
-portwait only waits, as for systemd's ExecStartPre=.
+a range (30000-30010) or a service's name (redis), each with /udp for UDP; a
+device may follow the address (0.0.0.0%eth0:67). Without an address it means
+all addresses of both families. Without a COMMAND portwait only waits, as for
+systemd's ExecStartPre=.
 
-Every option but --terminate has an environment twin: --timeout 2m is
-PORTWAIT_TIMEOUT=2m, --no-hold is PORTWAIT_HOLD=none, -6 is PORTWAIT_FAMILY=6.
-The option wins, and each flag has its opposite: --no-evict wins over
-PORTWAIT_EVICT=1, --no-reserve over PORTWAIT_RESERVE=1. PORTWAIT_TARGETS stands
-in where no TARGET is given.
+Every option but --terminate, --signal and --kill-after has an environment
+variable: --timeout 2m is PORTWAIT_TIMEOUT=2m, --no-hold is PORTWAIT_HOLD=none,
+-6 is PORTWAIT_FAMILY=6. The option wins, and each flag has its opposite:
+--no-evict wins over PORTWAIT_EVICT=1, --no-reserve over PORTWAIT_RESERVE=1.
+PORTWAIT_TARGETS stands in where no TARGET is given.
 
 exit status:
   the command's own   portwait has become it
@@ -60,8 +59,8 @@ examples:
   ENTRYPOINT ["portwait", "--"]            in an image, with PORTWAIT_TARGETS
 """
 
-_BARE = {"--hold": "--hold=default", "--evict": f"--evict={','.join(EVICTED)}", "--terminate": "--terminate=TERM"}
-"""Options whose value is optional and must be behind `=`, so that a TARGET never becomes one."""
+_BARE = {flag: row.bare for row in ROWS if row.bare for flag in row.flags}
+"""Options whose value is optional and has to stand behind `=`, so that a TARGET never becomes one."""
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -74,7 +73,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         """Write `-t, --timeout DURATION`, and `--hold[=full]` where the value is optional and behind `=`."""
         if not action.option_strings or not action.metavar:
             return super()._format_action_invocation(action)
-        value = f"[={action.metavar}]" if set(action.option_strings) & set(_BARE) else f" {action.metavar}"
+        value = f"[={action.metavar}]" if action.option_strings[-1] in _BARE else f" {action.metavar}"
         return ", ".join(action.option_strings) + value
 
 
@@ -88,11 +87,6 @@ def _width() -> int:
 class Parser(argparse.ArgumentParser):
     """argparse, with its errors turned into ours."""
 
-    def __init__(self, **settings: Any) -> None:
-        """Give its list of options the heading that Python 3.10 and newer give it."""
-        super().__init__(**settings)
-        self._optionals.title = "options"
-
     def error(self, message: str) -> NoReturn:
         """Raise UsageError instead of printing and exiting; argparse repeats some words as they are."""
         from portwait.text.escape import escape
@@ -100,144 +94,82 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{escape(message)} (see {self.prog} --help)")
 
 
-def parser() -> argparse.ArgumentParser:
-    """Build the guard's parser; its defaults are absent, so that the environment can stand in for them."""
+def read(verb: str, words: Sequence[str], about: tuple[str, str] = ("", "")) -> dict[str, object]:
+    """Read a verb's words, or the guard's; prints the help or the version and exits where they are asked for."""
+    said = vars(parser(verb, about).parse_intermixed_args(_spell_out(verb, words)))
+    alone = said.pop(verb_of(verb).field)
+    return {**said, verb_of(verb).field: tuple(alone)} if alone else said
+
+
+def parser(verb: str = GUARD, about: tuple[str, str] = ("", "")) -> argparse.ArgumentParser:
+    """Build the parser of a verb, or of the guard; defaults are absent, so that the environment can stand in."""
+    prog = "portwait" if verb == GUARD else f"portwait {verb}"
+    description, epilog = (_DESCRIPTION, _guard_epilog()) if verb == GUARD else about
+    of = verb_of(verb)
     result = Parser(
-        prog="portwait",
-        usage="portwait [OPTION...] TARGET... [-- COMMAND [ARG...]]",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=_Help,
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
-    )
-    result.add_argument("targets", nargs="*", metavar="TARGET", help="what the service will bind")
-    add = result.add_argument
-    add(
-        "-t",
-        "--timeout",
-        type=durations.parse,
-        metavar="DURATION",
-        help="give up after this: 90, 90s, 2m, 1h30m, 500ms, inf; 0 looks once (default: 75s)",
-    )
-    add(
-        "--hold",
-        choices=("default", "full", "none"),
-        metavar="full",
-        help="keep the port from connect() until the service has it; on where there is a COMMAND; "
-        "--hold=full also from bind(0), and from services without SO_REUSEADDR",
-    )
-    add("--no-hold", dest="hold", action="store_const", const="none", help="do not hold")
-    target_options(result)
-    flag(result, "--listen", "bind, listen and pass the socket on (LISTEN_FDS), for services that take sockets")
-    flag(result, "--fdstore", "keep the hold in systemd's descriptor store, so that it outlives restarts")
-    evict_options(
-        result, "destroy the outbound connections and ownerless leftovers that are in the way", "evict and signal only"
-    )
-    add("--no-evict", dest="evict", action="store_const", const=frozenset(), help=argparse.SUPPRESS)
-    add(
-        "--terminate",
-        type=_signal,
-        metavar="SIGNAL",
-        help="last resort: signal the process that owns what is in the way, once, with TERM by default",
-    )
-    flag(result, "--reserve", "reserve the ports before waiting, so that the kernel gives them to nobody; takes root")
-    flag(result, "--anyway", "after the timeout start the command all the same")
-    flag(result, "--dry-run", "say what would be done, and do none of it")
-    log_format_option(result)
-    flag(result, "--quiet", "say only why the command was not started", short="-q")
-    flag(result, "--verbose", "say more", short="-v")
-    add("--version", action="version", version=f"portwait {__version__}")
-    return result
-
-
-def verb(name: str, usage: str, description: str, epilog: str) -> argparse.ArgumentParser:
-    """Build the parser of a verb, without options yet."""
-    return Parser(
-        prog=f"portwait {name}",
-        usage=f"portwait {name} {usage}",
+        prog=prog,
+        usage=f"{prog} {of.usage}",
         description=description,
         epilog=epilog,
         formatter_class=_Help,
+        argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
+        add_help=False,
     )
+    result._positionals.title, result._optionals.title = "arguments", "options"  # noqa: SLF001  # Python 3.9 differs
+    result.add_argument(of.field, nargs="*", default=[], metavar=of.metavar, help=of.what)
+    rows = rows_of(verb)
+    for row in sorted(rows, key=lambda row: row.key != "help"):
+        _add(result, row)
+    return result
 
 
-def target_options(to: argparse.ArgumentParser) -> None:
-    """Add what says how the service binds its targets."""
-    flag(
-        to,
-        "--reuseaddr",
-        "the service sets SO_REUSEADDR, as nearly all do (the default)",
-        "the service does not set SO_REUSEADDR: probe like it",
-    )
-    to.add_argument("-4", dest="family", action="store_const", const=4, help="IPv4 only")
-    to.add_argument("-6", dest="family", action="store_const", const=6, help="IPv6 only")
+def _guard_epilog() -> str:
+    return _EPILOG.format(verbs="\n".join(f"  portwait {name:10}  {verb.summary}" for name, verb in VERBS.items()))
 
 
-def log_format_option(to: argparse.ArgumentParser) -> None:
-    """Add how to speak on stderr."""
-    to.add_argument(
-        "--log-format",
-        choices=environment.FORMATS,
-        metavar="FORMAT",
-        help="how it speaks: auto, console, logfmt or json",
-    )
+def _add(to: argparse.ArgumentParser, row: Row) -> None:
+    text = row.text.replace("%", "%%")
+    if row.key == "help":
+        to.add_argument(*row.flags, action="help", help=text)
+    elif row.key == "version":
+        to.add_argument(*row.flags, action="version", version=f"portwait {__version__}", help=text)
+    elif row.metavar:
+        to.add_argument(*row.flags, dest=row.key, type=_reader(row), metavar=row.metavar, help=text)
+    else:
+        to.add_argument(*row.flags, dest=row.key, action="store_const", const=row.const, help=text)
+    if row.other:
+        flag, value, other = row.other
+        text = other.replace("%", "%%") or argparse.SUPPRESS
+        to.add_argument(flag, dest=row.key, action="store_const", const=value, help=text)
 
 
-def evict_options(to: argparse.ArgumentParser, text: str, narrowed: str) -> None:
-    """Add what the guard and the verb `evict` take alike; `narrowed` is what is done only to what some own."""
-    to.add_argument(
-        "--evict",
-        type=environment.kinds,
-        metavar="KIND,...",
-        help=f"{text}; the kinds are {', '.join(EVICTED)} (these by default), "
-        f"{', '.join(EVICTABLE[len(EVICTED) : -2])}, and on top of them udp (connected sockets) and unseen (owners)",
-    )
-    to.add_argument("--evict-user", type=environment.names, metavar="USER,...", help=f"{narrowed} what these users own")
-    to.add_argument(
-        "--evict-unit", type=environment.names, metavar="UNIT,...", help="likewise these units, or patterns like app@*"
-    )
+def _reader(row: Row) -> Callable[[str], object]:
+    """Let errors name the option."""
+
+    def read(text: str) -> object:
+        try:
+            return READERS[row.reader](text)
+        except UsageError as error:
+            raise UsageError(f"in the option {'/'.join(row.flags)}: {error}") from None
+
+    return read
 
 
-def flag(to: argparse.ArgumentParser, name: str, text: str, opposite: str = argparse.SUPPRESS, short: str = "") -> None:
-    """Add --name and its --no-name, so that a flag can win over the environment."""
-    key = name[2:].replace("-", "_")
-    to.add_argument(*([short] if short else []), name, dest=key, action="store_true", help=text)
-    to.add_argument(f"--no-{name[2:]}", dest=key, action="store_false", help=opposite)
-
-
-def read(words: Sequence[str], variables: Mapping[str, str] | None = None) -> Options:
-    """Read the guard's options; a flag wins over its environment twin. Raises UsageError."""
-    options = Options()
-    for name, value in environment.read(variables).items():
-        setattr(options, name, value)
-    parsed = vars(parser().parse_intermixed_args(bare(words)))
-    for name, value in parsed.items():
-        setattr(options, name, tuple(value) if name == "targets" else value)
-    if options.evict is None and not options.terminate and {"evict_user", "evict_unit"} & parsed.keys():
-        raise UsageError("--evict-user and --evict-unit narrow --evict or --terminate, and neither was given")
-    return options
-
-
-def read_verb(
-    of: argparse.ArgumentParser, words: Sequence[str], variables: Mapping[str, str] | None = None
-) -> argparse.Namespace:
-    """Read a verb's options; for those that it shares with the guard the twins stand in, as they do there."""
-    shared = {name for name in environment.NAMES if of.get_default(name) is not None}
-    return of.parse_intermixed_args(bare(words), argparse.Namespace(**environment.read(variables, shared)))
-
-
-def bare(words: Sequence[str]) -> list[str]:
-    """Give options whose value is optional, and missing, the value that they then have."""
-    return [_BARE.get(word, word) for word in words]
-
-
-def _signal(text: str) -> int:
-    from signal import Signals
-
-    name = text.upper().removeprefix("SIG")
-    for known in Signals:
-        if name in (known.name.removeprefix("SIG"), str(known.value)):
-            return known.value
-    raise UsageError(f"cannot read signal {quote(text)}: expected a name or a number, as TERM, INT or 15")
+def _spell_out(verb: str, words: Sequence[str]) -> list[str]:
+    """Put a value that argparse would not see behind `=`: one that may be left out, and one like -1."""
+    rows = rows_of(verb)
+    optional = {flag: row.bare for row in rows if row.bare for flag in row.flags}
+    valued = {flag: row.flags[-1] for row in rows if row.metavar and not row.bare for flag in row.flags}
+    result: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word in optional:
+            result.append(f"{word}={optional[word]}")
+        elif word in valued:
+            value = next(rest, None)
+            negative = value is not None and value[:1] == "-" and value[1:2].isdigit()
+            result += [f"{valued[word]}={value}"] if negative else [word] if value is None else [word, value]
+        else:
+            result.append(word)
+    return result

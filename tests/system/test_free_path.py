@@ -81,10 +81,24 @@ def test_targets_from_the_environment() -> None:
     assert modules & (OF_OTHERS | HEAVY) == set()
 
 
-def test_options_need_no_library() -> None:
-    modules = loaded("--timeout", "3", "--no-hold", str(PORT), "--", "the", "command")
-    assert modules & OF_OTHERS == set()
-    assert "argparse" in modules
+@pytest.mark.parametrize(
+    ("words", "environment"),
+    [
+        (("--timeout", "3", "--no-hold"), {}),
+        (("-t", "3", "--evict", "--reuseport", "-4", "--terminate=bound", "--signal=INT"), {}),
+        ((), {"PORTWAIT_TIMEOUT": "2m", "PORTWAIT_EVICT": "yes"}),
+    ],
+    ids=["some", "many", "variables"],
+)
+def test_options_need_nothing_heavy(words: tuple[str, ...], environment: dict[str, str]) -> None:
+    """Words that are spelt exactly, and variables, are read from the table without argparse."""
+    modules = loaded(*words, str(PORT), "--", "the", "command", **environment)
+    assert modules & (OF_OTHERS | HEAVY) == set()
+
+
+def test_other_spellings_are_read_too() -> None:
+    """By argparse, which is loaded then."""
+    assert "argparse" in loaded("-t3", str(PORT), "--", "the", "command")
 
 
 def test_a_held_port_loads_what_it_needs() -> None:

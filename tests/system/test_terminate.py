@@ -65,17 +65,17 @@ class TestSignals:
         ("option", "number"),
         [
             ("--terminate", signal.SIGTERM),
-            ("--terminate=INT", signal.SIGINT),
-            ("--terminate=sighup", signal.SIGHUP),
-            (f"--terminate={int(signal.SIGUSR1)}", signal.SIGUSR1),
-            ("--terminate=KILL", signal.SIGKILL),
+            ("--signal=INT", signal.SIGINT),
+            ("--signal=sighup", signal.SIGHUP),
+            (f"--signal={int(signal.SIGUSR1)}", signal.SIGUSR1),
+            ("--signal=KILL", signal.SIGKILL),
         ],
         ids=lambda value: value if isinstance(value, str) else "",
     )
     def test_the_owner_gets_it_and_the_service_starts(self, option: str, number: int) -> None:
         """It ends by that signal, and the guard goes on as soon as the port is free."""
         with client() as program:
-            done = guard(option, "--log-format=json", str(PORT), "--", *STARTED)
+            done = guard("--terminate", option, "--log-format=json", str(PORT), "--", *STARTED)
             assert done.started
             assert program.status() == -number
             said = done.event("signalled")
@@ -174,7 +174,7 @@ sys.stdin.read()
             assert said.replace("sent", "dry run: would send") in rehearsed.err.splitlines()
 
     def test_only_when_asked(self) -> None:
-        """It has no environment twin."""
+        """It has no environment variable."""
         with client() as program:
             done = guard("--timeout=0", str(PORT), env={**os.environ, "PORTWAIT_TERMINATE": "TERM"})
             assert done.status == GAVE_UP
@@ -184,6 +184,7 @@ sys.stdin.read()
     @pytest.mark.parametrize("value", ["", "NONSENSE", "0", "65", "-1"])
     def test_called_wrongly(self, value: str) -> None:
         assert guard(f"--terminate={value}", str(PORT)).status == 125
+        assert guard("--terminate", f"--signal={value}", str(PORT)).status == 125
 
 
 class TestRefusals:

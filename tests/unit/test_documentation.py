@@ -9,15 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from portwait.options import parser
+from portwait.options.record import GUARD
+from portwait.options.table import rows_of
 
 _ROOT = Path(__file__).parents[2]
 
 
 def _options() -> list[str]:
-    words = {option for action in parser.parser()._actions for option in action.option_strings}
-    opposites = {word for word in words if word.startswith("--no-") and f"--{word[5:]}" in words}
-    return sorted(words - opposites - {"--reuseaddr"})
+    rows = rows_of(GUARD)
+    listed = [row.other[0] for row in rows if row.other and row.other[2]]
+    return sorted({*listed, *(flag for row in rows for flag in row.flags)} - {"--reuseaddr"})
+
+
+def _page() -> str:
+    """Read the manual, without its fonts."""
+    return re.sub(r"\\f[BIRP]", "", (_ROOT / "man" / "portwait.1").read_text().replace("\\-", "-"))
 
 
 def _names(text: str, option: str) -> bool:
@@ -27,12 +33,13 @@ def _names(text: str, option: str) -> bool:
 @pytest.mark.parametrize("option", _options())
 def test_the_man_page_has_every_option(option: str) -> None:
     """Whoever reads the man page learns of every option of the guard."""
-    page = (_ROOT / "man" / "portwait.1").read_text().replace("\\-", "-")
-    assert _names(page, option)
+    assert _names(_page(), option)
 
 
 @pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
-@pytest.mark.parametrize("option", [option for option in _options() if option not in ("-h", "--help", "--version")])
+@pytest.mark.parametrize(
+    "option", [option for option in _options() if option not in ("-h", "--help", "-V", "--version")]
+)
 def test_the_readme_has_every_option(option: str, page: str) -> None:
     """Likewise the README, its long form or its short one."""
     pairs = {"--quiet": "-q", "--verbose": "-v"}
@@ -43,7 +50,7 @@ def test_the_readme_has_every_option(option: str, page: str) -> None:
 @pytest.mark.parametrize("verb", ["explain", "evict"])
 def test_the_man_page_has_every_option_of_a_verb_that_asks_about_targets(verb: str) -> None:
     """In the paragraph on the verb; the rest on each is the guard's."""
-    _, _, after = (_ROOT / "man" / "portwait.1").read_text().replace("\\-", "-").partition(".SH VERBS\n")
+    _, _, after = _page().partition(".SH VERBS\n")
     paragraph = after.partition(f".TP\n.B {verb}\n")[2].partition(".TP\n")[0]
     told = subprocess.check_output([sys.executable, "-m", "portwait", verb, "--help"], text=True)
     options = re.findall(r"^  (?:-\w, )?(--?[\w-]+)", told.partition("\noptions:\n")[2], re.MULTILINE)
@@ -51,6 +58,13 @@ def test_the_man_page_has_every_option_of_a_verb_that_asks_about_targets(verb: s
     assert len(options) > 4
     missing = [each for each in options if each != "--help" and not _names(paragraph, names.get(each, each))]
     assert missing == []
+
+
+def test_what_comes_from_the_table_of_options_is_up_to_date() -> None:
+    """The manual's options, docs/environment.md and the help; `python tools/write_options.py` writes them."""
+    tool = [sys.executable, str(_ROOT / "tools" / "write_options.py"), "--check"]
+    done = subprocess.run(tool, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_the_man_page_is_well_formed() -> None:

@@ -1,9 +1,9 @@
-"""From words and environment to options: every flag and its twin, and what the help says of them."""
+"""From words and environment to options: every flag and its variable, and what the help says of them."""
 
 from __future__ import annotations
 
-import argparse
 import os
+import re
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,23 +12,23 @@ import pytest
 
 from portwait._version import __version__
 from portwait.errors import UsageError
-from portwait.options import parser
-from portwait.options.table import EVICTED, Options
+from portwait.options import parser, reader
+from portwait.options.record import GUARD
+from portwait.options.table import EVICTED, ROWS, Options, rows_of
 from portwait.text import durations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from portwait.options.record import Row
+
 HELP = Path(__file__).with_name("golden_help.txt")
 
-OPTIONS = {
-    action.dest: action
-    for action in parser.parser()._actions
-    if action.option_strings and action.dest not in ("help", "version")
-}
+OPTIONS = {row.key: row for row in rows_of(GUARD) if row.key not in ("help", "version")}
 FLAGS = [name for name in OPTIONS if isinstance(getattr(Options, name), bool)]
+TYPED_ONLY = ("terminate", "signal", "kill_after")
 
-TWINS: dict[str, tuple[str, object]] = {
+VARIABLES: dict[str, tuple[str, object]] = {
     **{name: ("no" if getattr(Options, name) else "yes", not getattr(Options, name)) for name in FLAGS},
     "timeout": ("1m30s", 90.0),
     "hold": ("full", "full"),
@@ -43,7 +43,12 @@ TWINS: dict[str, tuple[str, object]] = {
 ANY_NAME = ("evict_user", "evict_unit")
 """Options for which every text is a name that somebody may have given."""
 
-with_twin = pytest.mark.parametrize("name", [name for name in OPTIONS if name != "terminate"])
+with_variable = pytest.mark.parametrize("name", [name for name in OPTIONS if name not in TYPED_ONLY])
+
+
+def read(words: list[str], variables: dict[str, str] | None = None) -> Options:
+    """Read the guard's words."""
+    return reader.read(GUARD, words, variables=variables)
 
 
 def variable(name: str) -> str:
@@ -52,17 +57,17 @@ def variable(name: str) -> str:
 
 def test_nothing_said_means_the_defaults() -> None:
     """Neither words nor environment: the record as it is."""
-    options = parser.read([], {})
+    options = read([], {})
     assert vars(options) == {}
     assert (options.timeout, options.targets, options.hold) == (75.0, (), None)
 
 
-@with_twin
-def test_every_option_has_an_environment_twin(name: str) -> None:
+@with_variable
+def test_every_option_has_an_environment_variable(name: str) -> None:
     """--timeout is PORTWAIT_TIMEOUT; an empty variable says nothing."""
-    text, value = TWINS[name]
-    assert getattr(parser.read([], {variable(name): text}), name) == value
-    assert vars(parser.read([], {variable(name): ""})) == {}
+    text, value = VARIABLES[name]
+    assert getattr(read([], {variable(name): text}), name) == value
+    assert vars(read([], {variable(name): ""})) == {}
 
 
 @pytest.mark.parametrize(
@@ -70,7 +75,7 @@ def test_every_option_has_an_environment_twin(name: str) -> None:
     [
         (name, value)
         for name in OPTIONS
-        if name != "terminate"
+        if name not in TYPED_ONLY
         for value in ("\x1b[31m", "nonsense!", " ", ",", "x" * 10_000)
         if name not in ANY_NAME or not value.strip(" ,")
     ],
@@ -91,14 +96,40 @@ def test_a_bad_value_names_its_variable(
     assert len(err) < 400
 
 
-def test_terminate_has_no_twin() -> None:
-    """Signals are sent only where the command line itself asks for them."""
-    assert parser.read([], {"PORTWAIT_TERMINATE": "TERM"}).terminate == 0
+@pytest.mark.parametrize("name", TYPED_ONLY)
+def test_signals_have_no_variable(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """They are sent only where the command line itself asks for them, and who tries the variable is told."""
+    assert vars(read([], {variable(name): "9"})) == {}
+    assert capfd.readouterr().err == (
+        f"portwait: the environment variable {variable(name)} has no effect: --{name.replace('_', '-')} has to stand "
+        "on the command line\n"
+    )
 
 
-def test_variables_of_other_names_are_not_ours() -> None:
-    """PORTWAIT_TARGETS is the guard's own; anything else may belong to anybody."""
-    assert vars(parser.read([], {"PORTWAIT_TARGETS": "30010", "PORTWAIT_X": "1", "PORTWAIT": "/usr/bin"})) == {}
+@pytest.mark.parametrize("name", ["PORTWAIT", "PORTWAIT_TARGETS", "PORTWAIT_PORT_80_TCP", "PORTWAIT_SERVICE_HOST", "X"])
+def test_variables_that_are_not_options(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """PORTWAIT_TARGETS is the guard's own, and Kubernetes describes a Service called portwait."""
+    assert vars(read([], {name: "tcp://10.0.0.1:80"})) == {}
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("PORTWAIT_TIMOUT", " (did you mean PORTWAIT_TIMEOUT?)"),
+        ("PORTWAIT_X", ""),
+        ("PORTWAIT_\x1b", ""),
+    ],
+)
+def test_a_variable_that_is_misspelt_is_named(name: str, meant: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """In one line that stops nothing; -q does without it."""
+    assert vars(read([], {name: "5"})) == {}
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err[:-1].isprintable()
+    assert err.endswith(f" is none of portwait's and has no effect{meant}\n")
+    read(["-q"], {name: "5"})
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("name", FLAGS)
@@ -106,8 +137,8 @@ def test_a_flag_wins_over_its_variable(name: str) -> None:
     """Both ways, so that nobody has to unset a variable."""
     flag = name.replace("_", "-")
     for text in ("yes", "no"):
-        assert getattr(parser.read([f"--{flag}"], {variable(name): text}), name) is True
-        assert getattr(parser.read([f"--no-{flag}"], {variable(name): text}), name) is False
+        assert getattr(read([f"--{flag}"], {variable(name): text}), name) is True
+        assert getattr(read([f"--no-{flag}"], {variable(name): text}), name) is False
 
 
 @pytest.mark.parametrize(
@@ -128,7 +159,7 @@ def test_a_flag_wins_over_its_variable(name: str) -> None:
 )
 def test_an_option_wins_over_its_variable(words: list[str], name: str, text: str, value: object) -> None:
     """The command line is nearer to who types it."""
-    assert getattr(parser.read(words, {variable(name): text}), name) == value
+    assert getattr(read(words, {variable(name): text}), name) == value
 
 
 @pytest.mark.parametrize(
@@ -137,8 +168,8 @@ def test_an_option_wins_over_its_variable(words: list[str], name: str, text: str
 )
 def test_how_a_variable_says_yes_and_no(text: str, value: bool) -> None:
     """As people write it in unit files and compose files."""
-    assert parser.read([], {"PORTWAIT_ANYWAY": text}).anyway is value
-    assert parser.read([], {"PORTWAIT_HOLD": text}).hold == ("default" if value else "none")
+    assert read([], {"PORTWAIT_ANYWAY": text}).anyway is value
+    assert read([], {"PORTWAIT_HOLD": text}).hold == ("default" if value else "none")
 
 
 @pytest.mark.parametrize(
@@ -161,15 +192,15 @@ def test_how_a_variable_says_yes_and_no(text: str, value: bool) -> None:
 )
 def test_words_are_options_and_targets(words: list[str], targets: tuple[str, ...], said: dict[str, object]) -> None:
     """In any order; a value that may be left out stands behind `=`, so a TARGET never becomes one."""
-    options = parser.read(words, {})
+    options = read(words, {})
     assert options.targets == targets
     assert {name: value for name, value in vars(options).items() if name != "targets"} == said
 
 
-@pytest.mark.parametrize("option", parser._BARE)
+@pytest.mark.parametrize("option", [row.flags[-1] for row in ROWS if row.bare])
 def test_an_optional_value_takes_no_target(option: str) -> None:
     """Whatever option has a value that may be left out."""
-    assert parser.read([option, "30010"], {}).targets == ("30010",)
+    assert read([option, "30010"], {}).targets == ("30010",)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +234,14 @@ def test_an_optional_value_takes_no_target(option: str) -> None:
         ["--evict=outbound,\x1b"],
         ["--terminate="],
         ["--terminate=NONSENSE"],
-        ["--terminate=0"],
+        ["--terminate=TERM"],
+        ["--terminate=unseen"],
+        ["--terminate", "--signal=0"],
+        ["--terminate", "--signal", "NONSENSE"],
+        ["--terminate", "--signal=\x1b"],
+        ["--terminate", "--kill-after=soon"],
+        ["--signal=TERM"],  # of what nobody has asked for
+        ["--kill-after", "5"],
         ["--terminate=\x1b"],
         ["--evict-user=app"],  # narrows what nobody has asked for
         ["--evict-unit=app.service", "30010"],
@@ -223,7 +261,7 @@ def test_bad_options_get_one_line(
     assert err[-1] == "\n"
     assert len(err) < 600
     with pytest.raises(UsageError):
-        parser.read(words, {})
+        read(words, {})
 
 
 def test_the_help_is_part_of_the_interface(
@@ -241,8 +279,8 @@ def test_the_help_is_part_of_the_interface(
 
 @pytest.mark.parametrize("opposite", ["--no-evict", "--no-reserve"])
 def test_the_help_teaches_how_to_win_over_the_environment(opposite: str) -> None:
-    """An option without a line of its own is named where the twins are."""
-    assert f"{opposite} " in HELP.read_text().partition("environment twin")[2]
+    """An option without a line of its own is named where the variables are."""
+    assert f"{opposite} " in HELP.read_text().partition("environment\nvariable")[2]
 
 
 def test_the_help_fits_a_terminal() -> None:
@@ -250,14 +288,12 @@ def test_the_help_fits_a_terminal() -> None:
     assert [line for line in HELP.read_text().splitlines() if len(line) > 80] == []
 
 
-@pytest.mark.parametrize("action", OPTIONS.values(), ids=lambda action: action.option_strings[-1])
-def test_every_option_is_in_the_help(action: argparse.Action) -> None:
-    """With its own words, or as the opposite of one that has them."""
-    if action.help == argparse.SUPPRESS:
-        assert any(name.startswith("--no-") for name in action.option_strings)
-        return
-    assert action.help
-    assert all(name in HELP.read_text() for name in action.option_strings)
+@pytest.mark.parametrize("row", OPTIONS.values(), ids=lambda row: row.flags[-1])
+def test_every_option_is_in_the_help(row: Row) -> None:
+    """With its own words, and its opposite too where that has words."""
+    assert row.text
+    listed = [*row.flags, *(row.other[:1] if row.other and row.other[2] else ())]
+    assert [flag for flag in listed if not re.search(rf"^  .*(?<![\w-]){flag}\b", HELP.read_text(), re.MULTILINE)] == []
 
 
 @pytest.mark.parametrize(
@@ -283,11 +319,19 @@ def test_the_options_follow_the_width(
 @pytest.mark.parametrize(
     ("words", "name", "value"),
     [
-        (["--terminate"], "terminate", signal.SIGTERM),
-        (["--terminate=INT"], "terminate", signal.SIGINT),
-        (["--terminate=SIGHUP"], "terminate", signal.SIGHUP),
-        (["--terminate=sigusr1"], "terminate", signal.SIGUSR1),
-        (["--terminate=9"], "terminate", signal.SIGKILL),
+        (["--terminate"], "terminate", frozenset(EVICTED)),
+        (["--terminate"], "signal", signal.SIGTERM),
+        (["--terminate"], "kill_after", durations.INF),
+        (["--terminate=listener"], "terminate", frozenset({"listener"})),
+        (["--terminate=bound,accepted"], "terminate", frozenset({"bound", "accepted"})),
+        (["--terminate=udp"], "terminate", frozenset({*EVICTED, "udp"})),
+        (["--terminate", "--signal=INT"], "signal", signal.SIGINT),
+        (["--terminate", "--signal", "SIGHUP"], "signal", signal.SIGHUP),
+        (["--terminate", "--signal=sigusr1"], "signal", signal.SIGUSR1),
+        (["--terminate", "--signal=9"], "signal", signal.SIGKILL),
+        (["--signal", "KILL", "--terminate"], "signal", signal.SIGKILL),
+        (["--terminate", "--kill-after", "1m"], "kill_after", 60.0),
+        (["--terminate", "--kill-after=0"], "kill_after", durations.INF),
         (["--evict"], "evict", frozenset(EVICTED)),
         (["--evict=closing"], "evict", frozenset({"closing"})),
         (["--evict=udp,outbound"], "evict", frozenset({"udp", "outbound"})),
@@ -300,7 +344,7 @@ def test_the_options_follow_the_width(
 )
 def test_what_may_be_done_is_named(words: list[str], name: str, value: object) -> None:
     """Kinds and signals by their names; udp and unseen alone come on top of what a plain --evict may."""
-    assert getattr(parser.read(words, {}), name) == value
+    assert getattr(read(words, {}), name) == value
 
 
 @pytest.mark.parametrize(
@@ -309,24 +353,23 @@ def test_what_may_be_done_is_named(words: list[str], name: str, value: object) -
 )
 def test_a_variable_that_evicts(text: str, value: frozenset[str]) -> None:
     """As yes, no or the kinds."""
-    assert parser.read([], {"PORTWAIT_EVICT": text}).evict == value
+    assert read([], {"PORTWAIT_EVICT": text}).evict == value
 
 
-def test_a_verb_reads_the_twins_of_what_it_shares_and_no_others() -> None:
+def test_a_verb_reads_the_variables_of_what_it_shares_and_no_others() -> None:
     """By the same names and readers; what a verb has no option for may say what it likes."""
     environment = {"PORTWAIT_FAMILY": "6", "PORTWAIT_DRY_RUN": "yes", "PORTWAIT_TIMEOUT": "nonsense"}
-    shared = parser.verb("explain", "TARGET", "", "")
-    parser.target_options(shared)
-    shared.set_defaults(reuseaddr=True, family=0)
     for words, family in ([], 6), (["-4"], 4):
-        assert vars(parser.read_verb(shared, words, environment)) == {"family": family, "reuseaddr": True}
+        assert vars(reader.read("explain", words, variables=environment)) == {"family": family}
+    assert vars(reader.read("audit", [], variables=environment)) == {}
     with pytest.raises(UsageError, match="in the environment variable PORTWAIT_REUSEADDR: cannot read"):
-        parser.read_verb(shared, [], {"PORTWAIT_REUSEADDR": "?"})
+        reader.read("explain", [], variables={"PORTWAIT_REUSEADDR": "?"})
 
 
-def test_the_version(main: Callable[..., int], capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("flag", ["-V", "--version"])
+def test_the_version(flag: str, main: Callable[..., int], capfd: pytest.CaptureFixture[str]) -> None:
     """To stdout, for a script to read."""
     with pytest.raises(SystemExit) as caught:
-        main("--version")
+        main(flag)
     assert caught.value.code in (0, None)
     assert capfd.readouterr() == (f"portwait {__version__}\n", "")

@@ -18,7 +18,19 @@ if TYPE_CHECKING:
 
     from portwait.model.targets import Family, Protocol
 
+DEVICES = {
+    "0.0.0.0%eth0:67/udp": Target("", 67, "udp", "0.0.0.0", 4, "", "eth0"),  # noqa: S104  # read, not bound
+    "*%eth0:67": Target("", 67, device="eth0"),
+    "127.0.0.53%lo:53/udp": Target("", 53, "udp", "127.0.0.53", 4, "", "lo"),
+    "[::]%eth0:546/udp": Target("", 546, "udp", "::", 0, "", "eth0"),
+    "[fe80::1%eth0]%vrf-blue:80": Target("", 80, "tcp", "fe80::1", 6, "eth0", "vrf-blue"),
+}
+"""Words with a device behind the address, as ss writes them."""
+
 GOOD: dict[str, tuple[int, Protocol, str, Family, str]] = {
+    ":8080": (8080, "tcp", ANY, 0, ""),
+    ":8080/udp": (8080, "udp", ANY, 0, ""),
+    ":redis": (6379, "tcp", ANY, 0, ""),
     "1": (1, "tcp", ANY, 0, ""),
     "65535": (65535, "tcp", ANY, 0, ""),
     "030010": (30010, "tcp", ANY, 0, ""),
@@ -97,8 +109,17 @@ BAD = {
     "30010/\x1b]0;title\x07": "tcp or udp",
     "/": "tcp or udp",
     "/tcp": "a service name",
-    ":": "IPv4 address",
-    ":30010": "IPv4 address",
+    ":": "a service name",
+    "30010,": "a service name",
+    ",": "a service name",
+    "30010,,8080": "a service name",
+    "0.0.0.0%:67": "interface's name",
+    "*%:67": "interface's name",
+    "%eth0:67": "IPv4 address",
+    "*%eth 0:67": "interface's name",
+    "*%a0123456789abcdef:67": "interface's name",
+    "[::]%:67": "interface's name",
+    "[::]eth0:67": "follow the bracket",
     "127.0.0.1:": "a service name",
     "127.0.0.1": "a service name",
     "127.1:30010": "IPv4 address",
@@ -159,6 +180,22 @@ def test_a_word_means_one_target(word: str, parts: tuple[int, Protocol, str, Fam
     assert (target.port, target.protocol, target.address, target.family, target.zone) == parts
     assert target == Target("however it was written", port, protocol, address, family, zone)
     assert target.text == word
+
+
+@pytest.mark.parametrize(("word", "expected"), DEVICES.items())
+def test_a_device_behind_the_address(word: str, expected: Target) -> None:
+    """It is part of the target, and of its name."""
+    assert parse([word]) == (expected,)
+    assert parse([str(expected)]) == (expected,)
+    assert str(expected) == (word if "/" in word else f"{word}/tcp")
+
+
+def test_how_the_service_binds_is_part_of_the_target() -> None:
+    """SO_REUSEPORT and IP_FREEBIND are the same for all words, and make it another target."""
+    (plain_one,) = parse(["30010"])
+    (shared,), (anywhere,) = parse(["30010"], reuseport=True), parse(["30010"], freebind=True)
+    assert (shared, anywhere) == (Target("", 30010, reuseport=True), Target("", 30010, freebind=True))
+    assert len({plain_one, shared, anywhere}) == 3
 
 
 @pytest.mark.parametrize(("word", "expected"), BAD.items(), ids=map(_short, BAD))
@@ -237,6 +274,12 @@ def test_a_range_is_a_target_a_port(word: str, texts: list[str]) -> None:
 def test_the_widest_range() -> None:
     """Every port there is."""
     assert [target.port for target in parse(["1-65535"])] == list(range(1, 65536))
+
+
+@pytest.mark.parametrize("word", ["8080,8081", "8080,:8081/tcp,8080"])
+def test_commas_stand_between_words(word: str) -> None:
+    """As in PORTWAIT_TARGETS and in `reserve`."""
+    assert parse([word]) == parse(["8080", "8081"])
 
 
 def test_several_words_keep_their_order_and_each_target_is_named_once() -> None:
