@@ -8,12 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from portwait.advice.facts import Facts
+from portwait.diagnosis import owners
+from portwait.host import supervisors, systemd_units
 from portwait.host.machine import machine
 from portwait.model.case import Remedy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from portwait.host.machine import Machine
     from portwait.model.case import Case
+    from portwait.model.owner import Owner
+
+_MOST_ANCESTORS = 8
 
 __all__ = ("Facts", "Remedy", "advise", "gather")
 
@@ -29,4 +36,25 @@ def gather(case: Case, where: Machine | None = None, *, reuseaddr: bool = True) 
     """Read what the rules look at; `where` is for a caller that knows the machine already."""
     from portwait.advice.tanuki.rules import wrappers_of
 
-    return Facts(case, where or machine(), wrappers_of(case.blockers), reuseaddr)
+    here = where or machine()
+    known = {owner.pid: owner for blocker in case.blockers for owner in blocker.owners if owner.container is None}
+    above = {owner.pid: supervisors.supervisor_of(owner, _ancestors(owner)) for owner in known.values()}
+    return Facts(
+        case,
+        here,
+        wrappers_of(case.blockers),
+        reuseaddr,
+        systemd_units.units_of(known.values()) if here.systemd else {},
+        {pid: supervisor for pid, supervisor in above.items() if supervisor is not None},
+    )
+
+
+def _ancestors(owner: Owner) -> Iterator[Owner]:
+    """Go up from a process, the nearest first."""
+    parent = owner.parent
+    for _ in range(_MOST_ANCESTORS):
+        ancestor = owners.describe(parent) if parent > 1 else None
+        if ancestor is None:
+            return
+        yield ancestor
+        parent = ancestor.parent

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from portwait.host.machine import Machine
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from portwait.advice.tanuki.config import Wrapper
+    from portwait.host.supervisors import Supervisor
+    from portwait.host.systemd_units import Unit
     from portwait.model.blocker import Blocker
     from portwait.model.case import Case
+    from portwait.model.owner import Owner
     from portwait.model.port_settings import PortSettings
     from portwait.model.targets import Target
     from portwait.model.verdict import Verdict
+
+
+_PRIVILEGED = 1024
 
 
 class Facts(NamedTuple):
@@ -24,6 +33,10 @@ class Facts(NamedTuple):
     """The Tanuki wrappers among the owners."""
     reuseaddr: bool = True
     """Whether the service sets SO_REUSEADDR."""
+    units: Mapping[tuple[str, str | None], Unit] = MappingProxyType({})
+    """The owners' units and what starts or stops with these, by name and user (None: the system's), where known."""
+    supervisors: Mapping[int, Supervisor] = MappingProxyType({})
+    """The process supervisors above owners, by the owner's pid."""
 
     @property
     def target(self) -> Target:
@@ -45,9 +58,30 @@ class Facts(NamedTuple):
         """The settings that decide which ports the kernel hands out."""
         return self.case.settings
 
+    def unit_of(self, owner: Owner) -> Unit | None:
+        """Describe the service that an owner is in; None where it is in none, or where systemd did not answer."""
+        return None if owner.unit is None else self.units.get((owner.unit, owner.user if owner.user_unit else None))
+
+    def is_active(self, name: str, user: str | None) -> bool:
+        """Whether a unit that was asked for is active."""
+        unit = self.units.get((name, user))
+        return unit is not None and unit.active
+
     def by_number(self, blocker: Blocker) -> bool:
-        """Whether a client bound the port by number, as far as can be told: the kernel would not have picked it."""
-        known = {pid for wrapper in self.wrappers for pid in wrapper.pids}
-        if any(one.pid in known for one in blocker.owners):
+        """Whether a client may have bound the port by number: today the kernel would not pick it."""
+        if self.surely_by_number(blocker):
             return True
         return self.settings.ephemeral_range is not None and not self.settings.covers(self.target.port)
+
+    def surely_by_number(self, blocker: Blocker) -> bool:
+        """Whether a client bound the port by number and keeps it when its connection is destroyed.
+
+        A Tanuki wrapper does, and whoever has a port below 1024, which no ip_local_port_range of sense holds. Any other
+        range can have been the one of the day when the client connected.
+        """
+        known = {pid for wrapper in self.wrappers for pid in wrapper.pids}
+        if any(owner.pid in known for owner in blocker.owners):
+            return True
+        return (
+            blocker.socket.inode != 0 and self.target.port < _PRIVILEGED and not self.settings.covers(self.target.port)
+        )

@@ -99,40 +99,51 @@ def called(some: Sequence[Owner], nobody: str = "its owner") -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def verb(some: Sequence[Owner], one: str, many: str) -> str:
+    """Choose the verb that goes with `called(some)`."""
+    return many if len({owner.name for owner in some}) > 1 else one
+
+
+def pronoun(some: Sequence[Owner]) -> str:
+    """Write `it`, or `them` for several processes."""
+    return "them" if len(some) > 1 else "it"
+
+
 def service_of(owner: Owner) -> str | None:
     """Name the service unit of an owner: what can be stopped and started again by that name. Not a login session."""
     unit = owner.unit or ""
     return unit if unit.endswith(".service") and not unit.startswith("user@") else None
 
 
-def control(machine: Machine, owner: Owner, verb: str) -> str | None:
-    """Quote `systemctl VERB UNIT` for an owner; None where it is in no service."""
+def control(machine: Machine, owner: Owner, verb: str, *others: str) -> str | None:
+    """Quote `systemctl VERB OTHERS UNIT` for an owner's unit; None where it is in no service."""
     unit = service_of(owner)
     if unit is None or not machine.systemd:
         return None
+    units = _operands(*others, unit)
     if owner.user_unit:
-        return shell(("systemctl", "--user", "-M", f"{owner.user}@", verb, *_operand(unit)))
-    return as_root(machine, "systemctl", verb, *_operand(unit))
+        return shell(("systemctl", "--user", "-M", f"{owner.user}@", verb, *units))
+    return as_root(machine, "systemctl", verb, *units)
 
 
-def _operand(name: str) -> tuple[str, ...]:
-    """Keep a name that begins with a hyphen from being read as an option."""
-    return ("--", name) if name.startswith("-") else (name,)
+def _operands(*names: str) -> tuple[str, ...]:
+    """Keep names that begin with a hyphen from being read as options."""
+    return ("--", *names) if any(name.startswith("-") for name in names) else names
 
 
-def stop(machine: Machine, owner: Owner) -> str:
-    """Quote the command that stops an owner: its container, its service, else the process."""
+def stop_container(machine: Machine, owner: Owner) -> str | None:
+    """Quote the command that stops the container that an owner is in; None where it is in none that is known."""
     engine, _, name = (owner.container or "").partition(":")
     if engine == "containerd" and owner.pod is not None:
         engine = "kubernetes"  # nerdctl does not see the kubelet's containers, which have a namespace of their own
     if engine in _STOP:
-        return as_root(machine, *_STOP[engine], *_operand(name))
-    return control(machine, owner, "stop") or as_root(machine, "kill", str(owner.pid))
+        return as_root(machine, *_STOP[engine], *_operands(name))
+    return None
 
 
-def restart(machine: Machine, owner: Owner) -> str | None:
-    """Quote the command that restarts an owner; None where nothing is known that would start it again."""
+def restart_container(machine: Machine, owner: Owner) -> str | None:
+    """Quote the command that restarts the container that an owner is in; None where it is in none that is known."""
     engine, _, name = (owner.container or "").partition(":")
     if engine in ("docker", "podman"):
-        return as_root(machine, engine, "restart", *_operand(name))
-    return control(machine, owner, "restart")
+        return as_root(machine, engine, "restart", *_operands(name))
+    return None

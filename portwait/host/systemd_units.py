@@ -56,6 +56,8 @@ class Unit(NamedTuple):
     """The units that stop with it: Requires=, BindsTo= and PartOf= of theirs."""
     stored: int = 0
     """How many descriptors its manager keeps for it."""
+    user: str | None = None
+    """Whose own manager has it; None for the system's."""
 
     @property
     def active(self) -> bool:
@@ -76,16 +78,25 @@ def read(names: Iterable[str], *, user: str | None = None) -> dict[str, Unit]:
 
     `user` is whose own manager to ask instead of the system's.
     """
-    return {unit.name: unit for unit in map(_unit, show(names, _PROPERTIES, user=user)) if unit is not None}
+    units = (_unit(shown, user) for shown in show(names, _PROPERTIES, user=user))
+    return {unit.name: unit for unit in units if unit is not None}
 
 
 def units_of(owners: Iterable[Owner]) -> dict[tuple[str, str | None], Unit]:
-    """Describe the services that some processes are in, by name and user; the user is None for the system's own."""
+    """Describe the services that some processes are in, and the units that start or stop with them, by name and user.
+
+    The user is None for the system's own units.
+    """
     wanted: dict[str | None, dict[str, None]] = {}
     for owner in owners:
         if owner.unit is not None and owner.unit.endswith(".service") and owner.container is None:
             wanted.setdefault(owner.user if owner.user_unit else None, {}).setdefault(owner.unit)
-    return {(name, user): unit for user, names in wanted.items() for name, unit in read(names, user=user).items()}
+    units: dict[tuple[str, str | None], Unit] = {}
+    for user, names in wanted.items():
+        services = read(names, user=user)
+        related = [name for unit in services.values() for name in (*unit.triggered_by, *unit.dependents)]
+        units |= {(name, user): unit for name, unit in {**read(related, user=user), **services}.items()}
+    return units
 
 
 def show(names: Iterable[str], properties: Sequence[str], *, user: str | None = None) -> list[dict[str, str]]:
@@ -145,7 +156,7 @@ def _blocks(text: str) -> Iterator[dict[str, str]]:
             yield found
 
 
-def _unit(shown: Mapping[str, str]) -> Unit | None:
+def _unit(shown: Mapping[str, str], user: str | None = None) -> Unit | None:
     if not shown.get("Id") or shown.get("LoadState") == "not-found":
         return None
     lists = {name: tuple(shown.get(name, "").split()) for name in ("Triggers", "TriggeredBy")}
@@ -161,6 +172,7 @@ def _unit(shown: Mapping[str, str]) -> Unit | None:
         triggered_by=lists["TriggeredBy"],
         dependents=tuple(dict.fromkeys(dependents)),
         stored=_number(shown.get("NFileDescriptorStore", "")),
+        user=user,
     )
 
 

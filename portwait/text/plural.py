@@ -21,6 +21,13 @@ def names(targets: Iterable[object]) -> str:
     return ", ".join(listed) if len(listed) <= 4 else f"{', '.join(listed[:3])} and {len(listed) - 3} more"
 
 
+def listed(items: Sequence[str], most: int = 0) -> str:
+    """Join words for a sentence: `a, b and c`; with `most` that many, and how many more there are."""
+    if most and len(items) > most + 1:
+        return f"{', '.join(items[:most])} and {len(items) - most} more"
+    return items[0] if len(items) == 1 else " and ".join(filter(None, (", ".join(items[:-1]), *items[-1:])))
+
+
 def is_or_are(some: Sequence[object]) -> str:
     """Choose the verb for one or several."""
     return "are" if len(some) > 1 else "is"

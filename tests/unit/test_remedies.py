@@ -13,6 +13,7 @@ from portwait.advice import Facts, Remedy, advise
 from portwait.advice.rules import RULES
 from portwait.advice.tanuki import config
 from portwait.host.machine import Machine
+from portwait.host.systemd_units import Member, Unit
 from portwait.model.blocker import Blocker
 from portwait.model.case import Case
 from portwait.model.kind import Kind
@@ -129,7 +130,26 @@ def facts(
 ) -> Facts:
     (wanted,) = parse([target], family)
     settings = PortSettings(span, tuple(reserved), start)
-    return Facts(Case(wanted, Verdict(state), blockers, settings), machine, wrappers)
+    units = units_of(owner for one in blockers for owner in one.owners) if machine.systemd else {}
+    return Facts(Case(wanted, Verdict(state), blockers, settings), machine, wrappers, units=units)
+
+
+def units_of(owners: Iterable[Owner]) -> dict[tuple[str, str | None], Unit]:
+    """Describe the owners' units as systemd would where each runs nothing else."""
+    members: dict[tuple[str, str | None], dict[int, Owner]] = {}
+    for owner in owners:
+        if owner.unit is not None and owner.unit.endswith(".service"):
+            members.setdefault((owner.unit, owner.user if owner.user_unit else None), {})[owner.pid] = owner
+    return {
+        key: Unit(
+            key[0],
+            "active",
+            min(some),
+            processes=tuple(Member(one.pid, one.name, one.parent) for one in some.values()),
+            user=key[1],
+        )
+        for key, some in members.items()
+    }
 
 
 def wrapped(wrapper: config.Wrapper, **how: Any) -> Facts:
@@ -266,7 +286,7 @@ TABLES: dict[str, Table] = {
         {
             "unit": (facts(LISTENER), ("systemctl stop nginx.service",)),
             "not root": (facts(LISTENER, machine=USER), ("sudo systemctl stop nginx.service",)),
-            "no systemd": (facts(LISTENER, machine=BARE), ("kill 300",)),
+            "no systemd": (facts(LISTENER, machine=BARE), ("kill 300 301",)),
             "login session": (facts(by(SHELL)), ("kill 200",)),
             "user's own unit": (facts(by(USERS_OWN)), ("systemctl --user -M ann@ stop orders.service",)),
             "docker": (facts(by(IN_DOCKER)), ("docker stop 0123456789ab",)),
@@ -314,6 +334,12 @@ TABLES: dict[str, Table] = {
             "a client": (facts(OUTBOUND), ("portwait evict 30010",)),
             "not root": (facts(OUTBOUND, machine=USER), ("sudo portwait evict 30010",)),
             "TIME_WAIT": (facts(TIME_WAIT), ("portwait evict 30010",)),
+            "outside today's range": (facts(OUTBOUND, span=(32768, 60999)), ("portwait evict 30010",)),
+            "TIME_WAIT outside today's range": (facts(TIME_WAIT, span=(32768, 60999)), ("portwait evict 30010",)),
+            "TIME_WAIT below 1024": (
+                facts(TIME_WAIT, target="993", span=(32768, 60999)),
+                ("portwait evict 993",),
+            ),
             "itself": (facts(ITSELF), ("portwait evict 30010",)),
             "UDP": (facts(UDP_CLIENT, target="30010/udp"), ("portwait evict --evict=udp 30010/udp",)),
             "one family": (
@@ -329,7 +355,7 @@ TABLES: dict[str, Table] = {
         {
             "not proved": facts(NAMELESS),
             "a listener": facts(LISTENER),
-            "bound by number": facts(OUTBOUND, span=(32768, 60999)),
+            "below 1024, so by number": facts(OUTBOUND, target="993", span=(32768, 60999)),
             "the wrapper": wrapped(RESET),
         },
     ),

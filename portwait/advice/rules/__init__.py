@@ -16,20 +16,13 @@ from portwait.advice.rules import (
 from portwait.advice.tanuki import rules as tanuki
 
 RULES = (
+    leftovers.wait,
+    evict.evict,
     tanuki.use_pipe,
     tanuki.move_ports,
     kernel_sockets.kernel_rpc,
     kernel_sockets.kernel_tunnel,
     listener.docker_proxy,
-    listener.socket_unit,
-    listener.stop_listener,
-    leftovers.wait,
-    leftovers.accepted_leftover,
-    leftovers.close_wait,
-    evict.evict,
-    evict.stop_owner,
-    bound.bound_only,
-    bound.other_guard,
     outbound.reserve,
     outbound.reserve_from_outside,
     outbound.narrow_range,
@@ -42,6 +35,13 @@ RULES = (
     address.look_at_addresses,
     address.network_online,
     address.nonlocal_bind,
+    leftovers.close_wait,
+    leftovers.accepted_leftover,
+    listener.socket_unit,
+    listener.stop_listener,
+    evict.stop_owner,
+    bound.bound_only,
+    bound.other_guard,
     visibility.look_as_root,
 )
-"""The culprit's own settings first, then what helps at once, then what lasts."""
+"""What ends the obstacle and harms nobody, then what lasts, last of all stopping somebody's process."""

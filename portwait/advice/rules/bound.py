@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portwait.advice import shell_commands
+from portwait.advice import shell_commands, stopping
 from portwait.model.case import Remedy
 
 if TYPE_CHECKING:
@@ -17,11 +17,14 @@ def bound_only(facts: Facts) -> Remedy | None:
     if not some:
         return None
     known = shell_commands.owners(some)
+    stop = stopping.stop(facts, known)
     return Remedy(
         "bound-only",
-        f"{shell_commands.called(known, 'Its owner')} has bound the port and neither listens nor connects: nothing can "
-        f"evict that. Let {shell_commands.called(known)} close it, or stop it.",
-        tuple(dict.fromkeys(shell_commands.stop(facts.machine, one) for one in known)),
+        f"{shell_commands.called(known, 'Its owner')} {shell_commands.verb(known, 'has', 'have')} bound the port and "
+        f"{shell_commands.verb(known, 'neither listens nor connects', 'neither listen nor connect')}: nothing can "
+        f"evict that. Let {shell_commands.called(known)} close it, or stop {shell_commands.pronoun(known)}."
+        f"{stop.words}",
+        stop.commands,
     )
 
 
@@ -31,9 +34,10 @@ def other_guard(facts: Facts) -> Remedy | None:
     if not some:
         return None
     known = shell_commands.owners(some)
+    stop = stopping.stop(facts, known)
     return Remedy(
         "other-guard",
         f"Another portwait holds this port for {shell_commands.called(known, 'another service')}. A service that sets "
-        "SO_REUSEADDR starts beside a hold; this one was said not to.",
-        tuple(dict.fromkeys(shell_commands.stop(facts.machine, one) for one in known)),
+        f"SO_REUSEADDR starts beside a hold; --no-reuseaddr says that this one does not set it.{stop.words}",
+        stop.commands,
     )

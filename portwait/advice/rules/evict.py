@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portwait.advice import shell_commands
+from portwait.advice import shell_commands, stopping
 from portwait.diagnosis import evictable
 from portwait.model.case import Remedy
 from portwait.options.table import EVICTED
@@ -18,7 +18,7 @@ _WITH_UDP = evictable.Selection(frozenset((*EVICTED, "udp")))
 
 def evict(facts: Facts) -> Remedy | None:
     """Destroy what is proved outbound or has no owner. A client that bound by number would keep the port."""
-    some = [one for one in facts.blockers if not evictable.refusal(one, _WITH_UDP) and not facts.by_number(one)]
+    some = [one for one in facts.blockers if not evictable.refusal(one, _WITH_UDP) and not facts.surely_by_number(one)]
     if not some:
         return None
     live = [one for one in some if one.owners]
@@ -29,6 +29,12 @@ def evict(facts: Facts) -> Remedy | None:
         else ""
     )
     more = ""
+    if any(facts.by_number(one) for one in live):
+        who = shell_commands.called(shell_commands.owners(live))
+        after = (
+            f" {facts.target.port} is outside today's ip_local_port_range. If the range was another when {who} "
+            f"connected, the port is free then; if {who} bound it by number, {who} keeps it, and evict says so."
+        )
     if not facts.machine.may_evict and facts.machine.contained:
         more = " It takes root with CAP_NET_ADMIN: start the container with --cap-add=NET_ADMIN, or do it on the host."
     elif not facts.machine.may_evict and facts.machine.root:
@@ -48,17 +54,16 @@ def stop_owner(facts: Facts) -> Remedy | None:
     known = shell_commands.owners(some)
     who = shell_commands.called(known)
     if all(facts.by_number(one) for one in some):
-        why = (
-            f"{who} bound {facts.target.port} by number, or the range was another then: reserving does not keep it "
-            "away. Give it another source port in its own settings"
-        )
+        port = facts.target.port
+        if all(facts.surely_by_number(one) for one in some):
+            why = f"{who} binds {port} by number, so reserving does not keep it away. Give it another source port"
+        else:
+            why = f"If {who} binds {port} by number, reserving does not keep it away. Then give it another source port"
+        why += " in its own settings"
     else:
         why = f"It is not proved that {who} called connect(), so evict leaves this alone. Let {who} close it"
-    return Remedy(
-        "stop-owner",
-        f"{why}, or stop it.",
-        tuple(dict.fromkeys(shell_commands.stop(facts.machine, one) for one in known)),
-    )
+    stop = stopping.stop(facts, known)
+    return Remedy("stop-owner", f"{why}, or stop {shell_commands.pronoun(known)}.{stop.words}", stop.commands)
 
 
 def _keeps(facts: Facts, blocker: Blocker) -> bool:

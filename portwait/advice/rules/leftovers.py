@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portwait.advice import shell_commands
+from portwait.advice import shell_commands, stopping
 from portwait.model.case import Remedy
 from portwait.text import durations
 from portwait.text.escape import shell
@@ -39,12 +39,14 @@ def accepted_leftover(facts: Facts) -> Remedy | None:
     left = shell_commands.owners(some)
     if not left or any(one.kind.name == "listener" for one in facts.blockers):
         return None
+    stop = stopping.stop(facts, left)
     return Remedy(
         "stop-leftover",
-        f"A server that listened here has stopped listening, and {shell_commands.called(left)} still has connections "
-        "of it. Let it end them, or stop what is left of it. A service that sets SO_REUSEADDR binds beside them where "
-        "that server had set it too.",
-        tuple(dict.fromkeys(shell_commands.stop(facts.machine, one) for one in left)),
+        f"A server that listened here has stopped listening, and {shell_commands.called(left)} still "
+        f"{shell_commands.verb(left, 'has', 'have')} connections of it. Let {shell_commands.pronoun(left)} end them, "
+        f"or stop {shell_commands.pronoun(left)}. A service that sets SO_REUSEADDR binds beside them where that "
+        f"server had set it too.{stop.words}",
+        stop.commands,
     )
 
 
@@ -54,12 +56,11 @@ def close_wait(facts: Facts) -> Remedy | None:
     if not some:
         return None
     left = shell_commands.owners(some)
-    commands = tuple(
-        dict.fromkeys(line for one in left if (line := shell_commands.restart(facts.machine, one)) is not None)
-    )
+    commands = tuple(dict.fromkeys(line for one in left if (line := stopping.restart(facts, one)) is not None))
+    who = shell_commands.called(left)
     return Remedy(
         "close-wait",
-        f"The other end has closed and {shell_commands.called(left)} has not: no timer ends that, it is a leak in "
-        f"{shell_commands.called(left)}. Restarting it helps for now.",
+        f"The other end has closed and {who} {shell_commands.verb(left, 'has', 'have')} not: no timer ends that, it is "
+        f"a leak in {who}." + (" Restarting helps for now." if commands else ""),
         commands,
     )

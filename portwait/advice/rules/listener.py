@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portwait.advice import shell_commands
+from portwait.advice import shell_commands, stopping
 from portwait.model.case import Remedy
 from portwait.text.escape import escape, shell
 
@@ -64,10 +64,10 @@ def stop_listener(facts: Facts) -> Remedy | None:
     ]
     if not servers:
         return None
-    parents = {one.pid for one in servers}
-    first = [one for one in servers if one.parent not in parents]  # a master takes its workers with it
+    stop = stopping.stop(facts, servers)
     return Remedy(
         "stop-listener",
-        f"{shell_commands.called(servers)} serves on this port. Stop it, or give one of the two another port.",
-        tuple(dict.fromkeys(shell_commands.stop(facts.machine, one) for one in first)),
+        f"{shell_commands.called(servers)} {shell_commands.verb(servers, 'serves', 'serve')} on this port. Stop "
+        f"{shell_commands.pronoun(servers)}, or give one of the two another port.{stop.words}",
+        stop.commands,
     )

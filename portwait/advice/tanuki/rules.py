@@ -7,7 +7,7 @@ import stat
 import sys
 from typing import TYPE_CHECKING
 
-from portwait.advice import shell_commands
+from portwait.advice import shell_commands, stopping
 from portwait.advice.tanuki import config
 from portwait.diagnosis import owners
 from portwait.host import untrusted_file
@@ -166,7 +166,7 @@ def _restart(facts: Facts, wrapper: Wrapper) -> tuple[str, ...]:
     if wrapper.script is not None:
         return (shell_commands.as_root(facts.machine, wrapper.script, "restart"),)
     for owner in shell_commands.owners(facts.blockers):
-        if owner.pid in wrapper.pids and (line := shell_commands.restart(facts.machine, owner)) is not None:
+        if owner.pid in wrapper.pids and (line := stopping.restart(facts, owner)) is not None:
             return (line,)
     return ()
 

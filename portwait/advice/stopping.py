@@ -1,0 +1,220 @@
+"""How to stop whoever has a port open, by what systemd and the process tree say: pure functions of the facts.
+
+A printed command has to free the port and to end nothing that the sentence beside it does not name. So a unit is
+stopped only where the owner is what that unit runs; a helper of something larger, a process that has outlived its unit
+and one that stopping the unit would leave alone are ended by their pid.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from portwait.advice import shell_commands
+from portwait.text.escape import escape
+from portwait.text.plural import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from portwait.advice.facts import Facts
+    from portwait.host.systemd_units import Unit
+    from portwait.model.owner import Owner
+
+_WRAPPERS = frozenset(
+    (
+        *("sh", "bash", "dash", "ash", "ksh", "zsh", "busybox", "env", "su", "sudo", "doas", "runuser", "setpriv"),
+        *("gosu", "su-exec", "chroot", "nice", "ionice", "timeout", "nohup", "flock", "start-stop-daem", "tini"),
+        *("dumb-init", "catatonit", "wrapper", "jsvc", "npm", "yarn", "make", "xargs", "script", "strace", "time"),
+    )
+)
+"""Programs that start another one and are nothing without it, as /proc/PID/comm has them."""
+
+_SHELLS = frozenset(("sh", "bash", "dash", "ash", "ksh", "zsh", "fish"))
+_WAYS_IN = {
+    "sshd": "Nobody can log in through it then; logins that exist go on.",
+    "NetworkManager": "This host's network is not managed then.",
+    "dockerd": "Containers cannot be started or stopped then.",
+}
+"""What stopping a main process means where that is more than the port."""
+_CURE = "KillMode=control-group in the [Service] of that unit ends such processes together with it."
+
+
+class Stop(NamedTuple):
+    """Commands that stop some processes, and the sentences that have to stand beside them."""
+
+    commands: tuple[str, ...]
+    words: str = ""
+
+
+class _Plan:
+    """What was decided for one owner after another, sorted by means."""
+
+    def __init__(self) -> None:
+        self.commands: dict[str, None] = {}
+        self.killed: list[Owner] = []
+        self.words: dict[str, None] = {}
+
+    def say(self, text: str) -> None:
+        self.words.setdefault(text)
+
+
+def stop(facts: Facts, owners: Sequence[Owner]) -> Stop:
+    """Say how all these processes are stopped."""
+    plan = _Plan()
+    for owner in owners:
+        engine = shell_commands.stop_container(facts.machine, owner)
+        if engine is not None:
+            plan.commands.setdefault(engine)
+        elif not (_by_unit(facts, owner, owners, plan) or _by_supervisor(facts, owner, plan)):
+            plan.killed.append(owner)
+            _about_killing(facts, owner, plan)
+    commands = [*plan.commands, *_kill(facts, plan.killed)]
+    return Stop(tuple(commands), "".join(f" {text}" for text in plan.words))
+
+
+def restart(facts: Facts, owner: Owner) -> str | None:
+    """Quote the command that restarts an owner; None where nothing is known that would start exactly it again."""
+    container = shell_commands.restart_container(facts.machine, owner)
+    if container is not None:
+        return container
+    unit = facts.unit_of(owner)
+    if unit is None or not unit.active or not _is_what_it_runs(unit, owner, [owner]) or _starts_now(facts, owner):
+        return None
+    return shell_commands.control(facts.machine, owner, "restart")
+
+
+def _by_unit(facts: Facts, owner: Owner, owners: Sequence[Owner], plan: _Plan) -> bool:
+    """Stop the owner's unit, where that is what it runs and where that ends the owner."""
+    unit = facts.unit_of(owner)
+    if unit is None:
+        return False
+    name = escape(unit.name)
+    if _starts_now(facts, owner):
+        plan.say(f"{escape(owner.name, 40)} is left over from an earlier run of {name}, the very unit that starts now.")
+    elif not unit.active:
+        plan.say(
+            f"{escape(owner.name, 40)} is left over from an earlier run of {name}, which is {unit.active_state} now, "
+            "so stopping that unit does nothing."
+        )
+    elif not _is_what_it_runs(unit, owner, owners):
+        others = _others(unit, owners)
+        plan.say(
+            f"{escape(owner.name, 40)} is only a part of {name}."
+            + (
+                f" Stopping the whole unit would also end {others}."
+                if unit.kill_mode in ("control-group", "mixed")
+                else ""
+            )
+        )
+        return False
+    elif unit.kill_mode in ("process", "none") and owner.pid != unit.main_pid:
+        plan.say(f"{name} has KillMode={unit.kill_mode}, so stopping it leaves {escape(owner.name, 40)} alone.")
+        return False
+    else:
+        line = shell_commands.control(facts.machine, owner, "stop", *_sockets(facts, unit))
+        if line is None:
+            return False
+        plan.commands.setdefault(line)
+        _about_stopping(facts, unit, owner, owners, plan)
+        return True
+    if unit.kill_mode in ("process", "none"):
+        plan.say(f"KillMode={unit.kill_mode} let it live: {_CURE}")
+    return False
+
+
+def _starts_now(facts: Facts, owner: Owner) -> bool:
+    """Whether the owner is in the unit that this very process is a part of."""
+    return facts.machine.unit is not None and owner.unit == facts.machine.unit and not owner.user_unit
+
+
+def _is_what_it_runs(unit: Unit, owner: Owner, owners: Sequence[Owner]) -> bool:
+    """Whether an owner is what a unit is for: its main process, a worker of it, or what a wrapper started."""
+    main = next((member for member in unit.processes if member.pid == unit.main_pid), None)
+    if unit.main_pid in {owner.pid, *(one.pid for one in owners)}:
+        return True
+    if unit.kill_mode in ("process", "none"):
+        return False
+    if main is None:
+        return not _strangers(unit, owners)
+    return main.name in _WRAPPERS or main.name == owner.name[:15]
+
+
+def _strangers(unit: Unit, owners: Sequence[Owner]) -> list[str]:
+    """Name a unit's processes that are neither owners nor their descendants."""
+    ours = {owner.pid for owner in owners}
+    for member in sorted(unit.processes, key=lambda one: one.pid):
+        if member.parent in ours:
+            ours.add(member.pid)
+    return [f"{escape(one.name, 40)} (pid {one.pid})" for one in unit.processes if one.pid not in ours]
+
+
+def _others(unit: Unit, owners: Sequence[Owner]) -> str:
+    """Name a unit's processes beside these, in a sentence."""
+    ours = {owner.pid for owner in owners}
+    return listed([f"{escape(one.name, 40)} (pid {one.pid})" for one in unit.processes if one.pid not in ours], most=4)
+
+
+def _sockets(facts: Facts, unit: Unit) -> tuple[str, ...]:
+    """Name the socket units that would keep the port, or start the unit again."""
+    return tuple(name for name in unit.triggered_by if name.endswith(".socket") and facts.is_active(name, unit.user))
+
+
+def _about_stopping(facts: Facts, unit: Unit, owner: Owner, owners: Sequence[Owner], plan: _Plan) -> None:
+    """Say what else stopping a unit ends."""
+    name = escape(unit.name)
+    if unit.kill_mode in ("control-group", "mixed"):
+        others = _others(unit, owners)
+        if others:
+            plan.say(f"That ends {others} of {name} too.")
+    dependents = [escape(one) for one in unit.dependents if facts.is_active(one, unit.user)]
+    if dependents:
+        plan.say(f"{listed(dependents, most=4)} {'stop' if len(dependents) > 1 else 'stops'} with {name}.")
+    if owner.name in _WAYS_IN:
+        plan.say(_WAYS_IN[owner.name])
+
+
+def _by_supervisor(facts: Facts, owner: Owner, plan: _Plan) -> bool:
+    supervisor = facts.supervisors.get(owner.pid)
+    if supervisor is None:
+        return False
+    who = f"{escape(supervisor.name)} (pid {supervisor.pid})"
+    if supervisor.stop is None:
+        plan.say(f"{who} starts {escape(owner.name, 40)} again when it ends: stop it there.")
+        return False
+    plan.say(f"{who} runs {escape(owner.name, 40)} and would start it again.")
+    plan.commands.setdefault(shell_commands.as_root(facts.machine, *supervisor.stop))
+    return True
+
+
+def _about_killing(facts: Facts, owner: Owner, plan: _Plan) -> None:
+    """Say what ending one process means."""
+    if owner.state in ("T", "t"):
+        plan.say(
+            f"{escape(owner.name, 40)} (pid {owner.pid}) is stopped (Ctrl-Z, SIGSTOP): a signal waits until it is "
+            "continued."
+        )
+    unit = facts.unit_of(owner)
+    if owner.name in ("sshd", "sshd-session") and not (unit is not None and unit.main_pid == owner.pid):
+        plan.say(
+            "It is the sshd of one login or tunnel, which ends with it. ClientAliveInterval in /etc/ssh/sshd_config "
+            "lets sshd end those whose client is gone."
+        )
+
+
+def _kill(facts: Facts, owners: Sequence[Owner]) -> list[str]:
+    """Quote what ends processes by their pids, parents first; a shell at a terminal ignores TERM."""
+    lines = []
+    pids = {owner.pid for owner in owners}
+    ordered = sorted(owners, key=lambda one: (one.parent in pids, one.pid))
+    shells = [one for one in ordered if one.name in _SHELLS and len(one.cmdline) < 2]
+    others = [one for one in ordered if one not in shells]
+    for signal, some in (((), others), (("-HUP",), shells)):
+        if some:
+            line = _signal(facts, signal, some)
+            stopped = [one for one in some if one.state in ("T", "t")]
+            lines.append(f"{line}; {_signal(facts, ('-CONT',), stopped)}" if stopped else line)
+    return lines
+
+
+def _signal(facts: Facts, signal: Iterable[str], owners: Iterable[Owner]) -> str:
+    return shell_commands.as_root(facts.machine, "kill", *signal, *(str(one.pid) for one in owners))

@@ -1,0 +1,65 @@
+"""Process supervisors other than systemd: who starts a process again when it ends, and how it is stopped there."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from portwait.model.owner import Owner
+
+_LONGEST = 1 << 16  # bytes of an environment
+
+
+class Supervisor(NamedTuple):
+    """The supervisor above a process."""
+
+    name: str
+    pid: int
+    stop: tuple[str, ...] | None = None
+    """The command that stops the supervised program; None where its name there is not known."""
+
+
+def supervisor_of(owner: Owner, ancestors: Iterable[Owner]) -> Supervisor | None:
+    """Find the nearest supervisor among a process's ancestors, the nearest first."""
+    for ancestor in ancestors:
+        words = [word.rpartition("/")[2] for word in ancestor.cmdline[:3]]
+        if "supervisord" in words:
+            return Supervisor("supervisord", ancestor.pid, _supervisorctl(owner))
+        if words and words[0] == "runsv":
+            return Supervisor("runsv", ancestor.pid, _in_folder(ancestor.pid, "sv", "stop"))
+        if words and words[0] == "s6-supervise":
+            return Supervisor("s6-supervise", ancestor.pid, _in_folder(ancestor.pid, "s6-svc", "-d"))
+        if words and words[0] == "supervise":
+            return Supervisor("supervise", ancestor.pid, _in_folder(ancestor.pid, "svc", "-d"))
+        if ancestor.cmdline and ancestor.cmdline[0].startswith("PM2 "):
+            return Supervisor("PM2", ancestor.pid)
+        if words and words[0] in ("circusd", "s6-svscan", "runit", "runsvdir", "monit"):
+            return Supervisor(words[0], ancestor.pid)
+    return None
+
+
+def _supervisorctl(owner: Owner) -> tuple[str, ...] | None:
+    """Read what supervisord calls a program from the environment that it gave it (SUPERVISOR_PROCESS_NAME)."""
+    try:
+        with open(f"/proc/{owner.pid}/environ", "rb") as file:
+            words = file.read(_LONGEST).split(b"\0")
+    except OSError:
+        return None
+    told = dict(word.split(b"=", 1) for word in words if b"=" in word)
+    name = os.fsdecode(told.get(b"SUPERVISOR_PROCESS_NAME", b""))
+    group = os.fsdecode(told.get(b"SUPERVISOR_GROUP_NAME", b"")) or name
+    if not name or not (name + group).isprintable() or (name + group).startswith("-"):
+        return None
+    return ("supervisorctl", "stop", name if group == name else f"{group}:{name}")
+
+
+def _in_folder(pid: int, *command: str) -> tuple[str, ...] | None:
+    """Write a command on the folder that a supervisor works in, which is its service's."""
+    try:
+        folder = os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return None
+    return (*command, folder)

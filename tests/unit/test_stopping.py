@@ -1,0 +1,223 @@
+"""Which command stops whoever has a port, and what the sentence beside it names: a table of situations."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pytest
+
+from portwait.advice import Facts, stopping
+from portwait.host.machine import Machine
+from portwait.host.supervisors import Supervisor, supervisor_of
+from portwait.host.systemd_units import Member, Unit
+from portwait.model.case import Case
+from portwait.model.owner import Owner
+from portwait.model.targets import Target
+from portwait.model.verdict import Verdict
+
+
+def process(pid: int, name: str, unit: str | None = None, parent: int = 1, **how: Any) -> Owner:
+    """Build a process as a diagnosis does."""
+    return Owner(pid, name, how.pop("cmdline", (name, "-x")), "root", 1.0, unit=unit, parent=parent, **how)
+
+
+def unit(name: str, main: int, *members: Member, mode: str = "control-group", state: str = "active") -> Unit:
+    """Build a unit as systemd describes it."""
+    return Unit(name, state, main, mode, members)
+
+
+class Situation(NamedTuple):
+    """Who has the port, what systemd says, what has to be printed, and what the words have to name."""
+
+    owners: tuple[Owner, ...]
+    units: tuple[Unit, ...]
+    commands: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    machine: Machine = Machine()
+    supervisors: dict[int, Supervisor] = {}  # noqa: RUF012  # never changed
+
+
+NGINX = (process(300, "nginx", "nginx.service"), process(301, "nginx", "nginx.service", 300))
+SSH = unit("ssh.service", 40, Member(40, "sshd", 1), Member(50, "sshd", 40), Member(51, "bash", 50), mode="process")
+NETWORK = unit("NetworkManager.service", 60, Member(60, "NetworkManager", 1), Member(61, "dnsmasq", 60), mode="process")
+APP = process(70, "python3", "app.service")
+WORKERS = tuple(process(pid, "gunicorn", "web.service") for pid in range(80, 85))
+
+SITUATIONS = {
+    "the main process and its worker": Situation(
+        NGINX,
+        (unit("nginx.service", 300, Member(300, "nginx", 1), Member(301, "nginx", 300)),),
+        ("systemctl stop nginx.service",),
+    ),
+    "what else the unit runs is named": Situation(
+        (APP,),
+        (unit("app.service", 70, Member(70, "python3", 1), Member(71, "redis-server", 70)),),
+        ("systemctl stop app.service",),
+        ("That ends redis-server (pid 71) of app.service too.",),
+    ),
+    "a worker that has the socket alone": Situation(
+        (process(91, "haproxy", "haproxy.service", 90),),
+        (unit("haproxy.service", 90, Member(90, "haproxy", 1), Member(91, "haproxy", 90), mode="mixed"),),
+        ("systemctl stop haproxy.service",),
+        ("haproxy (pid 90)",),
+    ),
+    "started by a shell script": Situation(
+        (process(93, "beam.smp", "rabbitmq.service", 92),),
+        (unit("rabbitmq.service", 92, Member(92, "sh", 1), Member(93, "beam.smp", 92)),),
+        ("systemctl stop rabbitmq.service",),
+    ),
+    "the session of a login": Situation(
+        (process(50, "sshd", "ssh.service", 40),), (SSH,), ("kill 50",), ("only a part of ssh.service", "ClientAlive")
+    ),
+    "sshd itself": Situation(
+        (process(40, "sshd", "ssh.service"),),
+        (SSH,),
+        ("systemctl stop ssh.service",),
+        ("Nobody can log in through it then",),
+    ),
+    "a helper of a daemon, KillMode=process": Situation(
+        (process(61, "dnsmasq", "NetworkManager.service", 60),),
+        (NETWORK,),
+        ("kill 61",),
+        ("only a part of NetworkManager.service",),
+    ),
+    "a helper of a daemon, KillMode=control-group": Situation(
+        (process(61, "dnsmasq", "NetworkManager.service", 60),),
+        (NETWORK._replace(kill_mode="control-group"),),
+        ("kill 61",),
+        ("Stopping the whole unit would also end NetworkManager (pid 60).",),
+    ),
+    "left over, the unit is not active": Situation(
+        (APP,),
+        (unit("app.service", 0, Member(70, "python3", 1), mode="process", state="failed"),),
+        ("kill 70",),
+        ("left over from an earlier run of app.service, which is failed now", "KillMode=control-group"),
+    ),
+    "left over, and this is the unit that starts": Situation(
+        (APP,),
+        (unit("app.service", 99, Member(70, "python3", 1), Member(99, "portwait", 1), mode="process"),),
+        ("kill 70",),
+        ("an earlier run of app.service, the very unit that starts now", "KillMode=control-group"),
+        Machine(unit="app.service"),
+    ),
+    "the main process and one that KillMode=process leaves": Situation(
+        (process(70, "app", "app.service"), process(72, "helper", "app.service", 70)),
+        (unit("app.service", 70, Member(70, "app", 1), Member(72, "helper", 70), mode="process"),),
+        ("systemctl stop app.service", "kill 72"),
+        ("KillMode=process, so stopping it leaves helper alone",),
+    ),
+    "all workers of a master that was killed": Situation(
+        WORKERS, (unit("web.service", 0, state="failed"),), ("kill 80 81 82 83 84",), ("left over",)
+    ),
+    "stopped": Situation(
+        (process(95, "python3", None, 94, state="T"),), (), ("kill 95; kill -CONT 95",), ("is stopped (Ctrl-Z",)
+    ),
+    "one of two stopped, not root": Situation(
+        (process(95, "python3", state="T"), process(96, "python3", None, 95)),
+        (),
+        ("sudo kill 95 96; sudo kill -CONT 95",),
+        ("python3 (pid 95) is stopped",),
+        Machine(root=False),
+    ),
+    "a shell at a terminal ignores TERM": Situation(
+        (process(97, "bash", "session-3.scope", cmdline=("-bash",)),), (), ("kill -HUP 97",)
+    ),
+    "systemd does not answer": Situation((APP,), (), ("kill 70",)),
+    "a socket unit would start it again": Situation(
+        (APP,),
+        (
+            unit("app.service", 70, Member(70, "python3", 1))._replace(triggered_by=("app.socket", "app.timer")),
+            Unit("app.socket", "active"),
+        ),
+        ("systemctl stop app.socket app.service",),
+    ),
+    "a unit that stops with it": Situation(
+        (APP,),
+        (
+            unit("app.service", 70, Member(70, "python3", 1))._replace(dependents=("web.service", "off.service")),
+            Unit("web.service", "active"),
+            Unit("off.service", "inactive"),
+        ),
+        ("systemctl stop app.service",),
+        ("web.service stops with app.service.",),
+    ),
+    "no main process, alone in its unit": Situation(
+        (APP,), (unit("app.service", 0, Member(70, "python3", 1)),), ("systemctl stop app.service",)
+    ),
+    "no main process, with others": Situation(
+        (process(61, "dnsmasq", "libvirtd.service"),),
+        (unit("libvirtd.service", 0, Member(60, "libvirtd", 1), Member(61, "dnsmasq", 1)),),
+        ("kill 61",),
+        ("libvirtd (pid 60)",),
+    ),
+    "a supervisor that would start it again": Situation(
+        (process(98, "python3", "supervisor.service", 90),),
+        (unit("supervisor.service", 90, Member(90, "supervisord", 1), Member(98, "python3", 90)),),
+        ("supervisorctl stop web:app",),
+        ("supervisord (pid 90) runs python3 and would start it again.",),
+        supervisors={98: Supervisor("supervisord", 90, ("supervisorctl", "stop", "web:app"))},
+    ),
+    "a supervisor whose name for it is not known": Situation(
+        (process(98, "node", None, 90),),
+        (),
+        ("kill 98",),
+        ("PM2 (pid 90) starts node again when it ends: stop it there.",),
+        supervisors={98: Supervisor("PM2", 90)},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_how_it_is_stopped(name: str) -> None:
+    """The commands end the owners and what the words name, and nothing else."""
+    given = SITUATIONS[name]
+    facts = Facts(
+        Case(Target("30010", 30010), Verdict("held")),
+        given.machine,
+        units={(one.name, None): one for one in given.units},
+        supervisors=given.supervisors,
+    )
+    stop = stopping.stop(facts, given.owners)
+    assert stop.commands == given.commands
+    for words in given.names:
+        assert words in stop.words
+
+
+@pytest.mark.parametrize(
+    ("owners", "units", "machine", "command"),
+    [
+        (NGINX, SITUATIONS["the main process and its worker"].units, Machine(), "systemctl restart nginx.service"),
+        (SITUATIONS["the session of a login"].owners, (SSH,), Machine(), None),
+        ((APP,), (unit("app.service", 0, state="failed"),), Machine(), None),
+        ((APP,), (unit("app.service", 70),), Machine(unit="app.service"), None),
+        ((APP,), (), Machine(), None),
+        ((process(7, "node", container="docker:abc"),), (), Machine(), "docker restart abc"),
+    ],
+)
+def test_how_it_is_restarted(
+    owners: tuple[Owner, ...], units: tuple[Unit, ...], machine: Machine, command: str | None
+) -> None:
+    """Only what restarts exactly the owner."""
+    case = Case(Target("30010", 30010), Verdict("held"))
+    facts = Facts(case, machine, units={(one.name, None): one for one in units})
+    assert stopping.restart(facts, owners[0]) == command
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "name"),
+    [
+        (("/usr/bin/python3", "/usr/bin/supervisord", "-n"), "supervisord"),
+        (("runsv", "web"), "runsv"),
+        (("s6-supervise", "web"), "s6-supervise"),
+        (("PM2 v5.3.0: God Daemon (/root/.pm2)",), "PM2"),
+        (("/usr/bin/supervise", "web"), "supervise"),
+        (("bash",), None),
+        ((), None),
+        (("vi", "notes", "about", "supervisord"), None),
+    ],
+)
+def test_supervisors_are_known_by_their_command_lines(cmdline: tuple[str, ...], name: str | None) -> None:
+    """By the program's name, the nearest one first."""
+    above = [process(2, "sh", cmdline=("sh", "start.sh")), process(999999999, "x", cmdline=cmdline)]
+    supervisor = supervisor_of(process(999999998, "app"), above)
+    assert (supervisor and supervisor.name) == name
