@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from portwait.advice import stopping
 from portwait.advice.facts import Facts
 from portwait.diagnosis import owners
 from portwait.host import supervisors, systemd_units
@@ -14,9 +15,10 @@ from portwait.host.machine import machine
 from portwait.model.case import Remedy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from portwait.host.machine import Machine
+    from portwait.host.systemd_units import Unit
     from portwait.model.case import Case
     from portwait.model.owner import Owner
 
@@ -45,8 +47,21 @@ def gather(case: Case, where: Machine | None = None, *, reuseaddr: bool = True) 
         wrappers_of(case.blockers),
         reuseaddr,
         systemd_units.units_of(known.values()) if here.systemd else {},
+        _managed(case, known.values()) if here.systemd else {},
         {pid: supervisor for pid, supervisor in above.items() if supervisor is not None},
     )
+
+
+def _managed(case: Case, known: Iterable[Owner]) -> dict[int, tuple[Unit, ...]]:
+    """Ask each service manager among the owners for which units it has the port open."""
+    target = case.target
+    return {
+        owner.pid: systemd_units.held_by_manager(
+            target.protocol, target.port, user=None if owner.pid == 1 else owner.user
+        )
+        for owner in known
+        if stopping.is_manager(owner)
+    }
 
 
 def _ancestors(owner: Owner) -> Iterator[Owner]:

@@ -120,10 +120,14 @@ def control(machine: Machine, owner: Owner, verb: str, *others: str) -> str | No
     unit = service_of(owner)
     if unit is None or not machine.systemd:
         return None
-    units = _operands(*others, unit)
-    if owner.user_unit:
-        return shell(("systemctl", "--user", "-M", f"{owner.user}@", verb, *units))
-    return as_root(machine, "systemctl", verb, *units)
+    return systemctl(machine, owner.user if owner.user_unit else None, verb, *_operands(*others, unit))
+
+
+def systemctl(machine: Machine, user: str | None, *words: str) -> str:
+    """Quote a command to the system's service manager, or to a user's own."""
+    if user is not None:
+        return shell(("systemctl", "--user", "-M", f"{user}@", *words))
+    return as_root(machine, "systemctl", *words)
 
 
 def _operands(*names: str) -> tuple[str, ...]:

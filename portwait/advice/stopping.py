@@ -65,7 +65,9 @@ def stop(facts: Facts, owners: Sequence[Owner]) -> Stop:
         engine = shell_commands.stop_container(facts.machine, owner)
         if engine is not None:
             plan.commands.setdefault(engine)
-        elif not (_by_unit(facts, owner, owners, plan) or _by_supervisor(facts, owner, plan)):
+        elif owner.pid == 1 or is_manager(owner):
+            _by_manager(facts, owner, plan)
+        elif not (_by_supervisor(facts, owner, plan) or _by_unit(facts, owner, owners, plan)):
             plan.killed.append(owner)
             _about_killing(facts, owner, plan)
     commands = [*plan.commands, *_kill(facts, plan.killed)]
@@ -81,6 +83,41 @@ def restart(facts: Facts, owner: Owner) -> str | None:
     if unit is None or not unit.active or not _is_what_it_runs(unit, owner, [owner]) or _starts_now(facts, owner):
         return None
     return shell_commands.control(facts.machine, owner, "restart")
+
+
+def is_manager(owner: Owner) -> bool:
+    """Whether it is a systemd that manages units: the system's, or a user's own."""
+    return owner.name == "systemd" and (owner.pid == 1 or "--user" in owner.cmdline)
+
+
+def _by_manager(facts: Facts, owner: Owner, plan: _Plan) -> None:
+    """Stop the unit that a service manager has the port open for; never the manager."""
+    if not is_manager(owner):
+        plan.say(f"{escape(owner.name, 40)} is process 1 of this container: the container ends with it.")
+        return
+    who = "systemd" if owner.pid == 1 else f"The systemd of user {escape(owner.user or '?', 40)} (pid {owner.pid})"
+    units = facts.managed.get(owner.pid, ())
+    names = listed([escape(unit.name) for unit in units], most=4)
+    if not units:
+        plan.say(f"{who} has it open for one of its units; which one is not known here.")
+    elif any(unit.listens for unit in units):
+        started = [name for unit in units for name in unit.triggers if facts.is_active(name, unit.user)]
+        for unit in units:
+            plan.commands.setdefault(
+                shell_commands.systemctl(facts.machine, unit.user, "stop", *dict.fromkeys((unit.name, *started)))
+            )
+        plan.say(f"{who} listens for {names}.")
+        if started:
+            plan.say(f"{listed([escape(name) for name in started], most=4)} has the socket from it and ends too.")
+    elif len(units) > 1:
+        plan.say(f"{who} keeps it in the descriptor store of one of {names}.")
+    else:
+        plan.say(f"{who} keeps it in the descriptor store of {names}, which is emptied when that unit is stopped.")
+        [unit] = units
+        plan.commands.setdefault(shell_commands.systemctl(facts.machine, unit.user, "stop", unit.name))
+        if unit.keeps_stored:
+            clean = shell_commands.systemctl(facts.machine, unit.user, "clean", "--what=fdstore", unit.name)
+            plan.commands.setdefault(clean)
 
 
 def _by_unit(facts: Facts, owner: Owner, owners: Sequence[Owner], plan: _Plan) -> bool:

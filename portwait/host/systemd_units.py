@@ -23,7 +23,7 @@ _PASSED = ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 _PROPERTIES = (
     *("Id", "LoadState", "ActiveState", "MainPID", "KillMode", "ControlGroup", "Listen", "Triggers", "TriggeredBy"),
-    *("RequiredBy", "BoundBy", "ConsistsOf", "NFileDescriptorStore"),
+    *("RequiredBy", "BoundBy", "ConsistsOf", "NFileDescriptorStore", "FileDescriptorStorePreserve"),
 )
 
 
@@ -56,6 +56,8 @@ class Unit(NamedTuple):
     """The units that stop with it: Requires=, BindsTo= and PartOf= of theirs."""
     stored: int = 0
     """How many descriptors its manager keeps for it."""
+    keeps_stored: bool = False
+    """Whether its manager keeps them when it is stopped."""
     user: str | None = None
     """Whose own manager has it; None for the system's."""
 
@@ -97,6 +99,15 @@ def units_of(owners: Iterable[Owner]) -> dict[tuple[str, str | None], Unit]:
         related = [name for unit in services.values() for name in (*unit.triggered_by, *unit.dependents)]
         units |= {(name, user): unit for name, unit in {**read(related, user=user), **services}.items()}
     return units
+
+
+def held_by_manager(protocol: str, port: int, *, user: str | None = None) -> tuple[Unit, ...]:
+    """Say for which units a service manager has a port open: socket units that listen there, else descriptor stores.
+
+    A store does not say what is in it, so all services that have one are named.
+    """
+    sockets = tuple(unit for unit in read(["*.socket"], user=user).values() if unit.listens_on(protocol, port))
+    return sockets or tuple(unit for unit in read(["*.service"], user=user).values() if unit.stored)
 
 
 def show(names: Iterable[str], properties: Sequence[str], *, user: str | None = None) -> list[dict[str, str]]:
@@ -172,6 +183,7 @@ def _unit(shown: Mapping[str, str], user: str | None = None) -> Unit | None:
         triggered_by=lists["TriggeredBy"],
         dependents=tuple(dict.fromkeys(dependents)),
         stored=_number(shown.get("NFileDescriptorStore", "")),
+        keeps_stored=shown.get("FileDescriptorStorePreserve") == "yes",
         user=user,
     )
 

@@ -41,6 +41,9 @@ USERS_OWN = Owner(210, "java", ("java",), "ann", 2.0, unit="orders.service", use
 NGINX = Owner(300, "nginx", ("nginx: master process",), "root", 3.0, unit="nginx.service", parent=1)
 WORKER = Owner(301, "nginx", ("nginx: worker process",), "www-data", 3.0, unit="nginx.service", parent=300)
 SYSTEMD = Owner(1, "systemd", ("/sbin/init",), "root", 0.0, unit="init.scope")
+USERS_SYSTEMD = Owner(160, "systemd", ("/lib/systemd/systemd", "--user"), "ann", 2.0, unit="user@1001.service")
+APP_SOCKET = Unit("app.socket", "active", listens=("[::]:30010 (Stream)",), triggers=("app.service",))
+STORE = Unit("orders.service", "active", 100, stored=1)
 PROXY = Owner(400, "docker-proxy", ("/usr/bin/docker-proxy",), "root", 4.0, forwards="172.17.0.2:80")
 IN_DOCKER = Owner(500, "node", ("node",), "1000", 5.0, container="docker:0123456789ab")
 IN_PODMAN = IN_DOCKER._replace(container="podman:0123456789ab")
@@ -150,6 +153,10 @@ def units_of(owners: Iterable[Owner]) -> dict[tuple[str, str | None], Unit]:
         )
         for key, some in members.items()
     }
+
+
+def managed(manager: Owner, *units: Unit, **how: Any) -> Facts:
+    return facts(by(manager), **how)._replace(managed={manager.pid: units})
 
 
 def wrapped(wrapper: config.Wrapper, **how: Any) -> Facts:
@@ -279,7 +286,27 @@ TABLES: dict[str, Table] = {
         {"nginx": facts(LISTENER), "a client": facts(OUTBOUND)},
     ),
     "socket-unit": Table(
-        {"systemd": (facts(by(SYSTEMD)), ("systemctl list-sockets --all --full | grep -w 30010",))},
+        {
+            "systemd, which does not say why": (
+                facts(by(SYSTEMD)),
+                ("systemctl list-sockets --full | grep -w 30010",),
+            ),
+            "a socket unit": (managed(SYSTEMD, APP_SOCKET), ("systemctl stop app.socket",)),
+            "not root": (managed(SYSTEMD, APP_SOCKET, machine=USER), ("sudo systemctl stop app.socket",)),
+            "a descriptor store": (managed(SYSTEMD, STORE), ("systemctl stop orders.service",)),
+            "a store that outlives its unit": (
+                managed(SYSTEMD, STORE._replace(keeps_stored=True)),
+                ("systemctl stop orders.service", "systemctl clean --what=fdstore orders.service"),
+            ),
+            "one of two stores": (
+                managed(SYSTEMD, STORE, STORE._replace(name="web.service")),
+                ("systemctl list-sockets --full | grep -w 30010",),
+            ),
+            "a user's manager": (
+                managed(USERS_SYSTEMD, APP_SOCKET._replace(user="ann")),
+                ("systemctl --user -M ann@ stop app.socket",),
+            ),
+        },
         {"nginx": facts(LISTENER), "another first process": facts(by(SYSTEMD._replace(name="tini")))},
     ),
     "stop-listener": Table(

@@ -106,6 +106,12 @@ SITUATIONS = {
         ("systemctl stop app.service", "kill 72"),
         ("KillMode=process, so stopping it leaves helper alone",),
     ),
+    "the first process of a container": Situation(
+        (process(1, "node"),), (), (), ("node is process 1 of this container: the container ends with it.",)
+    ),
+    "systemd itself, which is never killed": Situation(
+        (process(1, "systemd"),), (), (), ("systemd has it open for one of its units",)
+    ),
     "all workers of a master that was killed": Situation(
         WORKERS, (unit("web.service", 0, state="failed"),), ("kill 80 81 82 83 84",), ("left over",)
     ),

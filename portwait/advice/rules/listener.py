@@ -43,15 +43,15 @@ def docker_proxy(facts: Facts) -> Remedy | None:
 
 
 def socket_unit(facts: Facts) -> Remedy | None:
-    """Systemd itself listens: there is a socket unit."""
-    servers = shell_commands.owners(_servers(facts))
-    if not any(one.pid == 1 and one.name == "systemd" for one in servers):
+    """A systemd itself has the port: for a socket unit, or in the descriptor store of a service."""
+    managers = [one for one in shell_commands.owners(facts.blockers) if stopping.is_manager(one)]
+    if not managers:
         return None
-    return Remedy(
-        "socket-unit",
-        "systemd listens for a socket unit. Find it and stop it; or let the service take the socket from it.",
-        (shell(("systemctl", "list-sockets", "--all", "--full")) + f" | grep -w {facts.target.port}",),
-    )
+    stop = stopping.stop(facts, managers)
+    listens = any(unit.listens for units in facts.managed.values() for unit in units)
+    take = " Or let the service take the socket from it (LISTEN_FDS)." if listens else ""
+    find = (shell(("systemctl", "list-sockets", "--full")) + f" | grep -w {facts.target.port}",)
+    return Remedy("socket-unit", f"{stop.words.strip()} Stop that unit.{take}", stop.commands or find)
 
 
 def stop_listener(facts: Facts) -> Remedy | None:
@@ -60,8 +60,10 @@ def stop_listener(facts: Facts) -> Remedy | None:
     servers = [
         one
         for one in shell_commands.owners(_servers(facts))
-        if one.pid != 1 and one.pid not in restarted and not _is_proxy(one)
+        if one.pid not in restarted and not _is_proxy(one) and not stopping.is_manager(one)
     ]
+    activated = {name for units in facts.managed.values() for unit in units for name in unit.triggers}
+    servers = [one for one in servers if one.unit not in activated]  # `socket_unit` stops them too
     if not servers:
         return None
     stop = stopping.stop(facts, servers)
