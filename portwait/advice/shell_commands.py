@@ -105,8 +105,8 @@ def verb(some: Sequence[Owner], one: str, many: str) -> str:
 
 
 def pronoun(some: Sequence[Owner]) -> str:
-    """Write `it`, or `them` for several processes."""
-    return "them" if len(some) > 1 else "it"
+    """Choose the pronoun that goes with `called(some)`."""
+    return verb(some, "it", "them")
 
 
 def service_of(owner: Owner) -> str | None:

@@ -104,10 +104,17 @@ def units_of(owners: Iterable[Owner]) -> dict[tuple[str, str | None], Unit]:
 def held_by_manager(protocol: str, port: int, *, user: str | None = None) -> tuple[Unit, ...]:
     """Say for which units a service manager has a port open: socket units that listen there, else descriptor stores.
 
-    A store does not say what is in it, so all services that have one are named.
+    A store does not say what is in it, so all services that have one are named, but for systemd's own (its journal's
+    streams, its login sessions), which keep no port there.
     """
     sockets = tuple(unit for unit in read(["*.socket"], user=user).values() if unit.listens_on(protocol, port))
-    return sockets or tuple(unit for unit in read(["*.service"], user=user).values() if unit.stored)
+    return sockets or tuple(_storing(user))
+
+
+def _storing(user: str | None) -> Iterator[Unit]:
+    for unit in read(["*.service"], user=user).values():
+        if unit.stored and not unit.name.startswith("systemd-"):
+            yield unit
 
 
 def show(names: Iterable[str], properties: Sequence[str], *, user: str | None = None) -> list[dict[str, str]]:

@@ -44,7 +44,7 @@ def test_the_listener_of_a_unit(host: Machine) -> None:
 
 
 def test_the_listener_of_a_socket_unit(host: Machine) -> None:
-    """It is PID 1's, and the command shown finds the unit."""
+    """It is PID 1's, and the command shown stops the unit."""
     files = {
         "app.socket": f"[Socket]\nListenStream={PORT}\n",
         "app.service": "[Service]\nExecStart=/usr/bin/sleep infinity\n",
@@ -53,8 +53,9 @@ def test_the_listener_of_a_socket_unit(host: Machine) -> None:
         host.systemctl("start", "app.socket")
         look = functools.partial(in_machine, host, str(PORT))
         assert_golden(GOLDEN / "unit-socket.txt", look)
-        find = look().out.splitlines()[-1].strip()
-        assert "app.socket" in host.run("sh", "-c", find).stdout
+        stop = look().out.splitlines()[-1].strip()
+        host.run("sh", "-ec", stop)
+        assert look().out.startswith(f"{PORT}/tcp is free")
 
 
 def test_the_outbound_connection_of_a_unit(host: Machine) -> None:

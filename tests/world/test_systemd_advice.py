@@ -1,0 +1,219 @@
+"""Advice on the processes of real units, tested by pasting it: what it freed, and what it left alone.
+
+PID 1 is a real systemd, and so are Debian's sshd, NetworkManager and supervisord.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.packages import needs
+from tests.support.programs import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.systemd import Machine
+
+pytestmark = pytest.mark.world
+
+PORT = 30010
+SERVER = f"/usr/bin/python3 -m http.server {PORT}"
+STORED = f"""
+import os, socket, array, signal
+server = socket.create_server(("", {PORT}))
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+    notify.connect(os.environ["NOTIFY_SOCKET"])
+    socket.send_fds(notify, [b"FDSTORE=1\\nFDNAME=kept\\nFDPOLL=0"], [server.fileno()])
+    server.close()
+    notify.send(b"READY=1")
+signal.pause()
+"""
+
+
+def advice(host: Machine, target: str, code: str) -> dict[str, Any]:
+    """Ask for one remedy."""
+    done = host.run("portwait", "explain", "--json", target, check=False)
+    remedies = {remedy["code"]: remedy for remedy in json.loads(done.stdout)["targets"][0]["remedies"]}
+    assert code in remedies, done.stdout
+    return remedies[code]  # type: ignore[no-any-return]  # JSON
+
+
+def paste(host: Machine, remedy: dict[str, Any]) -> None:
+    """Run the commands of a remedy as root."""
+    for command in remedy["commands"]:
+        host.run("sh", "-ec", command)
+
+
+def is_free(host: Machine, port: int, address: str = "") -> bool:
+    """Whether a server that sets SO_REUSEADDR could bind the port."""
+    with host.network(), contextlib.suppress(OSError), socket.create_server((address, port)):
+        return True
+    return False
+
+
+def comes_free(host: Machine, port: int = PORT) -> None:
+    eventually(lambda: is_free(host, port), f"port {port} to be free")
+
+
+def comes_to_be_held(host: Machine, port: int = PORT) -> None:
+    eventually(lambda: not is_free(host, port), f"port {port} to be held")
+
+
+def is_active(host: Machine, unit: str) -> bool:
+    return host.show(unit, "ActiveState")["ActiveState"] == "active"
+
+
+def service(command: str, **settings: str) -> str:
+    """Write a unit that runs a command."""
+    lines = [f"ExecStart={command}", *(f"{name}={value}" for name, value in settings.items())]
+    return "[Service]\n" + "\n".join(lines) + "\n"
+
+
+def test_a_process_that_outlived_its_unit(host: Machine) -> None:
+    """The unit is not active, so stopping it would do nothing: the process itself is ended, and the setting named."""
+    files = {"left.service": service(f"/bin/sh -c '{SERVER} & exec sleep infinity'", KillMode="process")}
+    with host.units(files):
+        host.systemctl("start", "left.service")
+        comes_to_be_held(host)
+        host.systemctl("kill", "--signal=KILL", "--kill-who=main", "left.service")
+        eventually(lambda: not is_active(host, "left.service"), "the end of the main process")
+        remedy = advice(host, str(PORT), "stop-listener")
+        assert "left over from an earlier run of left.service, which is failed now" in remedy["summary"]
+        assert "KillMode=control-group" in remedy["summary"]
+        paste(host, remedy)
+        comes_free(host)
+
+
+def test_a_process_that_keeps_its_own_unit_from_starting(host: Machine) -> None:
+    """The guard runs in that very unit: it names what is left of the earlier run, and the start goes on after that."""
+    command = f'/usr/local/bin/portwait {PORT} -- /bin/sh -c "{SERVER} & exec sleep infinity"'
+    with host.units({"again.service": service(command, KillMode="process")}):
+        host.systemctl("start", "again.service")
+        comes_to_be_held(host)
+        host.systemctl("kill", "--signal=KILL", "--kill-who=main", "again.service")
+        eventually(lambda: not is_active(host, "again.service"), "the end of the main process")
+        since = host.cursor()
+        host.systemctl("start", "again.service")
+
+        def said() -> str:
+            return "\n".join(entry.text for entry in host.journal("again.service", since))
+
+        eventually(lambda: "waiting for" in said(), "the wait")
+        assert "left over from an earlier run of again.service, the very unit that starts now" in said()
+        [line] = [line.strip() for line in said().splitlines() if line.strip().startswith("kill ")]
+        host.run("sh", "-ec", line)
+        eventually(lambda: "is free after" in said(), "the start")
+        comes_to_be_held(host)
+        host.systemctl("stop", "again.service")
+
+
+def test_what_else_a_unit_runs_is_named(host: Machine) -> None:
+    """Stopping the unit is right for its main process, and the sentence names who goes with it."""
+    with host.units({"pair.service": service(f"/bin/sh -c 'sleep 1000 & exec {SERVER}'")}):
+        host.systemctl("start", "pair.service")
+        comes_to_be_held(host)
+        remedy = advice(host, str(PORT), "stop-listener")
+        assert remedy["commands"] == ["systemctl stop pair.service"]
+        assert "That ends sleep (pid " in remedy["summary"]
+        paste(host, remedy)
+        comes_free(host)
+
+
+@contextlib.contextmanager
+def sshd(host: Machine) -> Iterator[list[str]]:
+    """Run Debian's ssh.service without PAM, so that its sessions stay in its control group; how to log in."""
+    needs("/usr/sbin/sshd", "openssh-server")
+    needs("/usr/bin/ssh", "openssh-client")
+    host.write("/etc/ssh/sshd_config.d/tests.conf", "UsePAM no\nListenAddress 127.0.0.1\nPermitRootLogin yes\n")
+    host.run("sh", "-ec", "mkdir -p /run/sshd /root/.ssh; rm -f /root/.ssh/tests; ssh-keygen -A")
+    host.run("sh", "-ec", "ssh-keygen -q -N '' -f /root/.ssh/tests; cp /root/.ssh/tests.pub /root/.ssh/authorized_keys")
+    host.systemctl("start", "ssh.service")
+    try:
+        yield ["/usr/bin/ssh", "-i", "/root/.ssh/tests", "-o", "StrictHostKeyChecking=no", "root@127.0.0.1"]
+    finally:
+        host.systemctl("kill", "--kill-who=all", "ssh.service", check=False)
+        host.systemctl("stop", "ssh.service")
+
+
+def test_a_tunnel_whose_client_is_stopped(host: Machine) -> None:
+    """Only the sshd of that session is ended: ssh.service runs on, other logins stay, new ones are let in."""
+    with sshd(host) as login:
+        tunnel = [*login[:-1], "-N", "-R", "127.0.0.1:19999:127.0.0.1:1", login[-1]]
+        with host.transient("tunnel", *tunnel, Type="exec"), host.transient("login", *login, "sleep 1000", Type="exec"):
+            comes_to_be_held(host, 19999)
+            eventually(lambda: "sleep 1000" in host.run("ps", "-eo", "args").stdout, "the other login")
+            host.systemctl("kill", "--signal=STOP", "tunnel.service")
+            remedy = advice(host, "127.0.0.1:19999", "stop-listener")
+            [command] = remedy["commands"]
+            assert command.startswith("kill ")
+            assert "ClientAliveInterval" in remedy["summary"]
+            paste(host, remedy)
+            comes_free(host, 19999)
+            assert is_active(host, "ssh.service")
+            assert is_active(host, "login.service")
+            assert host.run(*login, "echo welcome").stdout == "welcome\n"
+            host.systemctl("kill", "--signal=KILL", "tunnel.service")
+
+
+def test_a_program_of_supervisord(host: Machine) -> None:
+    """It is stopped where it would be started again; supervisord and its other programs run on."""
+    needs("/usr/bin/supervisord", "supervisor")
+    programs = "".join(
+        f"[program:{name}]\ncommand={command}\nautorestart=true\n\n"
+        for name, command in (("web", SERVER), ("other", "/usr/bin/sleep 1000"))
+    )
+    host.write("/etc/supervisor/conf.d/tests.conf", programs)
+    host.systemctl("start", "supervisor.service")
+    try:
+        comes_to_be_held(host)
+        remedy = advice(host, str(PORT), "stop-listener")
+        assert remedy["commands"] == ["supervisorctl stop web"]
+        paste(host, remedy)
+        comes_free(host)
+        eventually(lambda: "RUNNING" in host.run("supervisorctl", "status", "other").stdout, "the other program")
+    finally:
+        host.systemctl("stop", "supervisor.service")
+        (host.root / "etc/supervisor/conf.d/tests.conf").unlink()
+
+
+def test_a_socket_unit_beside_one_that_failed(host: Machine) -> None:
+    """Only the one that listens is named and stopped, together with the service that has its socket."""
+    files = {
+        "app.socket": f"[Socket]\nListenStream={PORT}\n",
+        "app.service": service("/usr/bin/sleep infinity"),
+        "late.socket": f"[Socket]\nListenStream={PORT}\n",
+        "late.service": service("/usr/bin/sleep infinity"),
+    }
+    with host.units(files):
+        host.systemctl("start", "app.socket")
+        host.systemctl("start", "late.socket", check=False)
+        assert host.show("late.socket", "ActiveState")["ActiveState"] == "failed"
+        host.systemctl("start", "app.service")
+        remedy = advice(host, str(PORT), "socket-unit")
+        assert "late.socket" not in remedy["summary"]
+        assert remedy["commands"] == ["systemctl stop app.socket app.service"]
+        paste(host, remedy)
+        comes_free(host)
+
+
+def test_a_descriptor_store(host: Machine) -> None:
+    """PID 1 has the port and no socket unit listens: the service whose store has it is named and stopped."""
+    host.write("/opt/helpers/stored.py", STORED)
+    files = {
+        "keeps.service": service(
+            "/usr/bin/python3 /opt/helpers/stored.py", Type="notify", NotifyAccess="all", FileDescriptorStoreMax="4"
+        )
+    }
+    with host.units(files):
+        host.systemctl("start", "keeps.service")
+        assert not is_free(host, PORT)
+        remedy = advice(host, str(PORT), "socket-unit")
+        assert "descriptor store of keeps.service" in remedy["summary"]
+        paste(host, remedy)
+        comes_free(host)
