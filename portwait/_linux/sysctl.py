@@ -10,7 +10,8 @@ RESERVED = "net/ipv4/ip_local_reserved_ports"
 UNPRIVILEGED = "net/ipv4/ip_unprivileged_port_start"
 
 _LONGEST_WRITE = 4000
-"""The kernel takes at most PAGE_SIZE - 1 bytes of one write() and lets the rest fall (proc_do_large_bitmap)."""
+"""The kernel takes at most PAGE_SIZE - 1 bytes of one write() and ignores the rest (proc_do_large_bitmap)."""
+_ATTEMPTS = 5  # of a write that adds: the next may succeed, where memory was short for example
 
 
 def read(name: str) -> str | None:
@@ -39,11 +40,17 @@ def add_to_list(name: str, items: str) -> None:
     _write(name, _pieces(items), first=1)
 
 
+def takes_several_writes(items: str) -> bool:
+    """Whether a list is longer than one write, so that it is on the kernel's side in part for a moment."""
+    return len(items) > _LONGEST_WRITE
+
+
 def replace_list(name: str, items: str) -> None:
     """Put this list of ports in the place of the one that is there. Raises OSError.
 
     A list of more than one write is there in part for some microseconds: the first write replaces, the others add. A
-    signal must not end the process in between.
+    signal must not end the process in between. Where a later write fails, it is tried again, and so are all others
+    before the error is raised.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
@@ -53,12 +60,31 @@ def replace_list(name: str, items: str) -> None:
 
 
 def _write(name: str, pieces: list[bytes], first: int) -> None:
+    """Write all pieces; an error of the first ends it with nothing changed, one of a later only after the rest."""
     descriptor = os.open(f"/proc/sys/{name}", os.O_WRONLY | os.O_CLOEXEC)
+    failed = None
     try:
         for index, piece in enumerate(pieces):
-            os.pwrite(descriptor, piece, first or index)
+            error = _try_write(descriptor, piece, first or index, 1 if index == 0 else _ATTEMPTS)
+            if error is not None and index == 0:
+                raise error
+            failed = failed or error
     finally:
         os.close(descriptor)
+    if failed is not None:
+        raise failed
+
+
+def _try_write(descriptor: int, piece: bytes, offset: int, attempts: int) -> OSError | None:
+    failed = None
+    for _ in range(attempts):
+        try:
+            os.pwrite(descriptor, piece, offset)
+        except OSError as error:
+            failed = error
+        else:
+            return None
+    return failed
 
 
 def _pieces(items: str) -> list[bytes]:

@@ -14,7 +14,7 @@ from portwait.errors import TablesError
 from portwait.host.machine import machine
 from portwait.host.port_settings import port_settings
 from portwait.model import ports
-from portwait.reserved import boot, runtime, sysctld
+from portwait.reserved import boot, notes, runtime, sysctld
 from portwait.reserved.report import Done, Standing
 from portwait.text import stderr
 from portwait.text.escape import escape
@@ -37,7 +37,7 @@ def change(verb: Verb, named: tuple[Range, ...], *, persist: bool) -> Done:
         raise runtime.ReservationError(f"cannot {verb} {ports.show(named)}: only Linux has reserved ports")
     persisted = None
     if persist:
-        persisted = (boot.reserve if verb == "reserve" else boot.release)(named)
+        persisted = (boot.reserve if verb == "reserve" else boot.release)(named, say=_say)
     try:
         changed = (runtime.reserve if verb == "reserve" else runtime.release)(named, say=_say)
     except runtime.ReservationError as error:
@@ -49,14 +49,16 @@ def change(verb: Verb, named: tuple[Range, ...], *, persist: bool) -> Done:
 
 def standing() -> Standing:
     """Read what is reserved now and at boot. Raises PortwaitError."""
-    found = sysctld.read()
+    files = sysctld.read()
+    reserved = runtime.reserved()
     return Standing(
         port_settings(),
-        runtime.reserved(),
-        runtime.added(),
-        boot.ours(found),
-        boot.drift(found),
+        reserved,
+        notes.added(),
+        boot.ours(files),
+        boot.drift(files),
         machine(),
+        ports.subtract(notes.unfinished_release(), reserved),
     )
 
 

@@ -1,11 +1,17 @@
-"""Files written whole or not at all: a reader sees the old text or the new one, after a crash too."""
+"""Files written whole or not at all: a reader sees the old text or the new one, after a crash too.
+
+A new text stands beside the old one first, under a hidden name. Signals wait until it has taken its place or is
+removed again; what a process that was killed left there is removed by the next one that writes the same file.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
+import signal
 import stat
 
 MODE = 0o644
@@ -14,24 +20,28 @@ MODE = 0o644
 def write(path: str, text: str, *, root: bool = False) -> None:
     """Put a new file in the place of `path`, which may be absent or a regular file. Raises OSError.
 
-    A link or a device in its place is refused and left as it is. `root` makes root its owner. The new text stands
-    beside the old one first, under a hidden name with another ending, and takes its place in one step.
+    A link or a device in its place is refused and left as it is. `root` makes root its owner.
     """
     folder, name = os.path.split(path)
     directory = _directory(folder)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         _refuse_others(directory, name, path)
-        temporary = f".{name}.{secrets.token_hex(4)}"
+        _sweep(directory, name)
+        temporary, descriptor = _create(directory, name)
         try:
-            _create(directory, temporary, text, root=root)
+            _fill(descriptor, text, root=root)
             os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary, dir_fd=directory)
             raise
+        finally:
+            os.close(descriptor)
         os.fsync(directory)
     finally:
         os.close(directory)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def remove(path: str) -> None:
@@ -69,16 +79,48 @@ def _refuse_others(directory: int, name: str, path: str) -> None:
         raise OSError(errno.EINVAL, "is not a regular file", path)
 
 
-def _create(directory: int, name: str, text: str, *, root: bool) -> None:
+def _create(directory: int, name: str) -> tuple[str, int]:
+    """Make the new file, locked as long as it is ours, so that nobody takes it for one that was left behind."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(name, flags, 0o600, dir_fd=directory)
+    while True:
+        temporary = f".{name}.{secrets.token_hex(4)}"
+        descriptor = os.open(temporary, flags, 0o600, dir_fd=directory)
+        with contextlib.suppress(OSError):  # a file system without locks: nobody can sweep there either
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return temporary, descriptor
+        os.close(descriptor)  # swept before it was locked
+
+
+def _fill(descriptor: int, text: str, *, root: bool) -> None:
+    data = text.encode(errors="surrogateescape")
+    while data:
+        data = data[os.write(descriptor, data) :]
+    os.fchmod(descriptor, MODE)
+    if root:
+        os.fchown(descriptor, 0, 0)
+    os.fsync(descriptor)
+
+
+def _sweep(directory: int, name: str) -> None:
+    """Remove what writers of this file that were killed have left: their locks ended with them."""
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(directory):
+            if entry.startswith(f".{name}.") and _is_hex(entry[len(name) + 2 :]):
+                with contextlib.suppress(OSError):
+                    _sweep_one(directory, entry)
+
+
+def _sweep_one(directory: int, entry: str) -> None:
+    descriptor = os.open(entry, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     try:
-        data = text.encode(errors="surrogateescape")
-        while data:
-            data = data[os.write(descriptor, data) :]
-        os.fchmod(descriptor, MODE)
-        if root:
-            os.fchown(descriptor, 0, 0)
-        os.fsync(descriptor)
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(entry, dir_fd=directory)
     finally:
         os.close(descriptor)
+
+
+def _is_hex(text: str) -> bool:
+    return len(text) == 8 and all(character in "0123456789abcdef" for character in text)

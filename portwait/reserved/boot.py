@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import glob
 import hashlib
 import os
 import textwrap
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from portwait.errors import PortwaitError, UsageError
 from portwait.host.machine import machine
 from portwait.model import ports
-from portwait.reserved import atomic_file, runtime, sysctld
+from portwait.reserved import atomic_file, lock, runtime, sysctld
 from portwait.reserved.runtime import KEY
 from portwait.reserved.sysctld import READERS, File, Setting
 from portwait.text.escape import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from portwait.model.sockets import Range
 
@@ -85,14 +83,14 @@ class Drift(NamedTuple):
     overridden: str | None
 
 
-def reserve(wanted: tuple[Range, ...], *, root: str = "") -> Persisted:
+def reserve(wanted: tuple[Range, ...], *, root: str = "", say: Callable[[str], None] = lambda _: None) -> Persisted:
     """Put ports into our file. Raises PersistError, and has then changed nothing."""
-    return _change(f"persist {ports.show(wanted)}", lambda asked: ports.merge([*asked, *wanted]), root)
+    return _change(f"persist {ports.show(wanted)}", lambda asked: ports.merge([*asked, *wanted]), root, say)
 
 
-def release(named: tuple[Range, ...], *, root: str = "") -> Persisted:
+def release(named: tuple[Range, ...], *, root: str = "", say: Callable[[str], None] = lambda _: None) -> Persisted:
     """Take ports out of our file; what other files say stays. Raises PersistError, and has then changed nothing."""
-    return _change(f"release {ports.show(named)} at boot", lambda asked: ports.subtract(asked, named), root)
+    return _change(f"release {ports.show(named)} at boot", lambda asked: ports.subtract(asked, named), root, say)
 
 
 def ours(found: Sequence[File]) -> Ours | None:
@@ -210,10 +208,16 @@ def _digests(others: Sequence[File]) -> dict[str, str]:
     }
 
 
-def _change(what: str, change: Callable[[tuple[Range, ...]], tuple[Range, ...]], root: str) -> Persisted:
+def _change(
+    what: str,
+    change: Callable[[tuple[Range, ...]], tuple[Range, ...]],
+    root: str,
+    say: Callable[[str], None],
+) -> Persisted:
     folder, path = root + os.path.dirname(PLACE), root + PLACE
     try:
-        with _locked(folder):
+        os.makedirs(folder, 0o755, exist_ok=True)
+        with lock.held("sysctl.d", PATIENCE, say):
             found = sysctld.read(root)
             before = next((file.text for file in found if file.path == PLACE), None)
             if before is not None and ours(found) is None and not os.path.islink(path):
@@ -231,27 +235,3 @@ def _change(what: str, change: Callable[[tuple[Range, ...]], tuple[Range, ...]],
     except OSError as error:
         cure = "; it requires root" if error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() != 0 else ""
         raise PersistError(f"cannot {what}: {PLACE}: {error.strerror or error}{cure}; nothing was changed") from error
-
-
-@contextlib.contextmanager
-def _locked(folder: str) -> Iterator[None]:
-    """Let one portwait at a time change the folder; the files may be shared by several network namespaces."""
-    os.makedirs(folder, 0o755, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if not _try_lock(descriptor):
-            from portwait.wait import schedule
-
-            if not schedule.until(lambda: _try_lock(descriptor), time.sleep, time.monotonic() + PATIENCE):
-                raise OSError(errno.ETIMEDOUT, f"another process holds the lock of the folder for {PATIENCE:g} s")
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

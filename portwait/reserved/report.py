@@ -29,6 +29,8 @@ class Standing(NamedTuple):
     ours: Ours | None
     drift: Drift | None
     machine: Machine
+    cut_short: tuple[Range, ...] = ()
+    """Ports that a release which was cut short took off the list by mistake."""
 
 
 class Done(NamedTuple):
@@ -99,6 +101,11 @@ def standing_text(standing: Standing) -> str:
         ("by portwait, at boot", _at_boot(standing.ours)),
     ]
     lines = [f"{name:<22}{text}" for name, text in rows]
+    if standing.cut_short:
+        lines.append(
+            f"note: a release was cut short and took {abbreviate(standing.cut_short)} off the list too: the next "
+            "portwait reserve or release puts them back"
+        )
     lines += [f"note: {note}" for note in drift_notes(standing.ours, standing.drift, standing.machine)]
     return "\n".join(lines) + "\n"
 

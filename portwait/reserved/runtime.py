@@ -1,21 +1,22 @@
-"""The kernel's list of reserved ports, changed as a merge that two portwaits can do at once, and read back each time.
+"""The kernel's list of reserved ports: change it so that nobody's ports are lost, and read back what was changed.
 
-Belongs to the network namespace, and so do the lock and the note of what portwait has added. The kernel knows no
-authors: what is on the list and not in the note may be anybody's. What happens at boot is `boot`'s business.
+The list belongs to the network namespace. Adding is safe at any time, because the kernel joins what is added with the
+list; releasing replaces the list, so one portwait at a time does it. `boot` has what happens at boot.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import sys
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from portwait.advice import container_sysctl
 from portwait.errors import PortwaitError, UsageError
 from portwait.model import ports
-from portwait.reserved import atomic_file
+from portwait.reserved import lock, notes
+from portwait.text.plural import abbreviate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +30,6 @@ PATIENCE = 30.0
 """Seconds to wait for another portwait's turn; each takes a few milliseconds."""
 
 _LOCK = "reserved-ports"
-_NOTES = "/run/portwait"
 _ATTEMPTS = 3  # somebody who takes no lock (sysctl -w) may write in between
 
 
@@ -68,74 +68,124 @@ def reserved() -> Ports:
         raise ReservationError(f"cannot read the reserved ports: {error}") from error
 
 
-class _Verb(NamedTuple):
-    name: str
-    goal: Callable[[Ports, Ports], Ports]
-    """What the list should be, from what it is and the ports that were named."""
-    write: Callable[[Ports, Ports], None]
-    """Make the kernel's list, which is the first, the second. Raises OSError."""
-
-
-def _add(now: Ports, goal: Ports) -> None:
-    from portwait._linux import sysctl
-
-    sysctl.add_to_list(sysctl.RESERVED, ports.show(ports.subtract(goal, now)))
-
-
-def _replace(_now: Ports, goal: Ports) -> None:
-    from portwait._linux import sysctl
-
-    sysctl.replace_list(sysctl.RESERVED, ports.show(goal))
-
-
-_RESERVE = _Verb("reserve", lambda now, named: ports.merge([*now, *named]), _add)
-_RELEASE = _Verb("release", ports.subtract, _replace)
-
-
 def reserve(wanted: Ports, *, patience: float = PATIENCE, say: Callable[[str], None] = lambda _: None) -> Change:
-    """Put ports onto the list; what is on it stays. `say` hears of a long wait. Raises ReservationError."""
-    return _change(_RESERVE, wanted, patience, say)
+    """Put ports onto the list; what is on it stays. `say` hears of a long wait. Raises ReservationError.
+
+    The ports are on the list before any lock is waited for. The lock is for what follows: to note down what was added,
+    and to add it again where somebody's release had read the list before and wrote it after.
+    """
+    before = reserved()
+    _add(wanted, before)
+    try:
+        with _locked(patience, say):
+            _repair(say)
+            for _ in range(_ATTEMPTS):
+                after = reserved()
+                if not ports.subtract(wanted, after):
+                    change = Change(wanted, before, after)
+                    return change._replace(unrecorded=notes.record(change.changed, reserved_now=True))
+                _add(wanted, after)
+    except TimeoutError as error:
+        return Change(wanted, before, reserved(), error.strerror)
+    raise _rewritten("reserve", wanted)
+
+
+def _add(wanted: Ports, now: Ports) -> None:
+    """Add to the list what it lacks. Raises ReservationError."""
+    from portwait._linux import sysctl
+
+    missing = ports.subtract(wanted, now)
+    if not missing:
+        return
+    try:
+        sysctl.add_to_list(sysctl.RESERVED, ports.show(missing))
+    except OSError as error:
+        raise _refused("reserve", wanted, ports.merge([*now, *wanted]), error) from error
 
 
 def release(named: Ports, *, patience: float = PATIENCE, say: Callable[[str], None] = lambda _: None) -> Change:
     """Take ports off the list, whoever put them there, and no others. Raises ReservationError."""
-    return _change(_RELEASE, named, patience, say)
+    try:
+        with _locked(patience, say):
+            _repair(say)
+            before = now = reserved()
+            goal = ports.subtract(before, named)
+            for _ in range(_ATTEMPTS):
+                if now == goal:
+                    change = Change(named, before, now)
+                    return change._replace(unrecorded=notes.record(change.changed, reserved_now=False))
+                _replace(named, goal)
+                now = reserved()
+                goal = ports.subtract(ports.merge([*goal, *now]), named)  # what others have added meanwhile stays
+    except TimeoutError as error:
+        raise ReservationError(f"cannot release {ports.show(named)}: {error.strerror}") from error
+    raise _rewritten("release", named)
 
 
-def _change(verb: _Verb, named: Ports, patience: float, say: Callable[[str], None]) -> Change:
-    """Read, merge, write, read again and compare, under the lock."""
-    with _locked(verb.name, named, patience, say):
-        before = now = reserved()
-        goal = verb.goal(before, named)
-        for _ in range(_ATTEMPTS):
-            if now == goal:
-                break
-            try:
-                verb.write(now, goal)
-            except OSError as error:
-                raise _refused(verb.name, named, goal, error) from error
-            now = reserved()
-            goal = verb.goal(ports.merge([*goal, *now]), named)  # what others have added meanwhile stays
-        if now != goal:
-            raise ReservationError(
-                f"cannot {verb.name} {ports.show(named)}: the kernel's list is not what was written; "
-                "another program writes it at the same time"
+def _replace(named: Ports, goal: Ports) -> None:
+    """Write the whole list; one that takes several writes is noted down first, in case that it is cut short."""
+    from portwait._linux import sysctl
+
+    items = ports.show(goal)
+    several = sysctl.takes_several_writes(items)
+    if several:
+        notes.begin_release(goal)
+    try:
+        sysctl.replace_list(sysctl.RESERVED, items)
+    except OSError as error:
+        lost = ports.subtract(goal, reserved())
+        if several and not lost:
+            notes.end_release()
+        refusal = _refused("release", named, goal, error)
+        if lost:
+            refusal = ReservationError(
+                f"{refusal}; {abbreviate(lost)} came off the list too, and the next portwait reserve or release puts "
+                f"them back: portwait reserve {ports.show(lost)}"
             )
-        change = Change(named, before, now)
-        return change._replace(unrecorded=_note(change.changed, reserved_now=verb is _RESERVE))
+        raise refusal from error
+    if several:
+        notes.end_release()
+
+
+def _repair(say: Callable[[str], None]) -> None:
+    """Add again what a release that was cut short took off the list, by its note."""
+    rest = notes.unfinished_release()
+    if not rest:
+        return
+    from portwait._linux import sysctl
+
+    lost = ports.subtract(rest, reserved())
+    try:
+        if lost:
+            sysctl.add_to_list(sysctl.RESERVED, ports.show(lost))
+            say(f"a release was cut short and took {abbreviate(lost)} off the list too: reserved again")
+    except OSError:
+        return  # the note stays for the next run
+    notes.end_release()
+
+
+def _rewritten(verb: str, named: Ports) -> ReservationError:
+    return ReservationError(
+        f"cannot {verb} {ports.show(named)}: the kernel's list is not what was written; "
+        "another program writes it at the same time"
+    )
 
 
 @contextlib.contextmanager
-def _locked(verb: str, named: Ports, patience: float, say: Callable[[str], None]) -> Iterator[None]:
-    if sys.platform != "linux":
-        raise ReservationError(f"cannot {verb} {ports.show(named)}: only Linux has reserved ports")
+def _locked(patience: float, say: Callable[[str], None]) -> Iterator[None]:
+    """Let one portwait of root's at a time change the list: by a file, and across containers by an abstract socket."""
     from portwait._linux import netns
 
     with contextlib.ExitStack() as stack:
+        began = time.monotonic()
+        stack.enter_context(lock.held(_LOCK, patience, say))
         try:
-            stack.enter_context(netns.locked(_LOCK, patience, say))
-        except OSError as error:
-            raise ReservationError(f"cannot {verb} {ports.show(named)}: {error.strerror or error}") from error
+            left = max(0.0, patience - (time.monotonic() - began))
+            stack.enter_context(netns.locked(_LOCK, left, say))
+        except TimeoutError:
+            raise
+        except OSError:
+            pass  # there are no such sockets here; the file is what is left
         yield
 
 
@@ -158,20 +208,6 @@ def _refused(verb: str, named: Ports, goal: Ports, error: OSError) -> Reservatio
     )
 
 
-def added() -> Ports | None:
-    """Which ports portwait has added in this network namespace since the boot, by its own note; None: not known."""
-    if sys.platform != "linux" or (path := _note_path()) is None:
-        return None
-    try:
-        with open(path, encoding="ascii") as file:
-            boot, _, listed = file.read().partition("\n")
-        return ports.from_kernel(listed.strip()) if boot == _boot() else ()
-    except FileNotFoundError:
-        return ()
-    except (OSError, UsageError, ValueError):
-        return None
-
-
 def is_host() -> bool | None:
     """Whether this is the network namespace that the machine starts with; None: not known."""
     if sys.platform != "linux":
@@ -179,36 +215,3 @@ def is_host() -> bool | None:
     from portwait._linux import netns
 
     return netns.is_initial()
-
-
-def _note(changed: Ports, *, reserved_now: bool) -> str | None:
-    """Note down what changed; why not, where that fails: the list itself is what matters."""
-    if not changed:
-        return None
-    path = _note_path()
-    if path is None:
-        return "this kernel has no names for network namespaces (Linux 5.14 has)"
-    known = added() or ()
-    listed = ports.merge([*known, *changed]) if reserved_now else ports.subtract(known, changed)
-    try:
-        os.makedirs(_NOTES, 0o755, exist_ok=True)
-        if listed:
-            atomic_file.write(path, f"{_boot()}\n{ports.show(listed)}\n")
-        else:
-            atomic_file.remove(path)
-    except OSError as error:
-        return f"cannot write {path}: {error.strerror}"
-    return None
-
-
-def _note_path() -> str | None:
-    from portwait._linux import netns
-
-    cookie = netns.cookie()
-    return None if cookie is None else f"{_NOTES}/reserved-{cookie}"
-
-
-def _boot() -> str:
-    """Name this boot: a container's /run may outlive it, the kernel's numbers for namespaces start again."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        return file.read().strip()
