@@ -1,82 +1,93 @@
 """`portwait explain` beside the tools that people use, on a host of many connections and processes.
 
-    python benchmarks/explain.py [PROCESSES...]      as root; default 2 200 2000, 50 connections each
-
-Every figure is a whole process, the median of several runs. An owner in a cgroup of its own, or with a user of its own,
-is the good case. In the bad one nothing helps, for all processes share one cgroup and one user; then it matters how far
-down in /proc the owner is: in the middle, on average, or the very last.
+An owner in a cgroup of its own, or with a user of its own, is the good case. In the bad one nothing helps, because all
+processes share one cgroup and one user; then it matters how far down in /proc the owner is: in the middle, on average,
+or the very last.
 """
 
 from __future__ import annotations
 
 import contextlib
-import shutil
-import sys
 from itertools import pairwise
 from typing import Any
 
-import host
-import timing
-from timing import Contender
+from benchmarks import host, timing
+from benchmarks.report import table
+from benchmarks.timing import Contender
 
-LAST = host.PORTS[-1]
+LAST = host.PORTS[3]
 PSUTIL = f"import psutil; [c for c in psutil.net_connections('tcp') if c.laddr.port == {LAST}]"
+EMPTY, WALK = "python -c pass", f"ss -tan sport = :{LAST} (no process)"
+BASE = "an empty Python, and the kernel's walk of the tables"
 
 
-def main() -> None:
-    """Measure at each size, and print."""
-    sizes = [int(word) for word in sys.argv[1:]] or [2, 200, 2000]
-    programs = host.enclosed()
-    if programs is None:
-        return
+def measure(programs: str, *, quick: bool) -> list[dict[str, Any]]:
+    """Measure at each size; half of the processes come before the owner in the middle."""
+    sizes = [2, 40] if quick else [2, 20, 200, 2000]
     if host.cgroup_root() is not None:
         host.join("everybody")
-    for before, size in pairwise([0, *sorted(sizes)]):
+    tables: list[dict[str, Any]] = []
+    growth: dict[str, float] = {}
+    for before, size in pairwise([0, *sizes]):
         middle = (before + size) // 2
         host.populate(before, middle)
         with host.blocker(host.PORTS[0]):
             host.populate(middle, size)
-            print(f"\n== {size * host.EACH} connections, {size} processes", flush=True)
-            _measure(size, programs)
+            rows = _measure(size, programs, quick=quick)
+        count = f"{size * host.EACH:,}"
+        title = f"Who has the port? {count} connections, {size:,} processes (processor time)"
+        goal = "at most 1.4 with an own cgroup or user"
+        tables.append(table(f"explain_{size}", title, "ms", BASE, rows, goal=goal))
+        growth |= {f"{name}, {count} connections": value for name, value in rows.items() if name in GROWING}
+    first = next(iter(growth))
+    curve = table("growth_connections", "Who has the port? Growth with connections", "ms", first, growth)
+    return [*tables, {**curve, "axis": "connections"}]
 
 
-def _measure(size: int, programs: str) -> None:
-    cases: dict[str, dict[str, Any]] = {"own user": {"uid": 65534}, "the last of all": {}}
+GROWING = (
+    "portwait explain: own user",
+    "portwait explain: last of all",
+    f"ss -tanp sport = :{LAST}",
+    f"lsof -nP -iTCP:{LAST}",
+    "psutil.net_connections()",
+)
+
+
+def _measure(size: int, programs: str, *, quick: bool) -> dict[str, float]:
+    cases: dict[str, dict[str, Any]] = {"own user": {"uid": 65534}, "last of all": {}}
     if host.cgroup_root() is not None:
         cases = {"own cgroup": {"cgroup": "orders.service"}} | cases
-    ports = dict(zip(cases, host.PORTS[1:])) | {"the middle of all": host.PORTS[0]}
-    with contextlib.ExitStack() as blockers:
+    numbers = {"own cgroup": host.PORTS[1], "own user": host.PORTS[2], "last of all": LAST}
+    ports = {name: numbers[name] for name in cases} | {"middle of all": host.PORTS[0]}
+    often = 5 if quick else 15
+    with contextlib.ExitStack() as stack:
         for name, how in cases.items():
-            blockers.enter_context(host.blocker(ports[name], **how))
+            stack.enter_context(host.blocker(ports[name], **how))
         ours = {
-            f"portwait explain, {name}": Contender([f"{programs}/portwait", "explain", str(port)], 15, (1,))
+            f"portwait explain: {name}": Contender([f"{programs}/portwait", "explain", str(port)], often, (1,))
             for name, port in ports.items()
         }
-        figures = timing.measure({**ours, **_others(size, programs)}, cpu=True)
-    timing.show("processor time of whole processes, as multiples of the first line", figures, next(iter(ours)))
-    for name in ours:
-        ratios = ", ".join(f"{figures[tool] / figures[name]:.1f} x {tool}" for tool in COMPARED if tool in figures)
-        print(f"  {name}: faster than others by {ratios}", flush=True)
+        parts = {
+            EMPTY: Contender([f"{programs}/python", "-c", "pass"], often),
+            WALK: Contender(["ss", "-tan", f"sport = :{LAST}"], often),
+        }
+        figures = timing.measure({**parts, **ours, **_others(size, programs, quick=quick)}, cpu=True)
+        if host.cgroup_root() is not None:
+            with host.siblings("orders.service"):
+                name = "portwait explain: own cgroup, siblings with 40,000 descriptors"
+                figures |= timing.measure({name: ours["portwait explain: own cgroup"]}, cpu=True)
+    return {name: value * 1e3 for name, value in {BASE: figures[EMPTY] + figures[WALK], **figures}.items()}
 
 
-FILTERED = f"ss -tanp sport = :{LAST}"
-COMPARED = ("ss -tanp", FILTERED, "lsof -nP -i", f"lsof -nP -iTCP:{LAST}")
-
-
-def _others(size: int, programs: str) -> dict[str, Contender]:
-    """Name what people use, slow ones less often on a large host."""
-    often, seldom = (7, 7) if size <= 200 else (5, 2)
+def _others(size: int, programs: str, *, quick: bool) -> dict[str, Contender]:
+    """Name what people type, slow tools less often on a large host."""
+    often, seldom = (3, 2) if quick else (9, 9) if size <= 200 else (5, 3)
     commands = {
-        "ss -tanp": (["ss", "-tanp"], seldom),
-        FILTERED: (["ss", "-tanp", f"sport = :{LAST}"], often),
-        "lsof -nP -i": (["lsof", "-nP", "-i"], seldom),
+        f"ss -tanp sport = :{LAST}": (["ss", "-tanp", f"sport = :{LAST}"], often),
         f"lsof -nP -iTCP:{LAST}": (["lsof", "-nP", f"-iTCP:{LAST}"], seldom),
         f"fuser {LAST}/tcp": (["fuser", f"{LAST}/tcp"], often),
         "netstat -anp": (["netstat", "-anp"], seldom),
         "psutil.net_connections()": ([f"{programs}/python", "-c", PSUTIL], often),
+        "portwait audit --window 0s": ([f"{programs}/portwait", "audit", "--window", "0s"], seldom),
     }
-    return {name: Contender(argv, times) for name, (argv, times) in commands.items() if shutil.which(argv[0])}
-
-
-if __name__ == "__main__":
-    main()
+    return {name: Contender(argv, times, (0, 1)) for name, (argv, times) in commands.items() if timing.is_here(argv[0])}

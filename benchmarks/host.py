@@ -1,7 +1,7 @@
 """A busy host to measure on: connections and processes by the thousand, in namespaces of their own.
 
-`enclosed` runs this interpreter's program again as the first process of private network and PID namespaces, so that
-nothing outside is touched or measured and everything ends with it. `populate` then fills them.
+`python -m benchmarks` runs each part as the first process of private network and PID namespaces, so that nothing
+outside is touched or measured and everything ends with it. `populate` then fills them.
 """
 
 from __future__ import annotations
@@ -12,14 +12,10 @@ import resource
 import signal
 import socket
 import struct
-import subprocess
 import sys
-import tempfile
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
-
-import timing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,29 +23,9 @@ if TYPE_CHECKING:
 PORTS = (30010, 30012, 30014, 30016)
 """Of the blockers, one each."""
 EACH = 50  # connections of one process, both ends: 100 descriptors
-_INSIDE = "PORTWAIT_BENCHMARK_PROGRAMS"
+PROGRAMS = "PORTWAIT_BENCHMARK_PROGRAMS"
+"""The variable that says where the programs of the fresh environment are."""
 _CGROUP = "portwait-benchmark"
-
-
-def enclosed() -> str | None:
-    """Answer where the run inside finds the programs of a fresh environment; None to the run outside, when all is over.
-
-    The one outside makes that environment, starts the other, waits for it and cleans up.
-    """
-    if _INSIDE in os.environ:
-        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        return os.environ[_INSIDE]
-    argv = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--", sys.executable, *sys.argv]
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)  # programs that run as nobody are in there
-        environment = {**os.environ, _INSIDE: timing.fresh_environment(folder)}
-        try:
-            status = subprocess.run(argv, env=environment, check=False).returncode
-        finally:
-            _remove_cgroups()
-    if status:
-        sys.exit(status)
-    return None
 
 
 def populate(first: int, end: int) -> None:
@@ -94,6 +70,38 @@ def _connect(address: str) -> list[socket.socket]:
         sockets.append(socket.create_connection(listener.getsockname(), source_address=(address, 0)))
         sockets.append(listener.accept()[0])
     return sockets
+
+
+@contextlib.contextmanager
+def siblings(cgroup: str, processes: int = 8, descriptors: int = 5000) -> Iterator[None]:
+    """Start processes in that cgroup that have thousands of descriptors each, none of them a socket."""
+    _raise_limits()
+    pids = []
+    for _ in range(processes):
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                join(cgroup)
+                null = os.open(os.devnull, os.O_RDONLY)
+                for _ in range(descriptors):
+                    os.dup(null)
+                os.write(writer, b"+")
+                while True:
+                    signal.pause()
+            finally:
+                os._exit(1)
+        os.close(writer)
+        if os.read(reader, 1) != b"+":
+            sys.exit("a sibling failed")
+        os.close(reader)
+        pids.append(pid)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 @contextlib.contextmanager
@@ -157,7 +165,8 @@ def join(name: str) -> None:
     (group / "cgroup.procs").write_text("0")
 
 
-def _remove_cgroups() -> None:
+def remove_cgroups() -> None:
+    """Remove the benchmark's cgroups, where it made any."""
     root = cgroup_root()
     if root is None or not (root / _CGROUP).exists():
         return

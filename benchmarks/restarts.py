@@ -1,33 +1,30 @@
 """Restarts under a storm of outbound connections that keeps landing on the service's port.
 
-Run as root: `python benchmarks/restarts.py [--starts 1000]`. In a private network namespace whose range of ephemeral
-ports is 32 wide, clients connect, stay for a moment and connect again, so that much of the time one of them has the
-service's port. The service is stopped and started again and again, by each of several ways of starting; a start
-counts when the service has its port at the first try. (`--fdstore` needs a systemd around it:
-tests/world/test_systemd_storm.py shows that one.)
+In a private network namespace whose range of ephemeral ports is 32 wide, clients connect, stay for a moment and connect
+again, so that much of the time one of them has the service's port. The service is stopped and started again and again,
+by each of several ways of starting; a start counts when the service has its port at the first try. (`--fdstore` needs a
+systemd around it: tests/world/test_systemd_storm.py shows that one.)
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
 import time
-from pathlib import Path
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
+from benchmarks import timing
+from benchmarks.report import table
 from tests.support.netns import private_network, sysctl
 from tests.support.programs import running
 
 PORT, RANGE = 30010, "30000 30031"
-PORTWAIT = os.environ.get("PORTWAIT", str(Path(sys.executable).with_name("portwait")))
 
 # Takes its time before it binds, as a JVM does, and serves for a moment.
 SERVICE = f"""
 import socket, sys, time
-time.sleep(0.03)
+time.sleep(float(sys.argv[1]))
 s = socket.socket()
 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 try:
@@ -72,39 +69,52 @@ while True:
             break
         except OSError:
             time.sleep(0.02)
-os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", sys.argv[1]])
+os.execv(sys.argv[1], sys.argv[1:])
 """
 
 PYTHON = [sys.executable, "-I", "-S", "-c"]
-WAYS = {
-    "bare start": [*PYTHON, SERVICE],
-    "check, then start": [*PYTHON, CHECK, SERVICE],
-    "portwait": [PORTWAIT, "--quiet", str(PORT), "--", *PYTHON, SERVICE],
-    "portwait --evict": [PORTWAIT, "--quiet", "--evict", str(PORT), "--", *PYTHON, SERVICE],
-    "portwait --reserve": [PORTWAIT, "--quiet", "--reserve", str(PORT), "--", *PYTHON, SERVICE],
-}
 
 
-def main() -> None:
-    """Start in every way, print how many starts got the port and how long one took."""
-    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    options.add_argument("--starts", type=int, default=100, help="how many starts in each way (default: 100)")
-    starts = options.parse_args().starts
-    print(f"{'way':<22} {'got the port':>16} {'median':>10} {'slowest':>10}")
-    for name, command in WAYS.items():
-        with private_network():
-            sysctl("net.ipv4.ip_local_port_range", RANGE)
-            with running([*PYTHON, STORM]) as storm:
-                storm.says("ready")
-                took: list[float] = []
-                got = 0
-                for _ in range(starts):
-                    began = time.perf_counter()
-                    got += subprocess.run(command, check=False).returncode == 0
-                    took.append((time.perf_counter() - began) * 1000)
-        took.sort()
-        print(f"{name:<22} {got:>6} of {starts:>6} {took[len(took) // 2]:>7.0f} ms {took[-1]:>7.0f} ms", flush=True)
+def _ways(programs: str, service: list[str]) -> dict[str, list[str]]:
+    portwait = [f"{programs}/portwait", "--quiet"]
+    ways = {
+        "bare start": service,
+        "check, then start": [*PYTHON, CHECK, *service],
+        "wait-on -r, then start": ["sh", "-c", f'wait-on -r tcp:127.0.0.1:{PORT} && exec "$@"', "sh", *service],
+        "portwait": [*portwait, str(PORT), "--", *service],
+        "portwait --evict": [*portwait, "--evict", str(PORT), "--", *service],
+        "portwait --reserve": [*portwait, "--reserve", str(PORT), "--", *service],
+    }
+    return ways if timing.is_here("wait-on") else {name: way for name, way in ways.items() if "wait-on" not in name}
 
 
-if __name__ == "__main__":
-    main()
+def measure(programs: str, *, quick: bool) -> list[dict[str, Any]]:
+    """Start in every way; how many starts got the port, and how long one took."""
+    tables = []
+    fast, slow = int(os.environ.get("STARTS", "8" if quick else "1000")), int(os.environ.get("SLOW_STARTS", "100"))
+    for name, words, delay, starts in (
+        ("storm", "a service that binds at once", 0.03, fast),
+        ("storm_slow", "a service that takes 2 s to bind", 2.0, slow),
+    ):
+        if quick and delay > 1:
+            continue
+        service = [*PYTHON, SERVICE, str(delay)]
+        rows = {way: _restart(command, starts) for way, command in _ways(programs, service).items()}
+        title = f"Restarts in a storm of connections: {words}"
+        tables.append(table(name, title, "starts", "bare start", rows, goal="every start with portwait"))
+    return tables
+
+
+def _restart(command: list[str], starts: int) -> dict[str, float]:
+    with private_network():
+        sysctl("net.ipv4.ip_local_port_range", RANGE)
+        with running([*PYTHON, STORM]) as storm:
+            storm.says("ready")
+            took: list[float] = []
+            got = 0
+            for _ in range(starts):
+                began = time.perf_counter()
+                got += subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode == 0
+                took.append((time.perf_counter() - began) * 1000)
+    took.sort()
+    return {"got": got, "starts": starts, "median_ms": took[len(took) // 2], "slowest_ms": took[-1]}

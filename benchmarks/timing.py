@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -49,12 +50,9 @@ def _once(contender: Contender, *, cpu: bool) -> float:
     return used.ru_utime + used.ru_stime if cpu else end - begin
 
 
-def show(title: str, seconds: Mapping[str, float], base: str) -> None:
-    """Print a table: milliseconds, and how many times as long as the base."""
-    print(f"\n{title}")
-    width = max(map(len, seconds))
-    for name, each in seconds.items():
-        print(f"  {name:<{width}}  {each * 1e3:9.2f} ms  {each / seconds[base]:8.2f} x")
+def is_here(program: str) -> bool:
+    """Whether a tool that is compared with is installed."""
+    return shutil.which(program) is not None
 
 
 def fresh_environment(folder: str) -> str:

@@ -1,30 +1,22 @@
 """What the wait costs: from the blocker's close to the service, and the CPU meanwhile.
 
-    python benchmarks/waiting.py [RUNS]      as root; default 25
-
 Beside it what people write today: a loop that tries bind() every 100 ms, and one that does every second.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import socket
 import statistics
 import struct
 import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import timing
-
-from tests.support.netns import forced_source_port, private_network
+from benchmarks.report import table
+from tests.support.netns import forced_source_port
 from tests.support.programs import Program, running
 
 if TYPE_CHECKING:
@@ -118,32 +110,30 @@ def _cpu(pid: int) -> float:
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
-def main() -> None:
-    """Measure and print."""
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 25
-    with tempfile.TemporaryDirectory() as folder, private_network():
-        programs = timing.fresh_environment(folder)
-        python = f"{programs}/python"
-        ways = {
-            "portwait": [f"{programs}/portwait", "--timeout", "inf", str(PORT), "--", *SERVICE],
-            "loop, 100 ms": [python, "-c", LOOP, "0.1", *SERVICE],
-            "loop, 1 s": [python, "-c", LOOP, "1", *SERVICE],
-        }
-        begin = time.perf_counter()
-        for _ in range(runs):
-            subprocess.run(SERVICE, stdout=subprocess.DEVNULL, check=True)
-        print(f"the service alone: {(time.perf_counter() - begin) / runs * 1e3:.2f} ms")
-        for title, let_go in (("event", reset), ("no event", reset_by_peer)):
-            figures = {name: latency(command, runs, let_go) for name, command in ways.items()}
-            timing.show(f"from the blocker's close to the end of the service ({title})", figures, "portwait")
-        print("\nCPU while waiting, share of a core")
-        for name in ("portwait", "loop, 100 ms"):
-            print(f"  quiet, {name}: {cpu_share(ways[name]):.3%}", flush=True)
-        with running([python, "-c", CLOSER]) as closer:
-            closer.says("ready")
-            print(f"  beside 10,000 closing sockets a second, portwait: {cpu_share(ways['portwait']):.3%}")
-
-
-if __name__ == "__main__":
-    os.environ.pop("PORTWAIT", None)
-    main()
+def measure(programs: str, *, quick: bool) -> list[dict[str, Any]]:
+    """Measure the wake-up and the CPU."""
+    runs, seconds = (3, 1.0) if quick else (40, 15.0)
+    python = f"{programs}/python"
+    ways = {
+        "portwait": [f"{programs}/portwait", "--timeout", "inf", str(PORT), "--", *SERVICE],
+        "a loop that tries bind() every 100 ms": [python, "-c", LOOP, "0.1", *SERVICE],
+        "a loop that tries bind() every second": [python, "-c", LOOP, "1", *SERVICE],
+    }
+    begin = time.perf_counter()
+    for _ in range(runs):
+        subprocess.run(SERVICE, stdout=subprocess.DEVNULL, check=True)
+    alone = (time.perf_counter() - begin) / runs
+    tables = []
+    for name, title, let_go, goal in (
+        ("wake", "From the blocker's close to the service", reset, "under 3 ms"),
+        ("wake_no_event", "The same where the kernel sends no event", reset_by_peer, "under 120 ms"),
+    ):
+        rows = {way: max(0.0, latency(command, runs, let_go) - alone) * 1e3 for way, command in ways.items()}
+        tables.append(table(name, title, "ms", "portwait", rows, goal=goal))
+    two = list(ways)[:2]
+    shares = {f"{way}, quiet host": cpu_share(ways[way], seconds) * 100 for way in two}
+    with running([python, "-c", CLOSER]) as closer:
+        closer.says("ready")
+        shares |= {f"{way}, 10,000 closing sockets a second": cpu_share(ways[way], seconds) * 100 for way in two}
+    goal = "no more than the loop"
+    return [*tables, table("cpu", "CPU while waiting", "% of a core", "portwait, quiet host", shares, goal=goal)]

@@ -1,0 +1,1 @@
+"""How long portwait takes, beside the tools that people use: `python -m benchmarks`."""
