@@ -7,8 +7,7 @@ import os
 import sys
 
 from portwait.errors import CommandNotFoundError, PortwaitError, UsageError
-from portwait.options.record import GUARD, VERBS
-from portwait.options.table import Options
+from portwait.options.record import GUARD, VERBS, Options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from portwait.options.record import GUARD
 from portwait.options.table import rows_of
 
 if TYPE_CHECKING:
-    from portwait.options.record import Row
+    from portwait.options.row import Row
 
 ROOT = Path(__file__).parents[1]
 MANUAL = ROOT / "man" / "portwait.1"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from portwait.eviction.clear import Removal
     from portwait.log import Log
-    from portwait.options.table import Options
+    from portwait.options.record import Options
 
 GAVE_UP = 124
 """The status when the deadline came while the kernel still said `held` or `unavailable`, as timeout(1)."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from portwait.log import Log
     from portwait.model.blocker import Blocker
     from portwait.model.targets import Target
-    from portwait.options.table import Options
+    from portwait.options.record import Options
     from portwait.wait.inspection import Inspection
 
     Tell = Callable[[Action], None]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import NoReturn
 
-    from portwait.options.record import Row
+    from portwait.options.row import Row
 
 _DESCRIPTION = """\
 Start a service only when the kernel says that its port can be bound.

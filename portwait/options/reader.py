@@ -10,8 +10,8 @@ import os
 
 from portwait.errors import UsageError
 from portwait.options import environment
-from portwait.options.record import GUARD, verb_of
-from portwait.options.table import Options, rows_of
+from portwait.options.record import GUARD, Options, verb_of
+from portwait.options.table import rows_of
 from portwait.options.values import READERS
 
 TYPE_CHECKING = False

@@ -1,4 +1,4 @@
-"""The verbs, a row of the table of options, and the record of what the user asked for; the table has its defaults.
+"""The verbs, and the record of what the user asked for, with its defaults.
 
 On the free path: imports nothing.
 """
@@ -53,95 +53,46 @@ def verb_of(name: str) -> Verb:
     return VERBS.get(name, _COMMAND)
 
 
-class Row:
-    """One option.
-
-    `flags` are its spellings, short before long; `key` is its field in Options; `text` its help, `more` what the manual
-    adds. With a `metavar` it takes a value, which `reader` reads; with a `bare` text too, the value may be left out and
-    has to stand behind `=`. Without a metavar the flag stands for `const`. `other` is a second spelling with a value
-    and a help of its own, `--no-hold`; without a help it is not listed. `dry_run` is what a rehearsal says it would do.
-    `offers` are values for completion, or the name of what the shell knows: USERS, UNITS, FILES, PORTS.
-    """
-
-    __slots__ = (
-        *("bare", "const", "default", "dry_run", "flags", "key", "metavar", "more", "offers", "other", "reader"),
-        *("text", "typed_only", "verbs"),
-    )
-
-    def __init__(  # the columns of the table
-        self,
-        flags: str,
-        verbs: str,
-        text: str,
-        *,
-        key: str = "",
-        default: object = False,
-        const: object = True,
-        reader: str = "yes",
-        metavar: str = "",
-        bare: str = "",
-        other: tuple[str, object, str] | None = None,
-        typed_only: bool = False,
-        dry_run: str = "",
-        offers: tuple[str, ...] = (),
-        more: str = "",
-    ) -> None:
-        """Fill it; a flag of the guard gets its --no- form, which wins over the environment."""
-        self.flags = tuple(flags.split())
-        self.verbs = tuple(verbs.split())
-        self.key = key or self.flags[-1][2:].replace("-", "_")
-        self.text, self.default, self.const, self.reader, self.metavar = text, default, const, reader, metavar
-        self.bare, self.typed_only, self.dry_run, self.offers, self.more = bare, typed_only, dry_run, offers, more
-        if other is None and not metavar and self.variable:
-            other = (f"--no-{self.flags[-1][2:]}", False, "")
-        self.other = other
-
-    @property
-    def variable(self) -> str:
-        """Name its environment variable; empty where it has none."""
-        return "" if self.typed_only or GUARD not in self.verbs else f"PORTWAIT_{self.key.upper()}"
-
-
 class Options:
     """What the user asked for, by option, environment variable or default; the defaults are the table's."""
 
     targets: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
-    timeout: float
-    hold: Mode | None
+    timeout: float = 75.0
+    hold: Mode | None = None
     """None: on where there is a command."""
-    reuseaddr: bool
-    reuseport: bool
-    freebind: bool
-    family: Family
-    listen: bool
-    fdstore: bool
-    evict: frozenset[str] | None
+    reuseaddr: bool = True
+    reuseport: bool = False
+    freebind: bool = False
+    family: Family = 0
+    listen: bool = False
+    fdstore: bool = False
+    evict: frozenset[str] | None = None
     """What may be evicted, nothing where it is empty; None: nothing was said."""
-    evict_user: tuple[str, ...]
-    evict_unit: tuple[str, ...]
-    terminate: frozenset[str] | None
+    evict_user: tuple[str, ...] = ()
+    evict_unit: tuple[str, ...] = ()
+    terminate: frozenset[str] | None = None
     """Whose owners may be signalled; None: nobody's."""
-    signal: int
-    kill_after: float
+    signal: int = 15
+    kill_after: float = float("inf")
     """Seconds; inf: never."""
-    reserve: bool
-    anyway: bool
-    dry_run: bool
-    log_format: Format
-    quiet: bool
-    verbose: bool
-    count: int
-    random: bool
-    env: tuple[str, ...]
-    persist: bool
-    only: bool
-    gap: float
-    rate: float | None
-    window: float
-    format: str
-    output: str | None
-    json: bool
+    reserve: bool = False
+    anyway: bool = False
+    dry_run: bool = False
+    log_format: Format = "auto"
+    quiet: bool = False
+    verbose: bool = False
+    count: int = 1
+    random: bool = False
+    env: tuple[str, ...] = ()
+    persist: bool = False
+    only: bool = False
+    gap: float = 10.0
+    rate: float | None = None
+    window: float = 1.0
+    format: str = "text"
+    output: str | None = None
+    json: bool = False
 
     @property
     def talks(self) -> bool:

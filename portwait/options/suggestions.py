@@ -21,7 +21,8 @@ from portwait.text.masking import command_line
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from portwait.options.record import Options, Row
+    from portwait.options.record import Options
+    from portwait.options.row import Row
 
 _LONGEST = 60
 

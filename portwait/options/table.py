@@ -1,14 +1,14 @@
 """The table of options: one row says everything about an option of the guard or of a verb.
 
-The reader of exact words, the parser (argparse), the environment variables, the defaults, the completions, the manual's
-OPTIONS and the words of --dry-run come from it. A new option is a row, the type of its value in `record.Options`,
-and what it does. On the free path: readers are named here and live in `values`.
+The reader of exact words, the parser (argparse), the environment variables, the completions, the manual's options and
+the words of --dry-run come from it. A new option is a row, its type and default in `record.Options`, and what it does.
+Readers are named here and live in `values`: this module imports nothing heavy.
 """
 
 from __future__ import annotations
 
-from portwait.options.record import VERBS, Row
-from portwait.options.record import Options as Options  # noqa: PLC0414  # for those who read the record
+from portwait.options.record import VERBS
+from portwait.options.row import Row
 
 EVICTED = ("outbound", "self-connect", "time-wait", "closing")
 """The kinds that a plain --evict evicts, and whose owners a plain --terminate signals."""
@@ -21,6 +21,7 @@ TERMINABLE = (*EVICTED, "accepted", "listener", "unknown", "bound", "udp")
 
 FORMATS = ("auto", "console", "logfmt", "json")
 
+
 _BINDS = "guard explain evict pick"
 _KINDS = (
     f"the kinds are {', '.join(EVICTED)} (these by default), accepted, listener, unknown, "
@@ -32,7 +33,6 @@ ROWS = (
         "-t --timeout",
         "guard pick",
         "give up after this: 90, 90s, 2m, 1h30m, 500ms, inf; 0 looks once (default: 75s)",
-        default=75.0,
         reader="duration",
         metavar="DURATION",
         offers=("0", "30s", "75s", "2m", "1h", "inf"),
@@ -43,7 +43,6 @@ ROWS = (
         "guard pick",
         "keep the port from connect() until the service has it; on where there is a COMMAND; "
         "--hold=full also from bind(0), and from services without SO_REUSEADDR",
-        default=None,
         reader="hold",
         metavar="full",
         bare="default",
@@ -57,7 +56,6 @@ ROWS = (
         "--reuseaddr",
         _BINDS,
         "the service sets SO_REUSEADDR, as nearly all do (the default)",
-        default=True,
         other=("--no-reuseaddr", False, "the service does not set SO_REUSEADDR: probe like it"),
     ),
     Row(
@@ -77,7 +75,6 @@ ROWS = (
         _BINDS,
         "IPv4 only",
         key="family",
-        default=0,
         const=4,
         reader="family",
         other=("-6", 6, "IPv6 only"),
@@ -101,7 +98,6 @@ ROWS = (
         "--evict",
         "guard evict",
         f"destroy the outbound connections and ownerless leftovers in the way; {_KINDS}",
-        default=None,
         reader="evict",
         metavar="KIND,...",
         bare="yes",
@@ -114,7 +110,6 @@ ROWS = (
         "--evict-user",
         "guard evict",
         "evict and signal only what these users own",
-        default=(),
         reader="names",
         metavar="USER,...",
         offers=("USERS",),
@@ -123,7 +118,6 @@ ROWS = (
         "--evict-unit",
         "guard evict",
         "likewise these systemd units, or patterns like app@*",
-        default=(),
         reader="names",
         metavar="UNIT,...",
         offers=("UNITS",),
@@ -133,7 +127,6 @@ ROWS = (
         "guard",
         "last resort: signal the processes that own what is in the way, once, and wait; the kinds are those of --evict "
         "and bound; listener only by name",
-        default=None,
         reader="terminate",
         metavar="KIND,...",
         bare=",".join(EVICTED),
@@ -145,7 +138,6 @@ ROWS = (
         "--signal",
         "guard",
         "what --terminate sends, by name or number (default: TERM)",
-        default=15,
         reader="signal",
         metavar="SIGNAL",
         typed_only=True,
@@ -155,7 +147,6 @@ ROWS = (
         "--kill-after",
         "guard",
         "send KILL as well if the process is still there after this",
-        default=float("inf"),
         reader="kill_after",
         metavar="DURATION",
         typed_only=True,
@@ -187,7 +178,6 @@ ROWS = (
         "--log-format",
         "guard evict pick",
         f"how it speaks on stderr: {', '.join(FORMATS[:-1])} or {FORMATS[-1]}",
-        default="auto",
         reader="log_format",
         metavar="FORMAT",
         offers=FORMATS,
@@ -199,7 +189,6 @@ ROWS = (
         "--count",
         "pick",
         "pick this many different ports (default: 1)",
-        default=1,
         reader="count",
         metavar="N",
     ),
@@ -208,7 +197,6 @@ ROWS = (
         "--env",
         "pick",
         "also set these variables for the command, the first to the first port",
-        default=(),
         reader="names",
         metavar="NAME,...",
     ),
@@ -218,7 +206,6 @@ ROWS = (
         "--gap",
         "audit",
         "how long a restart leaves its port free (default: 10s)",
-        default=10.0,
         reader="seconds",
         metavar="DURATION",
         offers=("1s", "10s", "30s", "1m"),
@@ -227,7 +214,6 @@ ROWS = (
         "--rate",
         "audit",
         "connections opened a second, instead of counting them",
-        default=None,
         reader="rate",
         metavar="N",
     ),
@@ -235,7 +221,6 @@ ROWS = (
         "--window",
         "audit",
         "count them for this long (default: 1s)",
-        default=1.0,
         reader="seconds",
         metavar="DURATION",
         offers=("1s", "10s", "30s", "1m"),
@@ -244,7 +229,6 @@ ROWS = (
         "--format",
         "audit",
         "text, json or prometheus",
-        default="text",
         reader="format",
         metavar="FORMAT",
         offers=("text", "json", "prometheus"),
@@ -253,7 +237,6 @@ ROWS = (
         "--output",
         "audit",
         "write it into a file, whole or not at all, instead of stdout",
-        default=None,
         reader="file",
         metavar="FILE",
         offers=("FILES",),
@@ -262,10 +245,6 @@ ROWS = (
     Row("-h --help", f"guard {' '.join(VERBS)}", "show this help and exit", typed_only=True),
     Row("-V --version", "guard", "show the version and exit", typed_only=True),
 )
-
-
-for _row in ROWS:
-    setattr(Options, _row.key, _row.default)
 
 
 def rows_of(verb: str) -> tuple[Row, ...]:

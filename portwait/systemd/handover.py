@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from portwait.model.targets import Target
-    from portwait.options.table import Options
+    from portwait.options.record import Options
 
 
 class Kept(Value):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from portwait.bind.survey import Survey
     from portwait.log import Log
-    from portwait.options.table import Options
+    from portwait.options.record import Options
 
 
 def conclude(survey: Survey, options: Options, log: Log, command: Sequence[str], *, free: bool, waited: float) -> bool:

@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from portwait.options.record import GUARD, VERBS
-from portwait.options.table import ROWS, Options
+from portwait.options.record import GUARD, VERBS, Options
+from portwait.options.table import ROWS
 
 FIELDS = Options.__annotations__
 
@@ -21,7 +21,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert options.log_format == "auto"
     assert (options.signal, options.kill_after) == (signal.SIGTERM, math.inf)
     others = {row.key for row in ROWS if GUARD in row.verbs}
-    others -= {"timeout", "reuseaddr", "log_format", "signal", "kill_after"}
+    others -= {"timeout", "reuseaddr", "log_format", "signal", "kill_after", "help", "version"}
     assert {name: getattr(options, name) for name in others if getattr(options, name)} == {}
 
 

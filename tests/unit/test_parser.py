@@ -13,14 +13,14 @@ import pytest
 from portwait._version import __version__
 from portwait.errors import UsageError
 from portwait.options import parser, reader
-from portwait.options.record import GUARD
-from portwait.options.table import EVICTED, ROWS, Options, rows_of
+from portwait.options.record import GUARD, Options
+from portwait.options.table import EVICTED, ROWS, rows_of
 from portwait.text import durations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from portwait.options.record import Row
+    from portwait.options.row import Row
 
 HELP = Path(__file__).with_name("golden_help.txt")
 
