@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from portwait.advice import stopping
 from portwait.advice.facts import Facts
-from portwait.diagnosis import owners
+from portwait.diagnosis import owners, tables
+from portwait.errors import TablesError
 from portwait.host import supervisors, systemd_units
 from portwait.host.machine import machine
 from portwait.model.case import Remedy
@@ -47,9 +48,23 @@ def gather(case: Case, where: Machine | None = None, *, reuseaddr: bool = True) 
         wrappers_of(case.blockers),
         reuseaddr,
         systemd_units.units_of(known.values()) if here.systemd else {},
+        _listening(case),
         _managed(case, known.values()) if here.systemd else {},
         {pid: supervisor for pid, supervisor in above.items() if supervisor is not None},
     )
+
+
+def _listening(case: Case) -> frozenset[int]:
+    """Read who listens on ports that the kernel may hand out; nobody where that does not matter or cannot be read."""
+    span = case.settings.ephemeral_range
+    if span is None or not case.blockers or not case.settings.hands_out(case.target.port):
+        return frozenset()
+    try:
+        opened, _ = tables.open_tables()
+        with opened:
+            return frozenset(sock.local_port for sock in opened.listeners([span]))
+    except TablesError:
+        return frozenset()
 
 
 def _managed(case: Case, known: Iterable[Owner]) -> dict[int, tuple[Unit, ...]]:

@@ -35,6 +35,8 @@ class Facts(NamedTuple):
     """Whether the service sets SO_REUSEADDR."""
     units: Mapping[tuple[str, str | None], Unit] = MappingProxyType({})
     """The owners' units and what starts or stops with these, by name and user (None: the system's), where known."""
+    listening: frozenset[int] = frozenset()
+    """The TCP ports of ip_local_port_range that somebody listens on: services too, for which the range counts."""
     managed: Mapping[int, tuple[Unit, ...]] = MappingProxyType({})
     """Of a service manager among the owners, by its pid: for which units it can have the port open."""
     supervisors: Mapping[int, Supervisor] = MappingProxyType({})

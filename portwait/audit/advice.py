@@ -9,22 +9,16 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait.advice import shell_commands
+from portwait.advice import port_range, shell_commands
 from portwait.model import ports
 from portwait.text.plural import abbreviate, amount, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from portwait.audit.scan import Audit
     from portwait.model.sockets import Range
 
-_ENOUGH = 10_000
-"""Ports that a host should keep for its own connections at least: a third of the kernel's default."""
-_HEADROOM = 4
-"""And so many times what is in use now."""
-_APART = 20_000
-"""Where the range starts when services and clients are kept apart for good; services get what is below."""
 _SERVICES = (10_000, 10_100)
 _FEW = 8  # services that can be asked to move
 
@@ -133,13 +127,11 @@ def _is_quiet(audit: Audit, port: int, known: Collection[int]) -> bool:
 
 
 def _narrow(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | None:
-    """Find the longest part of the range that has none of the ports."""
-    parts = ports.subtract([audit.span], exposed)
-    if not exposed or not parts:
+    """Narrow the range to a part that has none of the ports."""
+    narrower = port_range.narrower(audit.span, _each(exposed), used)
+    if narrower is None or not audit.machine.may_set:
         return None
-    low, high = max(parts, key=lambda part: part[1] - part[0])
-    if not _can_be(audit, (low, high), used):
-        return None
+    low, high = narrower
     return Advice(
         "narrow-range",
         f"Narrow ip_local_port_range to {low}-{high}, which has none of them.",
@@ -149,24 +141,25 @@ def _narrow(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | Non
 
 
 def _apart(audit: Audit, exposed: tuple[Range, ...], known: Collection[int], used: int) -> Advice | None:
-    """Part services and clients for good, where the range reaches far down."""
-    low, high = audit.span
-    count = ports.count(exposed)
-    first, last = _SERVICES[0], max(_SERVICES[1], _SERVICES[0] + count)
+    """Move services out of the range for good, where no part of it is free of them."""
+    wider = port_range.apart(audit.span, _each(exposed), used)
+    first, last = _SERVICES[0], max(_SERVICES[1], _SERVICES[0] + ports.count(exposed))
     busy = any(first <= port <= last for port in known)
-    if not exposed or low >= _APART or last >= _APART or busy or not _can_be(audit, (_APART, high), used):
+    if wider is None or not exposed or not audit.machine.may_set or last >= wider[0] or busy:
         return None
+    low, high = wider
     return Advice(
         "keep-apart",
-        f"Keep the two apart for good: services to {first}-{last}, ip_local_port_range to {_APART}-{high}.",
-        f"clients, firewalls and configurations have to follow; {_left(_APART, high, used)}",
-        shell_commands.port_range(audit.machine, _APART, high),
+        f"Keep the two apart for good: services to {first}-{last}, ip_local_port_range to {low}-{high}.",
+        f"clients, firewalls and configurations have to follow; {_left(low, high, used)}",
+        shell_commands.port_range(audit.machine, low, high),
     )
 
 
-def _can_be(audit: Audit, span: Range, used: int) -> bool:
-    """Whether the range can be made this one from here, and enough ports are in it."""
-    return audit.machine.may_set and span[1] - span[0] + 1 >= max(_ENOUGH, _HEADROOM * used)
+def _each(ranges: tuple[Range, ...]) -> Iterator[int]:
+    """Go through the ports of ranges."""
+    for first, last in ranges:
+        yield from range(first, last + 1)
 
 
 def _left(low: int, high: int, used: int) -> str:

@@ -297,3 +297,21 @@ def _poisson(chance: random.Random, mean: float) -> int:
         number += 1
         product *= chance.random()
     return number
+
+
+@pytest.mark.parametrize("listening", [(), (33000,), (20000, 40000)], ids=["alone", "one service", "two services"])
+def test_explain_and_audit_advise_the_same_range(host: Host, listening: tuple[int, ...]) -> None:
+    """Whoever pastes the one after the other sets ip_local_port_range twice to the same, and it keeps the port out."""
+    with contextlib.ExitStack() as stack:
+        for port in listening:
+            stack.enter_context(socket.create_server(("127.0.0.1", port)))
+        client = states.outbound_established(30010)
+        stack.enter_context(client)
+        setting(RANGE, "1024 65000")
+        explained = json.loads(host.run(*portwait("explain", "--json", "30010"), check=False).stdout)
+        remedies = {one["code"]: one["commands"] for one in explained["targets"][0]["remedies"]}
+        advised = {cure["code"]: cure["commands"] for cure in audited(host, "30010", at_risk=True)["advice"]}
+        assert remedies["narrow-range"] == advised["narrow-range"]
+        host.run("sh", "-ec", remedies["narrow-range"][0])
+        low, high = map(int, host.run("sysctl", "-n", RANGE).stdout.split())
+        assert not any(low <= port <= high for port in (30010, *listening))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 from prometheus_client.parser import text_string_to_metric_families
 
 from portwait._linux import snmp
@@ -22,7 +24,7 @@ from portwait.model.case import Case
 from portwait.model.kind import Kind
 from portwait.model.port_settings import PortSettings
 from portwait.model.sockets import KernelSocket
-from portwait.model.targets import parse
+from portwait.model.targets import Target, parse
 from portwait.model.verdict import Verdict
 from portwait.reserved.boot import Drift, Ours
 from portwait.reserved.report import Standing, standing_text
@@ -99,18 +101,19 @@ class TestAdvice:
             in_use=((40000, 40199),),
         )
         cures = {cure.code: cure for cure in advice.advise(found)}
-        assert list(cures) == ["reserve", "narrow-range", "keep-apart"]
+        assert list(cures) == ["reserve", "narrow-range"]
         assert cures["reserve"].commands == ("portwait reserve --persist 30000-31000",)
         assert "leaves 62,976 ports" in cures["reserve"].price
         assert "which use 200 now" in cures["reserve"].price
-        assert "31001-65000" in cures["narrow-range"].summary
-        assert "services to 10000-11001, ip_local_port_range to 20000-65000" in cures["keep-apart"].summary
-        assert "leaves 45,001 ports" in cures["keep-apart"].price
+        assert "32768-60999" in cures["narrow-range"].summary
+        assert "leaves 28,232 ports" in cures["narrow-range"].price
 
-    def test_one_service_of_the_incident(self) -> None:
-        """Rule: the very lines that the people of case 1 came to."""
-        found = advice.advise(audit(finding(30010), span=(1024, 65000)))
+    def test_services_all_over_the_range(self) -> None:
+        """Rule: where no part is free of services, the very lines that the people of case 1 came to."""
+        found = advice.advise(audit(*map(finding, range(5000, 65000, 9000)), span=(1024, 65000)))
+        assert "narrow-range" not in {cure.code for cure in found}
         apart = next(cure for cure in found if cure.code == "keep-apart")
+        assert "leaves 45,001 ports" in apart.price
         assert "services to 10000-10100, ip_local_port_range to 20000-65000" in apart.summary
         assert apart.commands == (
             "sysctl -w 'net.ipv4.ip_local_port_range=20000 65000'",
@@ -195,15 +198,29 @@ class TestAdvice:
                 port for low, high in taken for port in range(low, high + 1)
             ]
 
-    def test_the_range_is_set_at_boot_as_explain_sets_it(self) -> None:
-        """Rule: in one file and by appending, so that following one advice after the other undoes nothing."""
-        [narrow] = [one for one in advice.advise(audit(finding(40999))) if one.code == "narrow-range"]
-        which = KernelSocket(2, "tcp", "ESTABLISHED", None, "127.0.0.1", 40999, "127.0.0.1", 7000, 0, 9, 0, 5)
+    @given(
+        span=some.tuples(some.integers(1024, 40000), some.integers(41000, 65535)),
+        port=some.integers(1024, 65535),
+        listening=some.frozensets(some.integers(1024, 65535), max_size=4),
+    )
+    def test_explain_sets_the_range_as_this_does(
+        self, span: tuple[int, int], port: int, listening: frozenset[int]
+    ) -> None:
+        """Rule: one line in one file, whatever the range and the services are; one advice undoes no other."""
+        inside = [each for each in sorted({port, *listening}) if span[0] <= each <= span[1]]
+        cures = advice.advise(audit(*map(finding, inside), span=span))
+        lines = {cure.commands for cure in cures if cure.code in ("narrow-range", "keep-apart")}
+        assert len(lines) <= 1
+        which = KernelSocket(2, "tcp", "ESTABLISHED", None, "127.0.0.1", port, "127.0.0.1", 7000, 0, 9, 0, 5)
         client = Blocker(Kind("outbound", "state"), which, "root", (), None, None, None, True, None)
-        [target] = parse(["40999"])
-        other = outbound.narrow_range(Facts(Case(target, Verdict("held"), (client,), PortSettings((32768, 60999)))))
-        assert other is not None
-        assert other.commands == narrow.commands
+        case = Case(Target(str(port), port), Verdict("held"), (client,), PortSettings(span))
+        other = outbound.narrow_range(Facts(case, listening=listening))
+        if port in inside:
+            assert {cure.commands for cure in cures if cure.code == "narrow-range"} == (
+                set() if other is None else {other.commands}
+            )
+        else:
+            assert other is None
 
     def test_who_is_not_root_is_told_to_become_it(self) -> None:
         """Rule: a command that is pasted works, also where it writes below /etc."""
@@ -212,9 +229,9 @@ class TestAdvice:
         cures = {cure.code: cure.commands for cure in advice.advise(found)}
         assert cures["taken"] == ("sudo portwait explain 40002", "sudo portwait evict 40002")
         assert cures["reserve"] == ("sudo portwait reserve --persist 40000,40002",)
-        assert cures["keep-apart"] == (
-            "sudo sysctl -w 'net.ipv4.ip_local_port_range=20000 65000'",
-            rf"printf '\n%s\n' 'net.ipv4.ip_local_port_range = 20000 65000' | sudo tee -a {RANGE_FILE}",
+        assert cures["narrow-range"] == (
+            "sudo sysctl -w 'net.ipv4.ip_local_port_range=41000 65000'",
+            rf"printf '\n%s\n' 'net.ipv4.ip_local_port_range = 41000 65000' | sudo tee -a {RANGE_FILE}",
         )
 
     @pytest.mark.parametrize(

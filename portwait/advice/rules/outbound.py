@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portwait.advice import shell_commands
+from portwait.advice import port_range, shell_commands
 from portwait.model.case import Remedy
 from portwait.text.escape import escape
 
 if TYPE_CHECKING:
     from portwait.advice.facts import Facts
     from portwait.model.blocker import Blocker
-
-_USUAL = (32768, 60999)  # the kernel's own default (inet_init_net)
-_ENOUGH = 16384  # source ports for one destination; half of it is what connect() looks at first
 
 
 def _picked(facts: Facts) -> list[Blocker]:
@@ -61,7 +58,8 @@ def narrow_range(facts: Facts) -> Remedy | None:
     """Take the port out of the range."""
     if not _picked(facts) or not facts.machine.may_set or facts.settings.ephemeral_range is None:
         return None
-    narrower = without(facts.settings.ephemeral_range, facts.target.port)
+    services = {port for port in facts.listening if facts.settings.hands_out(port)}
+    narrower = port_range.narrower(facts.settings.ephemeral_range, {facts.target.port, *services})
     if narrower is None:
         return None
     gain = f"all services below {narrower[0]} are" if narrower[0] > facts.target.port else f"{facts.target.port} is"
@@ -71,18 +69,6 @@ def narrow_range(facts: Facts) -> Remedy | None:
         f"{'{}-{}'.format(*narrower)}, so that {gain} out of its reach.{_stays(facts)}",
         shell_commands.port_range(facts.machine, *narrower),
     )
-
-
-def without(span: tuple[int, int], port: int) -> tuple[int, int] | None:
-    """Narrow a range so that it leaves a port out and still holds enough; None where it cannot."""
-    low, high = span
-    if low <= _USUAL[0] and _USUAL[1] <= high and not _USUAL[0] <= port <= _USUAL[1]:
-        return _USUAL
-    above = (-(-(port + 1) // 1000) * 1000, high)  # from the next round number on
-    below = (low, port - 1)
-    if high - above[0] + 1 >= _ENOUGH:
-        return above
-    return below if below[1] - low + 1 >= _ENOUGH else None
 
 
 def other_parity(facts: Facts) -> Remedy | None:
