@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from portwait.audit import advice, strip
 from portwait.model import ports
-from portwait.reserved.report import drift_notes, persisted_dict
+from portwait.reserved.report import drift_notes, persisted_dict, unreadable_notes
 from portwait.text import durations
 from portwait.text.escape import escape
 from portwait.text.plural import abbreviate, amount, counted
@@ -123,6 +123,7 @@ def _percent(part: float) -> str:
 def notes(audit: Audit) -> list[str]:
     """What is worth knowing beside the ports."""
     found = drift_notes(audit.ours, audit.drift, audit.machine)
+    found += unreadable_notes(audit.unreadable)
     if audit.lost_at_boot:
         found.append(f"neither a file of sysctl.d nor a unit of ours reserves {abbreviate(audit.lost_at_boot)} at boot")
     if audit.lost:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from portwait.model.port_settings import PortSettings
     from portwait.model.sockets import KernelSocket, Range
     from portwait.reserved.boot import Drift, Ours
+    from portwait.reserved.sysctld import File
 
 How = Literal["given", "measured", "since boot", "not known"]
 
@@ -91,6 +92,8 @@ class Audit(NamedTuple):
     lost_at_boot: tuple[Range, ...] = ()
     """Ports that are reserved now, and that neither a file of sysctl.d nor a unit of ours reserves at boot."""
     machine: Machine = Machine()
+    unreadable: tuple[File, ...] = ()
+    """Files of sysctl.d that cannot be read."""
 
     @property
     def span(self) -> Range:
@@ -133,6 +136,7 @@ def audit(
         boot.drift(found),
         () if boot.counts_here() is False else ports.subtract(seen.reserved, boot.at_boot(found)),
         machine(),
+        tuple(file for file in found if file.problem is not None),
     )
 
 

@@ -1,16 +1,17 @@
-"""Read a small file that somebody else wrote, perhaps an enemy: as its owner sees it, and without coming to harm.
+"""Read small files that others may have written, whatever they have put there: a FIFO, a device, gigabytes, links.
 
-The path is walked from the root of the process that uses the file, its links resolved within that root. The last name
-must be a regular file and no link. What is there is looked at before it is opened, for opening a device has effects and
-opening a FIFO waits.
+What a path leads to is looked at before it is opened, because opening a device has effects and opening a FIFO waits.
+Only regular files up to a size are read.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
 
+_DEV_NULL = 0x103  # device 1, 3
 _MOST_LINKS = 40  # as the kernel's own limit (MAXSYMLINKS, linux/namei.h)
 
 
@@ -19,24 +20,50 @@ class UntrustedFileError(Exception):
 
 
 def read(path: str, pid: int, largest: int) -> bytes:
-    """Read a file by its absolute path in the root of a process. Raises UntrustedFileError."""
+    """Read a file by its absolute path in the root of a process, as that process sees it. Raises UntrustedFileError.
+
+    Links are resolved within that root; the last name must be no link.
+    """
     try:
         if sys.platform != "linux":
             return _read_regular(os.open(path, os.O_RDONLY | _flag("O_NOFOLLOW") | _flag("O_NONBLOCK")), largest)
         root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_CLOEXEC)
         try:
-            found = _walk(root, path)
+            target = _walk(root, path)
         finally:
             os.close(root)
-        try:
-            if not stat.S_ISREG(os.fstat(found).st_mode):
-                raise UntrustedFileError("it is no regular file")
-            opened = os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        finally:
-            os.close(found)
-        return _read_regular(opened, largest)
+        return _read_target(target, largest)
     except OSError as error:
         raise UntrustedFileError(error.strerror or str(error)) from error
+
+
+def read_setting(path: str, largest: int) -> bytes:
+    """Read a file of settings by its path, links followed; /dev/null is empty. Raises UntrustedFileError, OSError.
+
+    The OSError is that of the path itself: there is no such file, or it cannot be looked at.
+    """
+    if sys.platform != "linux":
+        return _read_regular(os.open(path, os.O_RDONLY | _flag("O_NONBLOCK")), largest)
+    target = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    status = os.fstat(target)
+    if stat.S_ISDIR(status.st_mode):
+        os.close(target)
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if stat.S_ISCHR(status.st_mode) and status.st_rdev == _DEV_NULL:
+        os.close(target)
+        return b""
+    return _read_target(target, largest)
+
+
+def _read_target(target: int, largest: int) -> bytes:
+    """Read what an O_PATH descriptor stands for, and close it."""
+    try:
+        if not stat.S_ISREG(os.fstat(target).st_mode):
+            raise UntrustedFileError("it is no regular file")
+        opened = os.open(f"/proc/self/fd/{target}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    finally:
+        os.close(target)
+    return _read_regular(opened, largest)
 
 
 def working_directory(pid: int) -> str | None:
@@ -86,17 +113,17 @@ def _walk(root: int, path: str) -> int:
             rest += to.split("/")[::-1]
         return trail.pop()
     finally:
-        for one in trail:
-            os.close(one)
+        for descriptor in trail:
+            os.close(descriptor)
 
 
 def _read_regular(opened: int, largest: int) -> bytes:
     try:
-        found = os.fstat(opened)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(opened)
+        if not stat.S_ISREG(status.st_mode):
             raise UntrustedFileError("it is no regular file")
-        if found.st_size > largest:
-            raise UntrustedFileError(f"it is too large, {found.st_size} bytes")
+        if status.st_size > largest:
+            raise UntrustedFileError(f"it is too large, {status.st_size} bytes")
         return os.read(opened, largest)
     finally:
         os.close(opened)

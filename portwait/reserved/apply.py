@@ -15,7 +15,7 @@ from portwait.host.machine import machine
 from portwait.host.port_settings import port_settings
 from portwait.model import ports
 from portwait.reserved import boot, notes, runtime, sysctld
-from portwait.reserved.report import Done, Standing
+from portwait.reserved.report import Done, Standing, unreadable_notes
 from portwait.text import stderr
 from portwait.text.escape import escape
 from portwait.text.plural import abbreviate, plural
@@ -59,6 +59,7 @@ def standing() -> Standing:
         boot.drift(files),
         machine(),
         ports.subtract(notes.unfinished_release(), reserved),
+        tuple(file for file in files if file.problem is not None),
     )
 
 
@@ -79,6 +80,7 @@ def _notes(verb: Verb, changed: Change, persisted: Persisted | None) -> tuple[st
             f"{escape(str(line))} has a value that cannot be read, so nothing of it was taken over"
             for line in persisted.plan.broken
         ]
+        notes += unreadable_notes(persisted.plan.unreadable)
         if persisted.plan.text is not None:
             notes += _on_boot()
     return tuple(notes)

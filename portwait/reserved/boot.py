@@ -64,6 +64,8 @@ class Plan(NamedTuple):
     theirs: tuple[Range, ...]
     broken: tuple[Setting, ...]
     """Lines of other files that the kernel would refuse: nothing could be taken over from them."""
+    unreadable: tuple[File, ...] = ()
+    """Other files of which nothing could be taken over, because they cannot be read."""
 
 
 class Persisted(NamedTuple):
@@ -117,8 +119,9 @@ def plan(found: Sequence[File], asked: tuple[Range, ...]) -> Plan:
     lines = sysctld.settings(others, KEY)
     theirs = ports.merge(one for line in lines for one in line.ports or ())
     broken = tuple(line for line in lines if line.ports is None and line.value is not None)
+    unreadable = tuple(file for file in others if file.problem is not None)
     if not asked:
-        return Plan(None, asked, theirs, broken)
+        return Plan(None, asked, theirs, broken, unreadable)
     for file in others:
         if os.path.basename(file.path) == os.path.basename(PLACE):
             raise PersistError(f"{file.path} has the name of portwait's own file, which would hide it")
@@ -136,7 +139,7 @@ def plan(found: Sequence[File], asked: tuple[Range, ...]) -> Plan:
             f"{escape(str(line))} is about {KEY} and is read after {PLACE}: move that line to a file "
             f"of {sysctld.FOLDERS[0]} whose name sorts before it, or add the ports there"
         )
-    return Plan(text, asked, theirs, broken)
+    return Plan(text, asked, theirs, broken, unreadable)
 
 
 def drift(found: Sequence[File]) -> Drift | None:

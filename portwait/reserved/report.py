@@ -11,11 +11,14 @@ from portwait.text.escape import escape
 from portwait.text.plural import abbreviate, amount, counted, plural
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from portwait.host.machine import Machine
     from portwait.model.port_settings import PortSettings
     from portwait.model.sockets import Range
     from portwait.reserved.boot import Drift, Ours, Persisted
     from portwait.reserved.runtime import Change
+    from portwait.reserved.sysctld import File
 
 SCHEMA = 1
 
@@ -31,6 +34,7 @@ class Standing(NamedTuple):
     machine: Machine
     cut_short: tuple[Range, ...] = ()
     """Ports that a release which was cut short took off the list by mistake."""
+    unreadable: tuple[File, ...] = ()
 
 
 class Done(NamedTuple):
@@ -106,6 +110,7 @@ def standing_text(standing: Standing) -> str:
             f"note: a release was cut short and took {abbreviate(standing.cut_short)} off the list too: the next "
             "portwait reserve or release puts them back"
         )
+    lines += [f"note: {note}" for note in unreadable_notes(standing.unreadable)]
     lines += [f"note: {note}" for note in drift_notes(standing.ours, standing.drift, standing.machine)]
     return "\n".join(lines) + "\n"
 
@@ -147,6 +152,11 @@ def persisted_dict(ours: Ours | None, drift: Drift | None, machine: Machine) -> 
         "theirs": ports.show(ports.subtract(ours.written, ours.asked)),
         "drift": None if drift is None else drift_notes(ours, drift, machine),
     }
+
+
+def unreadable_notes(files: Sequence[File]) -> list[str]:
+    """Say which files were left out, because what they reserve at boot is not known."""
+    return [f"{escape(file.path)} cannot be read and was left out: {file.problem}" for file in files]
 
 
 def drift_notes(ours: Ours | None, drift: Drift | None, machine: Machine) -> list[str]:

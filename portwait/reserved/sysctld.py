@@ -1,6 +1,6 @@
-"""What the files of sysctl.d say of one setting, and which of them has the last word at boot.
+"""What the files of sysctl.d say about one setting, and which of them decides at boot.
 
-One key is one value: nothing is merged, whoever comes last wins whole. Two programs read the files:
+One key is one value: nothing is merged, and the last file that sets it decides alone. Two programs read the files:
 
 - systemd-sysctl sorts the files of all folders by name, a name in an earlier folder hiding the same name in a later
   one, and writes only the last value of a key; if the kernel refuses that one, none is set;
@@ -8,7 +8,7 @@ One key is one value: nothing is merged, whoever comes last wins whole. Two prog
   one that the kernel takes stays.
 
 With both, a key that is spelled out beats every glob; globs are all written, in order. A line `-key` alone keeps
-globs away from the key, and makes systemd-sysctl forget what was said of it before.
+globs away from the key, and makes systemd-sysctl forget the values before it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from portwait.errors import UsageError
+from portwait.host import untrusted_file
 from portwait.model import ports
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 FOLDERS = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
 CONF = "/etc/sysctl.conf"
+_LARGEST = 1 << 20  # bytes of a file; with all ports one by one it would be half of that
 READERS = ("systemd-sysctl", "sysctl --system")
 
 
@@ -35,6 +37,8 @@ class File(NamedTuple):
 
     path: str
     text: str
+    problem: str | None = None
+    """Why it could not be read, in words; its text is empty then."""
 
 
 class Setting(NamedTuple):
@@ -67,8 +71,8 @@ class Setting(NamedTuple):
 
 
 def read(root: str = "") -> tuple[File, ...]:
-    """Read the files below `root` in the order in which they count; those that cannot be read are left out."""
-    found: dict[str, str] = {}
+    """Read the files below `root` in the order in which they count; what cannot be read says why."""
+    by_name: dict[str, str] = {}
     for folder in FOLDERS:
         try:
             names = os.listdir(root + folder)
@@ -76,35 +80,38 @@ def read(root: str = "") -> tuple[File, ...]:
             continue
         for name in names:
             if name.endswith(".conf"):
-                found.setdefault(name, f"{folder}/{name}")
-    paths = [*(found[name] for name in sorted(found, key=os.fsencode)), CONF]
-    return tuple(File(path, text) for path in paths if (text := _text(root + path)) is not None)
+                by_name.setdefault(name, f"{folder}/{name}")
+    paths = [*(by_name[name] for name in sorted(by_name, key=os.fsencode)), CONF]
+    return tuple(file for path in paths if (file := _read(root, path)) is not None)
 
 
-def _text(path: str) -> str | None:
+def _read(root: str, path: str) -> File | None:
+    """Read one file; None where there is none, or a directory, which no reader reads."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
-    except OSError:
+        data = untrusted_file.read_setting(root + path, _LARGEST)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
+    except (OSError, untrusted_file.UntrustedFileError) as error:
+        return File(path, "", getattr(error, "strerror", None) or str(error))
+    return File(path, data.decode(errors="surrogateescape"))
 
 
 def settings(files: Iterable[File], key: str) -> tuple[Setting, ...]:
     """Pick the lines that set the key, or that are `-key`, in order."""
-    found: list[Setting] = []
-    for path, text in files:
+    lines: list[Setting] = []
+    for path, text, _ in files:
         for number, line in enumerate(text.split("\n"), 1):
             name, sign, value = line.strip().partition("=")
             if name.startswith(("#", ";")) or not (sign or name.startswith("-")):
                 continue
             spelled = _names(name.removeprefix("-"), key)
             if spelled or (spelled is False and sign):
-                found.append(Setting(path, number, value.strip() if sign else None, glob=not spelled))
-    return tuple(found)
+                lines.append(Setting(path, number, value.strip() if sign else None, glob=not spelled))
+    return tuple(lines)
 
 
 def last(files: Sequence[File], key: str, reader: str) -> Setting | None:
-    """Which line has the last word with this reader; None where none has one."""
+    """Find the line that decides for this reader; None where no line sets the key."""
     lines = settings((file for file in files if reader != READERS[0] or file.path != CONF), key)
     spelled = [line for line in lines if not line.glob]
     if spelled and reader == READERS[0]:

@@ -540,6 +540,23 @@ class TestAtBoot:
         assert f"at boot: {expected.format(PLACE)}" in done.stdout.splitlines()
 
 
+class TestFilesOfOthers:
+    """What somebody has put into sysctl.d."""
+
+    @pytest.mark.parametrize("words", [("reserve", "--persist", "30010"), ("audit", "--window", "0.1s"), ("reserve",)])
+    def test_a_fifo_or_a_giant_stops_nobody(self, host: Host, words: tuple[str, ...]) -> None:
+        """Rule: what cannot be read is named, and the rest is done."""
+        os.mkfifo(host.path("/etc/sysctl.d/10-fifo.conf"))
+        with host.path("/etc/sysctl.d/20-sparse.conf").open("wb") as sparse:
+            sparse.truncate(3 << 30)
+        host.write(OTHERS, f"{RESERVED}=8080\n")
+        done = host.run(*portwait(*words))
+        text = " ".join(done.stdout.split())
+        assert "note: /etc/sysctl.d/10-fifo.conf cannot be read and was left out: it is no regular file" in text
+        assert "note: /etc/sysctl.d/20-sparse.conf cannot be read and was left out: it is too large" in text
+        assert words != ("reserve", "--persist", "30010") or "repeats 8080 from other files" in text
+
+
 class TestListing:
     def test_tells_ours_from_theirs(self, host: Host) -> None:
         """Rule: what portwait added in this network namespace is noted down; what was there before is not ours."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -145,3 +146,26 @@ def test_bytes_that_are_no_text_do_no_harm(tmp_path: Path) -> None:
     line = sysctld.last(sysctld.read(str(tmp_path)), KEY, SYSTEMD)
     assert line is not None
     assert (line.value, str(line)) == ("8080", "/etc/sysctl.d/a.conf:2")
+
+
+def test_what_must_not_be_read_is_named_and_hangs_nobody(tmp_path: Path) -> None:
+    """A FIFO waits for a writer, a device has effects, gigabytes do not fit: each is left out, with the reason."""
+    folder = tmp_path / "etc/sysctl.d"
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "a-fifo.conf")
+    os.mkfifo(tmp_path / "theirs")
+    (folder / "b-link.conf").symlink_to(tmp_path / "theirs")
+    with (folder / "c-sparse.conf").open("wb") as sparse:
+        sparse.truncate(3 << 30)
+    (folder / "d-device.conf").symlink_to("/dev/zero")
+    (folder / "e-fine.conf").write_text(f"{KEY}=8080")
+    (folder / "f-round.conf").symlink_to("f-round.conf")
+    files = {file.path.rpartition("/")[2]: (file.text, file.problem) for file in sysctld.read(str(tmp_path))}
+    assert files == {
+        "a-fifo.conf": ("", "it is no regular file"),
+        "b-link.conf": ("", "it is no regular file"),
+        "c-sparse.conf": ("", f"it is too large, {3 << 30} bytes"),
+        "d-device.conf": ("", "it is no regular file"),
+        "e-fine.conf": (f"{KEY}=8080", None),
+        "f-round.conf": ("", "Too many levels of symbolic links"),
+    }
