@@ -1,4 +1,4 @@
-"""Write what comes from the table of options: the manual's options, docs/environment.md, the help.
+"""Write what comes from the table of options: the manual's options, docs/environment.md, the help, the completions.
 
 python tools/write_options.py           writes the files that differ, and names them
 python tools/write_options.py --check   names them only, and ends with 1 where there are any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 os.environ["COLUMNS"] = "80"
 
-from portwait.options import parser
+from portwait.options import completion, parser
 from portwait.options.record import GUARD
 from portwait.options.table import rows_of
 
@@ -111,6 +111,9 @@ def files() -> dict[Path, str]:
         MANUAL: manual(),
         ROOT / "docs" / "environment.md": variables(),
         ROOT / "tests" / "unit" / "golden_help.txt": parser.parser().format_help(),
+        ROOT / "contrib" / "completions" / "portwait.bash": completion.script("bash"),
+        ROOT / "contrib" / "completions" / "_portwait": completion.script("zsh"),
+        ROOT / "contrib" / "completions" / "portwait.fish": completion.script("fish"),
     }
 
 

@@ -1,4 +1,5 @@
-# bash completion for portwait; copy to /usr/share/bash-completion/completions/portwait
+# bash completion for portwait, as `portwait completion bash` prints it:
+#     portwait completion bash >/usr/share/bash-completion/completions/portwait
 # Behind `--` it completes the command as if portwait were not there.
 
 _portwait() {
@@ -14,7 +15,7 @@ _portwait() {
             return
         fi
     done
-    if ((COMP_CWORD > 1)) && [[ ${COMP_WORDS[1]} =~ ^(explain|evict|reserve|release|audit)$ ]]; then
+    if ((COMP_CWORD > 1)) && [[ ${COMP_WORDS[1]} =~ ^(explain|evict|reserve|release|audit|pick|completion)$ ]]; then
         verb=${COMP_WORDS[1]}
     fi
 
@@ -27,35 +28,54 @@ _portwait() {
         option=${COMP_WORDS[COMP_CWORD - 2]}=
     fi
     case $option in
+        -t | --timeout | --timeout=) words='0 30s 75s 2m 1h inf' ;;
         --hold=) words='full default none' ;;
         --evict=) words='outbound self-connect time-wait closing accepted listener unknown udp unseen' ;;
-        --terminate=) words='TERM INT HUP QUIT USR1 USR2 KILL' ;;
         --evict-user | --evict-user=) words=$(compgen -u) ;;
         --evict-unit | --evict-unit=)
             words=$(systemctl list-units --type=service --plain --no-legend 2>/dev/null | awk '{ print $1 }') ;;
+        --terminate=) words='outbound self-connect time-wait closing accepted listener unknown bound udp' ;;
+        --signal | --signal=) words='TERM INT HUP QUIT USR1 USR2 KILL' ;;
+        --kill-after | --kill-after=) words='5s 10s 30s' ;;
         --log-format | --log-format=) words='auto console logfmt json' ;;
-        --format | --format=) words='text json prometheus' ;;
-        -t | --timeout | --timeout=) words='0 30s 75s 2m 1h inf' ;;
-        --gap | --gap= | --window | --window=) words='1s 10s 30s 1m' ;;
+        --count | --count=) return ;;
+        --env | --env=) return ;;
+        --gap | --gap=) words='1s 10s 30s 1m' ;;
         --rate | --rate=) return ;;
+        --window | --window=) words='1s 10s 30s 1m' ;;
+        --format | --format=) words='text json prometheus' ;;
         --output | --output=) mapfile -t COMPREPLY < <(compgen -P "$prefix" -f -- "$current"); return ;;
         --*=) return ;;
         *)
-            if [[ $current == -* ]]; then
-                # the program itself knows its options best: what stands before two spaces in the help
-                words=$("${COMP_WORDS[0]}" $verb --help 2>/dev/null | sed -n 's/^  \(-.*\)/\1/p' | sed 's/  .*//' \
-                    | tr -c 'a-zA-Z0-9\n-' '\n' | grep '^-')
-                [[ -n $verb ]] || words+=' --'
-            elif [[ -z $verb || $verb == explain || $verb == evict ]]; then
-                words=$(awk '{ sub(/#.*/, ""); if ($2 ~ /\/tcp$/) print $1 }' /etc/services 2>/dev/null)
-                ((COMP_CWORD == 1)) && words="explain evict reserve release audit $words"
-            else
-                return # ports and ranges
-            fi ;;
+            case $verb$current in
+                explain-*)
+                    words='--reuseaddr --no-reuseaddr --reuseport --no-reuseport --freebind --no-freebind -4 -6 --json -h --help' ;;
+                evict-*)
+                    words='--reuseaddr --no-reuseaddr --reuseport --no-reuseport --freebind --no-freebind -4 -6 --evict --no-evict --evict-user --evict-unit --dry-run --no-dry-run --log-format -q --quiet --no-quiet --json -h --help' ;;
+                reserve-*)
+                    words='--persist --json -h --help' ;;
+                release-*)
+                    words='--persist --json -h --help' ;;
+                audit-*)
+                    words='--only --gap --rate --window --format --output --json -h --help' ;;
+                pick-*)
+                    words='-t --timeout --hold --no-hold --reuseaddr --no-reuseaddr --freebind --no-freebind -4 -6 --log-format -q --quiet --no-quiet -v --verbose --no-verbose --count --random --env -h --help' ;;
+                completion-*)
+                    words='-h --help' ;;
+                -*)
+                    words='-t --timeout --hold --no-hold --reuseaddr --no-reuseaddr --reuseport --no-reuseport --freebind --no-freebind -4 -6 --listen --no-listen --fdstore --no-fdstore --evict --no-evict --evict-user --evict-unit --terminate --signal --kill-after --reserve --no-reserve --anyway --no-anyway --dry-run --no-dry-run --log-format -q --quiet --no-quiet -v --verbose --no-verbose -h --help -V --version --' ;;
+                completion*) words='bash zsh fish' ;;
+                release*) words=$(tr , ' ' </proc/sys/net/ipv4/ip_local_reserved_ports 2>/dev/null) ;;
+                *)
+                    ((COMP_CWORD > 1)) || words='explain evict reserve release audit pick completion'
+                    # names of services are many: once a letter is typed
+                    [[ $current != [a-z]* || ! ' explain evict  ' == *" $verb "* ]] ||
+                        words+=" $(awk '{ sub(/#.*/, ""); if ($2 ~ /\/tcp$/) print $1 }' /etc/services 2>/dev/null)" ;;
+            esac ;;
     esac
-    if [[ $option == --evict* && $current == *,* ]]; then # the last one of a list
-        prefix+=${current%,*}, current=${current##*,}
-    fi
+    case $option in # the last one of a list
+        --evict=|--evict-user|--evict-user=|--evict-unit|--evict-unit=|--terminate=|--env|--env=) [[ $current != *,* ]] || prefix+=${current%,*}, current=${current##*,} ;;
+    esac
     mapfile -t COMPREPLY < <(compgen -P "$prefix" -W "$words" -- "$current")
 }
-complete -F _portwait portwait
+complete -o nosort -F _portwait portwait 2>/dev/null || complete -F _portwait portwait

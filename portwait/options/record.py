@@ -39,6 +39,7 @@ VERBS = {
         "choose a free port and hold it for a command",
         *("targets", "RANGE", "where to pick from"),
     ),
+    "completion": Verb("bash|zsh|fish", "print the completion of a shell", *("shells", "SHELL", "bash, zsh or fish")),
 }
 """Each is a module of `portwait.commands`, whose `run(words)` answers a status and the text for stdout.
 
@@ -58,6 +59,7 @@ class Options:
 
     targets: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
+    shells: tuple[str, ...] = ()
     timeout: float = 75.0
     hold: Mode | None = None
     """None: on where there is a command."""

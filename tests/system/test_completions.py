@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from portwait.options import completion
+from portwait.options.record import GUARD, VERBS
+from portwait.options.table import rows_of
+from tests.support.guarding import guard
 from tests.support.programs import DEADLINE, portwait
 
 if TYPE_CHECKING:
@@ -26,7 +30,13 @@ CASES = [
     pytest.param(["--evict=c"], ["--evict=closing"], ["--evict=outbound"], id="kind"),
     pytest.param(["--evict=udp,o"], ["--evict=udp,outbound"], ["outbound"], id="kinds"),
     pytest.param(["--hold="], ["--hold=full"], ["full"], id="hold"),
-    pytest.param(["--terminate=T"], ["--terminate=TERM"], [], id="signal"),
+    pytest.param(["--terminate=b"], ["--terminate=bound"], [], id="whom-to-signal"),
+    pytest.param(["--signal", "T"], ["TERM"], ["INT"], id="signal"),
+    pytest.param([""], [*VERBS], ["redis"], id="verbs-first"),
+    pytest.param(["re"], ["redis", "reserve", "release"], ["explain"], id="services-once-a-letter-is-typed"),
+    pytest.param(["30010", ""], [], ["redis", "explain"], id="no-services-before-a-letter"),
+    pytest.param(["explain", "red"], ["redis"], [], id="services-of-a-verb"),
+    pytest.param(["completion", ""], ["bash", "zsh", "fish"], ["redis"], id="shells"),
     pytest.param(["--evict-user", "ro"], ["root"], ["route", "rootd"], id="user"),
     pytest.param(["audit", "--gap", ""], ["30s"], ["redis"], id="gap"),
     pytest.param(["audit", "--rate", ""], [], ["redis"], id="rate"),
@@ -62,7 +72,7 @@ def zsh(words: list[str]) -> str:
         f"words=({shlex.join([_PROGRAM, *words])}); CURRENT={len(words) + 1}; kept=; "
         "compset() { local word=$words[CURRENT] rest=${words[CURRENT]##${~2}}; "
         "[[ $rest == $word ]] || kept=${word%$rest}; }; "
-        "compadd() { local -a some; [[ $1 == -- ]] && shift; [[ $1 == -a ]] && some=(${(P)2}) || some=($@); "
+        "compadd() { local -a some; [[ $1 == -- ]] && shift; some=($@); "
         'for one in $some; do [[ $kept$one == $words[CURRENT]* ]] && print -r -- "$kept$one"; done; true; }; '
         "_ports() { compadd redis }; _users() { compadd root daemon }; "
         f"complete() {{ source {_COMPLETIONS / '_portwait'} }}; complete"
@@ -90,6 +100,40 @@ def test_a_shell_completes(
     assert [word for word in offered if word not in replies] == []
     assert [word for word in missing if word in replies] == []
     assert len(replies) == len(set(replies))
+
+
+@pytest.mark.parametrize("shell", [bash, zsh, fish])
+@pytest.mark.parametrize("verb", [GUARD, *VERBS])
+def test_a_shell_completes_every_option_of_every_verb(shell: Callable[[list[str]], str], verb: str) -> None:
+    """And no other: the sets are those of the table."""
+    flags = {flag for row in rows_of(verb) for flag in completion.flags_of(row)}
+    words = [] if verb == GUARD else [verb]
+    offered = {*shell([*words, "-"]).split(), *shell([*words, "--"]).split()} - {"--"}
+    assert {word.rstrip("=") for word in offered} == flags  # fish offers `--hold=` beside `--hold`
+
+
+@pytest.mark.usefixtures("net")
+@pytest.mark.parametrize("shell", [bash, zsh, fish])
+def test_release_offers_what_is_reserved(shell: Callable[[list[str]], str]) -> None:
+    """In the kernel's own spelling."""
+    Path("/proc/sys/net/ipv4/ip_local_reserved_ports").write_text("30010,30020-30029")
+    assert shell(["release", ""]).split() == ["30010", "30020-30029"]
+
+
+@pytest.mark.parametrize(
+    ("shell", "file"), [("bash", "portwait.bash"), ("zsh", "_portwait"), ("fish", "portwait.fish")]
+)
+def test_portwait_prints_what_is_in_the_checkout(shell: str, file: str) -> None:
+    """So that it can be installed without the checkout; `python tools/write_options.py` writes the files."""
+    assert subprocess.check_output([_PROGRAM, "completion", shell], text=True) == (_COMPLETIONS / file).read_text()
+
+
+@pytest.mark.parametrize("words", [[], ["csh"], ["bash", "zsh"]], ids=str)
+def test_other_shells_are_an_error(words: list[str]) -> None:
+    """In one line that names those there are."""
+    done = guard("completion", *words)
+    assert (done.status, done.out) == (125, "")
+    assert "expected one of bash, zsh, fish" in done.err
 
 
 @pytest.mark.parametrize("shell", [bash, fish])
