@@ -32,3 +32,10 @@ def quote(word: str, longest: int = 60) -> str:
 
 class TablesError(PortwaitError):
     """The socket tables cannot be read; the text is the reason alone, for whoever reports what is lost."""
+
+
+def own_fault(verb: str, fault: Exception) -> str:
+    """Put into one line what portwait itself could not do; the service starts all the same."""
+    known = isinstance(fault, (PortwaitError, OSError))
+    why = str(fault).partition("\n")[0] if known else f"{type(fault).__name__}: {fault}"
+    return f"failed to {verb}: {why}; continuing without it"

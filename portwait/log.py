@@ -23,11 +23,32 @@ _PRIORITIES: dict[Level, int] = {"debug": 7, "info": 6, "warning": 4, "error": 3
 _COLOURS: dict[Level, str] = {"warning": "\x1b[33m", "error": "\x1b[31m"}
 
 
-class Log:
-    """Events go in with their fields; `text` is what a person reads in place of the fields.
+class Events:
+    """Takes events with their fields; `text` is what a person reads in place of the fields."""
 
-    On a terminal the last line can be a live one, which each event replaces.
-    """
+    def debug(self, event: str, text: str, **fields: object) -> None:
+        """Say what only -v wants to know."""
+        self.say("debug", event, text, fields)
+
+    def info(self, event: str, text: str, **fields: object) -> None:
+        """Say what happens."""
+        self.say("info", event, text, fields)
+
+    def warning(self, event: str, text: str, **fields: object) -> None:
+        """Say what is in the way, or what could not be done."""
+        self.say("warning", event, text, fields)
+
+    def error(self, event: str, text: str, **fields: object) -> None:
+        """Say why the service is not started."""
+        self.say("error", event, text, fields)
+
+    def say(self, level: Level, event: str, text: str, fields: dict[str, object]) -> None:
+        """Say it; each kind of log in its own way."""
+        raise NotImplementedError
+
+
+class Log(Events):
+    """Writes events to stderr. On a terminal the last line can be a live one, which each event replaces."""
 
     def __init__(self, form: Format = "auto", *, quiet: bool = False, verbose: bool = False) -> None:
         """Choose the form: `auto` is for people, with priorities where the journal reads."""
@@ -39,23 +60,8 @@ class Log:
         self._colours = _COLOURS if self._terminal and not os.environ.get("NO_COLOR") else {}
         self._priorities = stderr.is_journal()
 
-    def debug(self, event: str, text: str, **fields: object) -> None:
-        """Say what only -v wants to know."""
-        self._say("debug", event, text, fields)
-
-    def info(self, event: str, text: str, **fields: object) -> None:
-        """Say what happens."""
-        self._say("info", event, text, fields)
-
-    def warning(self, event: str, text: str, **fields: object) -> None:
-        """Say what is in the way, or what could not be done."""
-        self._say("warning", event, text, fields)
-
-    def error(self, event: str, text: str, **fields: object) -> None:
-        """Say why the service is not started."""
-        self._say("error", event, text, fields)
-
-    def _say(self, level: Level, event: str, text: str, fields: dict[str, object]) -> None:
+    def say(self, level: Level, event: str, text: str, fields: dict[str, object]) -> None:
+        """Write it, where this level is wanted."""
         if _LEVELS[level] < self._level:
             return
         if self._structured is None:

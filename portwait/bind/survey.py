@@ -1,10 +1,12 @@
-"""One look at all targets: their verdicts, and the holds that the kernel allows beside what is there.
+"""Probe all targets of one guard: their verdicts, and the holds that the kernel allows beside what is there.
 
-On the free path: imports only what the interpreter has loaded anyway. The socket tables, where they have to decide,
-are read by whoever looks (`loop`).
+Asks bind() and nothing else, so that it cannot block. What only the socket tables know is read elsewhere
+(`wait.inspection`) and told to it. On the free path: imports only what the interpreter has loaded anyway.
 """
 
 from __future__ import annotations
+
+import os
 
 from portwait.bind import hold
 from portwait.bind.probe import attempt, probe
@@ -41,20 +43,24 @@ class Survey:
             hold.Hold(target, mode if reuseaddr or self._is_alone(target) else "none", reuseaddr=reuseaddr)
             for target in (() if self.wide else self.targets)
         ]
-        self.served: Collection[int] = frozenset(target.port for target in self.targets)
-        """Ports that somebody may be listening on: no hold beside a listener, it would fail its restart."""
+        self.served: Collection[int] | None = None
+        """Ports that somebody listens on: no hold beside a listener, it would fail its restart. None: not known yet."""
+        self._by_tables: Mapping[Target, Verdict] = {}
 
     def _is_alone(self, target: Target) -> bool:
         """Whether no other target has its port: a plain probe of one would meet the hold of the other."""
         return [other.port for other in self.targets].count(target.port) == 1
 
-    def look(self, by_tables: Mapping[Target, Verdict] | None = None) -> bool:
+    def learn(self, by_tables: Mapping[Target, Verdict], served: Collection[int] | None) -> None:
+        """Take the socket tables' word: on targets that bind cannot or must not be asked about, and on listeners."""
+        self._by_tables, self.served = by_tables, served
+
+    def look(self) -> bool:
         """Ask for every target again and take what holds are allowed; whether the service can start.
 
-        `by_tables` are the verdicts of targets that bind cannot or must not be asked for. The sockets of the free
-        targets stay open until the holds stand, so that nobody can step in between.
+        The sockets of the free targets stay open until the holds stand, so that nobody can step in between.
         """
-        tables = by_tables or {}
+        tables = self._by_tables
         probes: list[_socket.socket] = []
         for one in self.holds:
             if one.target.protocol == "udp":  # its probe has no SO_REUSEADDR, and would meet our own hold
@@ -74,8 +80,7 @@ class Survey:
                     elif sock is not None:  # it would be in the way of the hold, and of the next target's probe
                         sock.close()
             for one in self.holds:
-                served = one.target.protocol == "udp" or one.target.port in self.served
-                if self.verdicts[one.target].state == "free" or not served:
+                if self.verdicts[one.target].state == "free" or not self._may_be_served(one.target):
                     one.take()
                 else:
                     one.drop()
@@ -91,6 +96,14 @@ class Survey:
             if said.by == "bind" and probe(target, reuseaddr=self.reuseaddr).state != said.state:
                 return True
         return False
+
+    def _may_be_served(self, target: Target) -> bool:
+        """Whether somebody may be listening on its port, as a bound UDP socket does."""
+        return target.protocol == "udp" or self.served is None or target.port in self.served
+
+    def own_inodes(self) -> frozenset[int]:
+        """The inodes of the sockets that hold, as the socket tables show them."""
+        return frozenset(os.fstat(number).st_ino for one in self.holds for number in one.descriptors)
 
     def _evades(self, target: Target, verdict: Verdict) -> bool:
         """Whether bind has said `held` or `unavailable` before, and now cannot say: EMFILE, say, takes no word back."""

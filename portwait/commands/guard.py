@@ -12,17 +12,21 @@ import time
 from portwait import handoff
 from portwait.bind import hold
 from portwait.bind.survey import Survey
-from portwait.errors import PortwaitError, UsageError
+from portwait.errors import UsageError, own_fault
 from portwait.model import targets
 from portwait.systemd import listen_fds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+    from types import TracebackType
 
-    from portwait.eviction.clear import Removal
-    from portwait.log import Log
+    from portwait.log import Events, Log
     from portwait.options.record import Options
+    from portwait.systemd.handover import Passing
+    from portwait.wait.channel import Channel
+    from portwait.wait.narration import Removal
+    from portwait.wait.narrator import Narrator
 
 GAVE_UP = 124
 """The status when the deadline came while the kernel still said `held` or `unavailable`, as timeout(1)."""
@@ -31,17 +35,61 @@ _PLAIN_POLL = 0.1  # seconds
 _RESERVE_PATIENCE = 2.0  # seconds, for another portwait's turn at the kernel's list, which takes milliseconds
 
 
+class continuing_without:  # noqa: N801  # reads as a statement: `with continuing_without("hold the port"):`
+    """Within the body a fault of the guard's own is said in one line, and ends the body only: no service stays down."""
+
+    def __init__(self, verb: str, options: Options) -> None:
+        """Say it as "failed to `verb`"."""
+        self._verb = verb
+        self._options = options
+        self.failed = False
+
+    def __enter__(self) -> continuing_without:  # typing has no Self before 3.11
+        """Begin."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: object, _traceback: TracebackType | None) -> bool:
+        """Say what went wrong, except where it is nobody's fault: a wrong word, a signal."""
+        if not isinstance(fault, Exception) or isinstance(fault, UsageError):
+            return False
+        self.failed = True
+        _say_failed(own_fault(self._verb, fault), self._options)
+        return True
+
+
+class Plan:
+    """What one start needs: the survey of its targets, and what makes everything ready for the exec."""
+
+    def __init__(self, survey: Survey, passing: Passing | None = None, *, hides: bool = False) -> None:
+        """`passing` is for sockets that are passed in or on; `hides`: what is ours among them is kept back at least."""
+        self.survey = survey
+        self._passing = passing
+        self._hides = hides
+
+    def settle(self) -> None:
+        """Make the holds last, and give the service its sockets. Raises OSError."""
+        if self._passing is not None:
+            self._passing.settle(self.survey)
+            return
+        try:
+            hold.keep_all(self.survey.holds)
+        finally:
+            if self._hides:
+                listen_fds.hide_ours()
+
+
 def run(options: Options, command: Sequence[str]) -> int:
     """Guard; becomes the command, or where there is none returns 0 for free. GAVE_UP at the deadline.
 
     Raises UsageError for words that make no sense, and what `handoff.become` raises.
     """
     began = time.monotonic()
-    survey, settle = _plan(options, command)
-    try:
+    _occupy_standard_numbers()
+    plan = _plan(options, command)
+    survey = plan.survey
+    with continuing_without("ask bind", options) as asking:
         clear = survey.look() and not survey.undecided and not options.talks
-    except Exception as fault:  # noqa: BLE001  # a fault of the guard's own keeps no service down
-        _admit("look", fault)
+    if asking.failed:
         clear = not survey.obstructed
     if not clear and not _slowly(survey, options, began, command):
         return GAVE_UP
@@ -51,15 +99,28 @@ def run(options: Options, command: Sequence[str]) -> int:
         from portwait.wait import outcome
 
         return outcome.rehearsed(command)
-    try:
-        settle(survey)
-    except Exception as fault:  # noqa: BLE001  # likewise
-        _admit("hold the port", fault)
+    with continuing_without("hold the port", options):
+        plan.settle()
     return handoff.become(command)
 
 
-def _plan(options: Options, command: Sequence[str]) -> tuple[Survey, Callable[[Survey], object]]:
-    """Read what is wanted; the survey, and what makes everything ready for the exec once the service may start."""
+def _occupy_standard_numbers() -> None:
+    """Give no socket of ours the number of a standard stream that is closed: what is said would go there.
+
+    The null device takes it until exec closes it.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            try:
+                os.open(os.devnull, os.O_RDWR)
+            except OSError:  # no /dev here
+                return
+
+
+def _plan(options: Options, command: Sequence[str]) -> Plan:
+    """Read what is wanted. Raises UsageError."""
     words = options.targets or tuple(os.environ.get("PORTWAIT_TARGETS", "").replace(",", " ").split())
     if not words:
         raise UsageError(
@@ -78,34 +139,18 @@ def _plan(options: Options, command: Sequence[str]) -> tuple[Survey, Callable[[S
     if options.reserve and not options.dry_run:
         _reserve(wanted, options)
     if passes:
-        try:
-            plan = handover.Passing(options, wanted)
-            return plan.survey(mode), plan.settle
-        except Exception as fault:  # noqa: BLE001  # a fault of the guard's own keeps no service down
-            _admit("use the sockets that were passed in or kept", fault)
-    try:
+        with continuing_without("use the sockets that were passed in or kept", options):
+            passing = handover.Passing(options, wanted)
+            return Plan(passing.survey(mode), passing)
+    passed_in: frozenset[targets.Target] = frozenset()
+    with continuing_without("use the sockets that were passed in", options):
         passed_in = listen_fds.passed_in(wanted)
-    except Exception as fault:  # noqa: BLE001  # a fault of the guard's own keeps no service down
-        _admit("look at the sockets that were passed in", fault)
-        passed_in = frozenset()
-    survey = Survey(wanted, reuseaddr=options.reuseaddr, mode=mode, passed_in=passed_in)
-    return survey, _settle_without_passing if passes else _settle
-
-
-def _settle(survey: Survey) -> None:
-    hold.keep_all(survey.holds)
-
-
-def _settle_without_passing(survey: Survey) -> None:
-    try:
-        hold.keep_all(survey.holds)
-    finally:
-        listen_fds.hide_ours()
+    return Plan(Survey(wanted, reuseaddr=options.reuseaddr, mode=mode, passed_in=passed_in), hides=passes)
 
 
 def _reserve(wanted: Sequence[targets.Target], options: Options) -> None:
     """Keep the ports out of the kernel's own choice, before the first look at them."""
-    try:
+    with continuing_without("reserve the port", options):
         from portwait.model import ports
         from portwait.reserved import runtime
 
@@ -115,8 +160,6 @@ def _reserve(wanted: Sequence[targets.Target], options: Options) -> None:
             from portwait.log import Log
 
             Log(options.log_format, verbose=True).debug("reserved", f"{ports.show(named)}: reserved")
-    except Exception as fault:  # noqa: BLE001  # a fault of the guard's own keeps no service down
-        _admit("reserve the port", fault)
 
 
 def _slowly(survey: Survey, options: Options, began: float, command: Sequence[str]) -> bool:
@@ -131,27 +174,51 @@ def _slowly(survey: Survey, options: Options, began: float, command: Sequence[st
 
 
 def _wait(survey: Survey, options: Options, began: float, command: Sequence[str]) -> bool:
-    deadline = began + options.timeout
-    try:
+    deadline = 0.0 if options.dry_run else began + options.timeout
+    with continuing_without("wait as it should", options):  # a bug, or a library that is missing
         from portwait.log import Log
         from portwait.wait import outcome
         from portwait.wait.loop import WaitLoop
+        from portwait.wait.signals import Stopped
 
         log = Log(options.log_format, quiet=options.quiet, verbose=options.verbose)
-        loop = WaitLoop(survey, log, began, 0.0 if options.dry_run else deadline, _clearing(options, log))
-        free = loop.keep()
-        return outcome.conclude(survey, options, log, command, free=free, waited=loop.waited)
-    except Exception as fault:  # noqa: BLE001  # a bug, or a library that is missing: bind alone can do it
-        _admit("report", fault)
-        return _wait_plainly(survey, 0.0 if options.dry_run else deadline) or options.anyway
+        narrator = None
+        free, waited = not survey.obstructed and not survey.undecided, 0.0
+        try:
+            if not free:
+                narrator = _narrator(survey, options, log)
+                loop = WaitLoop(survey, log, began, deadline, narrator)
+                free, waited = loop.keep(), loop.waited
+        except Stopped as stopped:
+            log.info("stopped", f"stopped by {stopped.name}; nothing was started", signal=stopped.name)
+            raise
+        finally:
+            if narrator is not None:
+                narrator.stop()
+        return outcome.conclude(survey, options, log, command, free=free, waited=waited)
+    return _wait_plainly(survey, deadline) or options.anyway  # bind alone can do it
 
 
-def _clearing(options: Options, log: Log) -> Removal | None:
-    if not options.evict and not options.terminate:
-        return None
-    from portwait.eviction import clear
+def _narrator(survey: Survey, options: Options, log: Log) -> Narrator | None:
+    """Start the process that names, advises, evicts and signals."""
+    with continuing_without("see who is in the way", options):
+        from portwait.text import stderr
+        from portwait.wait import narrator
 
-    return clear.asked_for(options, log)
+        columns, pid = stderr.columns(), os.getpid()
+
+        def clearing(events: Events) -> Removal:
+            from portwait.eviction import clear
+
+            return clear.asked_for(options, events, pid)
+
+        def narrate(line: Channel) -> None:
+            from portwait.wait import narration
+
+            narration.narrate(line, survey, clearing if options.evict or options.terminate else None, columns)
+
+        return narrator.start(narrate, log)
+    return None
 
 
 def _wait_plainly(survey: Survey, deadline: float) -> bool:
@@ -159,7 +226,7 @@ def _wait_plainly(survey: Survey, deadline: float) -> bool:
     import contextlib
 
     while True:
-        with contextlib.suppress(Exception):  # it was confessed; what the kernel has said so far stands
+        with contextlib.suppress(Exception):  # it was said; the kernel's last word stands
             survey.look()
         left = deadline - time.monotonic()
         if not survey.obstructed or left <= 0:
@@ -172,10 +239,13 @@ def _wait_plainly(survey: Survey, deadline: float) -> bool:
     return not survey.obstructed
 
 
-def _admit(verb: str, fault: Exception) -> None:
-    """Say in one line what the guard itself could not do; the service starts all the same."""
-    from portwait.text import stderr
+def _say_failed(what: str, options: Options) -> None:
+    """Say it as the user wants to read it, and in plain words where that fails too."""
+    try:
+        from portwait.log import Log
 
-    known = isinstance(fault, PortwaitError)
-    what = str(fault).partition("\n")[0] if known else f"cannot {verb}: {type(fault).__name__}: {fault}"
-    stderr.write(f"portwait: {what}; going on without\n")
+        Log(options.log_format).warning("failed", what)
+    except Exception:  # noqa: BLE001  # structlog is missing, say
+        from portwait.text import stderr
+
+        stderr.write(f"portwait {what}\n")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from portwait.diagnosis.evictable import Selection
-    from portwait.log import Log
+    from portwait.log import Events
     from portwait.model.blocker import Blocker
     from portwait.model.targets import Target
     from portwait.options.record import Options
@@ -34,14 +34,20 @@ _PATIENCE = 5  # looks, before a connection whose data in flight hides its direc
 class Removal:
     """What the user allows, applied to one look after another."""
 
-    def __init__(self, selection: Selection, number: int, tell: Tell, *, dry_run: bool = False) -> None:
-        """Evict what `selection` names, if it names anything; signal with this number, if it is one."""
+    def __init__(
+        self, selection: Selection, number: int, tell: Tell, *, dry_run: bool = False, guard: int | None = None
+    ) -> None:
+        """Evict what `selection` names, if it names anything; signal with this number, if it is one.
+
+        `guard` is the PID of the process that becomes the service, where that is not this one.
+        """
         self.unsettled = False
         """Whether looking again soon may change something, although nothing in the kernel will say so."""
         self._selection = selection
         self._number = number
         self._tell_anybody = tell
         self._dry_run = dry_run
+        self._guard = guard
         self._tried: set[int] = set()
         self._evicted: dict[Target, list[Blocker]] = {}
         self._doubts: dict[int, int] = {}
@@ -126,7 +132,7 @@ class Removal:
 
     def _terminate(self, inspection: Inspection) -> None:
         """Signal the owners of what is left, unless one of a target's blockers would stay: then it would be in vain."""
-        us = terminate.kin()
+        us = terminate.kin(self._guard)
         for target in inspection.survey.obstructed:
             shown = inspection.diagnosis.blockers.get(target, ()) or self._hidden(inspection, target)
             owned = [blocker for blocker in shown if blocker.socket.inode]
@@ -164,8 +170,8 @@ class Removal:
             self._tell_anybody(action)
 
 
-def asked_for(options: Options, log: Log) -> Removal:
-    """Build what the guard's options ask for; everything that is done or refused is an event of the log."""
+def asked_for(options: Options, log: Events, guard: int) -> Removal:
+    """Build what the options of the guard with this PID ask for. What is done or refused is an event of the log."""
     is_news = news()
 
     def tell(action: Action) -> None:
@@ -173,7 +179,7 @@ def asked_for(options: Options, log: Log) -> Removal:
             log.warning(action.event, str(action), **action.fields())
 
     selection = evictable.select(options.evict or (), options.evict_user, options.evict_unit)
-    return Removal(selection, options.signal if options.terminate else 0, tell, dry_run=options.dry_run)
+    return Removal(selection, options.signal if options.terminate else 0, tell, dry_run=options.dry_run, guard=guard)
 
 
 def _door() -> evict.Door:

@@ -28,18 +28,19 @@ class Kin(NamedTuple):
     ancestors: frozenset[int]
 
 
-def kin() -> Kin:
-    """Look them up."""
+def kin(pid: int | None = None) -> Kin:
+    """Look them up: this process, or the guard that it works for."""
+    pid = pid or os.getpid()
     if sys.platform != "linux":
-        return Kin(os.getpid(), frozenset([os.getppid()]))
+        return Kin(pid, frozenset([os.getppid()]))
     from portwait._linux import procfs
 
     ancestors: set[int] = set()
-    stat = procfs.stat_of(os.getpid())
+    stat = procfs.stat_of(pid)
     while stat is not None and stat.parent and stat.parent not in ancestors:
         ancestors.add(stat.parent)
         stat = procfs.stat_of(stat.parent)
-    return Kin(os.getpid(), frozenset(ancestors))
+    return Kin(pid, frozenset(ancestors))
 
 
 def refusal(blocker: Blocker, among: Sequence[Blocker], selection: Selection, us: Kin) -> Refusal | None:

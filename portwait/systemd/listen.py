@@ -27,16 +27,16 @@ class ListeningSurvey(Survey):
 
     listeners: Mapping[Target, _socket.socket] = {}  # replaced, never changed
 
-    def look(self, by_tables: Mapping[Target, Verdict] | None = None) -> bool:
+    def look(self) -> bool:
         """Ask, and where nothing is in the way listen; whether the service can start.
 
         All or none: a client that queues on the first port of two would wait for a service that may never start.
         A target that binding is denied for is left to the service, with more privileges or another plan.
         """
-        if self.listeners and not by_tables:
+        if self.listeners and not self._by_tables:
             return True  # closing them to ask again would turn away who queues already
         self.close()
-        if not super().look(by_tables):
+        if not super().look():
             return False
         opened: dict[Target, _socket.socket] = {}
         self.listeners = opened

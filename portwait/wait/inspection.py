@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portwait.diagnosis.blockers import Diagnosis, diagnose, inodes
+from portwait.diagnosis.blockers import Diagnosis, diagnose
 from portwait.errors import TablesError
 from portwait.host.port_settings import port_settings
 from portwait.model.case import Case
@@ -28,7 +28,7 @@ class Inspection:
 
     def look(self) -> bool:
         """Ask bind again, and remember the tables for what bind cannot say; whether the service can start."""
-        return self.survey.look(self._by_tables)
+        return self.survey.look()
 
     def case(self, target: Target, settings: PortSettings) -> Case:
         """Put together what is known of a target now; what does not block it is left out."""
@@ -42,17 +42,17 @@ class Inspection:
         concerned = tuple(dict.fromkeys((*survey.obstructed, *survey.undecided)))
         if not concerned:
             return True
-        ours = inodes(number for one in survey.holds for number in one.descriptors)
         held = [
             target for target in concerned if (said := survey.verdicts[target]).state == "held" and said.by == "bind"
         ]
         reuseaddr = survey.reuseaddr and not survey.wide
         try:
-            self.diagnosis = diagnose(concerned, reuseaddr=reuseaddr, ours=ours, held=held)
+            self.diagnosis = diagnose(concerned, reuseaddr=reuseaddr, ours=survey.own_inodes(), held=held)
         except TablesError as error:
             self.diagnosis = Diagnosis({}, str(error))
+            served = survey.served
         else:
-            survey.served = self.diagnosis.listening
+            served = self.diagnosis.listening
         undecided = survey.undecided
         seen = port_settings() if undecided else PortSettings()
         for target in undecided:
@@ -65,6 +65,7 @@ class Inspection:
                 self._by_tables[target] = Verdict("free", 0, "tables")
             else:
                 self._by_tables.pop(target, None)
+        survey.learn(self._by_tables, served)
         return self.look()
 
 

@@ -1,101 +1,78 @@
 """The wait, from the first verdict that is not `free` until the service can start, the deadline or a signal.
 
-Looks when the kernel says that a socket on the port was destroyed, when a TIME_WAIT is due, and slowly under both;
-names who is in the way; keeps quiet while nothing changes. A fault in here is a fault of the guard's own: what
-cannot be seen is said and the wait goes on, for bind alone decides.
+Knows bind(), the kernel's events and a clock, and nothing that can block. It asks bind when the kernel says that a
+socket on the port was destroyed, when a TIME_WAIT is due, and slowly under both. Who is in the way is the narrator's
+business: it is asked when something has changed, and what it says is written as it comes. Where it does not answer the
+wait goes on, because bind alone decides.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-import select
 import sys
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from portwait.advice import advise, gather
-from portwait.diagnosis.blockers import ranges_of
 from portwait.errors import TablesError
-from portwait.host.port_settings import port_settings
-from portwait.model.port_settings import PortSettings
-from portwait.reports import target as target_report
+from portwait.model import ports
 from portwait.systemd import notify
-from portwait.text import durations, stderr
-from portwait.text.layout import Paper
+from portwait.text import durations
 from portwait.text.plural import names
-from portwait.wait.inspection import Inspection
-from portwait.wait.signals import Stopped
+from portwait.wait import polling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from portwait._linux.sockdiag import DestroyEvents
     from portwait.bind.survey import Survey
     from portwait.log import Log
-    from portwait.model.blocker import Blocker
+    from portwait.model.sockets import Range
     from portwait.model.targets import Target
+    from portwait.wait.narrator import Narrator
 
-_MOST_ADVISED = 3  # targets; more would not fit a screen
 _TABLES_EVERY = 1.0  # seconds between two readings of the tables: one costs 10 ms at 100,000 connections
-_TABLES_SOON = 0.1  # likewise, where there is news and they decide, for bind is denied
+_TABLES_SOON = 0.1  # likewise, where there is news and they decide, because bind is denied
+_ONE_LOOK = 2.0  # seconds that the narrator has for the one look of --timeout 0, evicting included
+_FIRST_REPORT = 1.0  # seconds to say who is in the way before it is said that the wait begins
+_GRACE = 0.15  # seconds likewise, from a deadline that is shorter than that
 _FIRST_REMINDER, _LAST_REMINDER = 10.0, 600.0  # seconds; each is twice the one before
-
-
-class Removal(Protocol):
-    """Whatever may be done about what is in the way (`eviction.clear`)."""
-
-    unsettled: bool
-
-    def through(self, inspection: Inspection, looked: Callable[[], None]) -> bool:
-        """Do all that may be done now; whether the service can start."""
 
 
 class WaitLoop:
     """The wait for one survey's targets; `keep` does it."""
 
-    def __init__(
-        self, survey: Survey, log: Log, began: float, deadline: float, clearing: Removal | None = None
-    ) -> None:
+    def __init__(self, survey: Survey, log: Log, began: float, deadline: float, narrator: Narrator | None) -> None:
         """`began` and `deadline` are monotonic times in seconds, the latter math.inf for never.
 
-        `clearing` does something about what is in the way, once it was reported.
+        Without a narrator nobody is named and nothing evicted.
         """
         self._survey = survey
-        self._inspection = Inspection(survey)
-        self._clearing = clearing
+        self._narrator = narrator
         self._log = log
         self._deadline = deadline
         self._began = began
         self._waits = False
         self._events: DestroyEvents | None = None
         self._news = True
-        self._read_at = -math.inf
-        self._expected = math.inf
-        self._told: dict[Target, object] = {}
-        self._told_lost: set[str] = set()
+        self._asked_at = -math.inf
+        self._patient = True
         self._reminder = _FIRST_REMINDER
         self._remind_at = math.inf
         self._progress = notify.Progress()
-        self._status = ""
-        self._paper = Paper(stderr.columns())  # without colours: the log has its own
 
     def keep(self) -> bool:
         """Wait; whether the service can start. Raises Stopped where a signal ends it."""
         try:
-            if self._look():
+            self._events = _subscribe(self._survey.obstructed)  # before the next look, so that nothing is missed
+            if self._first_look():
                 return True
             if self._deadline <= time.monotonic():
                 return False
-            self._events = _subscribe(self._survey.obstructed)  # before the next look, so that nothing is missed
             self._say_waiting()
             from portwait.wait import schedule  # with tenacity, which nobody needs who could evict everything at once
 
             free = schedule.until(self._look, self._pause, self._deadline, lambda: self._expected, schedule.LOOK)
-        except Stopped as stopped:
-            self._log.info("stopped", f"stopped by {stopped.name}; nothing was started", signal=stopped.name)
-            raise
-        else:
             self._progress.end("" if free else f"gave up waiting: {self._status}")
             return free
         finally:
@@ -109,78 +86,59 @@ class WaitLoop:
         """Seconds since the guard began, 0 where it did not have to wait."""
         return time.monotonic() - self._began if self._waits else 0.0
 
+    def _first_look(self) -> bool:
+        """Ask for the first report and wait for it, within bounds; whether the service can start."""
+        until = self._first_report_until()
+        while not (free := self._look()):
+            left = until - time.monotonic()
+            if self._narrator is None or self._narrator.lost or self._narrator.reports or left <= 0:
+                break
+            self._pause(min(left, polling.POLL))
+        if free or self._is_decided:
+            return free
+        self._patient = False
+        self._log.warning("failed", "failed to read the socket tables: no answer in time; continuing without it")
+        return self._look()
+
+    def _first_report_until(self) -> float:
+        if self._deadline <= self._began:
+            return self._began + _ONE_LOOK
+        patience = _ONE_LOOK if self._survey.undecided else _FIRST_REPORT
+        return min(self._began + patience, self._deadline + _GRACE)
+
+    @property
+    def _is_decided(self) -> bool:
+        """Whether nobody has to read the socket tables any more before the service may start."""
+        narrator = self._narrator
+        answered = narrator is None or narrator.lost or narrator.reports > 0
+        return answered or not self._patient or not self._survey.undecided
+
     def _look(self) -> bool:
         now = time.monotonic()
-        free = self._inspection.look()
+        free = self._survey.look() and self._is_decided
+        if free:
+            return True
         self._news = self._news or now >= min(self._expected, self._remind_at)
-        if now >= self._due and (self._news or self._survey.undecided):
-            free = self._look_closely(now)
-        if not free:
-            self._remind(now)
-        return free
+        if now >= self._due and (self._news or self._survey.undecided) and self._narrator is not None:
+            if not self._narrator.busy:
+                self._news, self._asked_at = False, now
+            self._narrator.ask(self._survey)
+        self._remind(now)
+        return False
 
     @property
     def _due(self) -> float:
         """When the tables may be read again, a monotonic time."""
-        return self._read_at + (_TABLES_SOON if self._news and self._survey.undecided else _TABLES_EVERY)
+        return self._asked_at + (_TABLES_SOON if self._news and self._survey.undecided else _TABLES_EVERY)
 
-    def _look_closely(self, now: float) -> bool:
-        """Read the tables: who is in the way, and what bind could not say."""
-        self._news, self._read_at = False, now
-        free = self._inspection.look_closely()
-        self._report(now)
-        if not free and self._clearing is not None:
-            free = self._clearing.through(self._inspection, lambda: self._report(now))
-            self._news = self._news or self._clearing.unsettled
-        return free
+    @property
+    def _expected(self) -> float:
+        return math.inf if self._narrator is None else self._narrator.expected
 
-    def _report(self, now: float) -> None:
-        self._expected = self._expected_end(now)
-        self._tell()
-        self._status = self._headlines()
-
-    def _expected_end(self, now: float) -> float:
-        ends = [blocker.expires_in for blocker in self._blockers() if blocker.expires_in is not None]
-        return now + min(ends) if ends else math.inf
-
-    def _blockers(self) -> Iterable[Blocker]:
-        for found in self._inspection.diagnosis.blockers.values():
-            yield from found
-
-    def _tell(self) -> None:
-        """Report each target whose verdict or blockers are not those that were told last."""
-        diagnosis = self._inspection.diagnosis
-        if diagnosis.lost and diagnosis.lost not in self._told_lost:
-            self._told_lost.add(diagnosis.lost)
-            self._log.warning("tables-limited", f"cannot see everything: {diagnosis.lost}", reason=diagnosis.lost)
-        seen = port_settings()
-        for target in self._survey.targets:
-            case = self._inspection.case(target, seen)
-            verdict = case.verdict
-            told = (
-                verdict,
-                frozenset(
-                    (blocker.socket.cookie, blocker.socket.inode, blocker.socket.state, blocker.remote)
-                    for blocker in case.blockers
-                ),
-            )
-            if self._told.get(target) == told or (verdict.state == "free" and target not in self._told):
-                continue
-            first = target not in self._told
-            self._told[target] = told
-            if verdict.state == "free":
-                continue
-            event = verdict.state if first else "changed"
-            # Advice when a wait begins, on one screen; afterwards only what has changed.
-            advised = first and target in self._survey.obstructed and len(self._told) <= _MOST_ADVISED
-            if advised:
-                case = case._replace(remedies=advise(gather(case, reuseaddr=self._survey.reuseaddr)))
-            text = target_report.full(case, self._paper, briefly=True)
-            self._log.warning(event, text, **target_report.as_dict(case))
-
-    def _headlines(self) -> str:
-        cases = (self._inspection.case(target, PortSettings()) for target in self._survey.obstructed)
-        return "; ".join(target_report.headline(case) for case in cases)
+    @property
+    def _status(self) -> str:
+        known = self._narrator is not None and self._narrator.status
+        return known or f"{names(self._survey.obstructed)} is not free"
 
     def _say_waiting(self) -> None:
         self._waits = True
@@ -200,6 +158,8 @@ class WaitLoop:
         )
 
     def _remind(self, now: float) -> None:
+        if not self._waits:
+            return
         ports = names(self._survey.obstructed)
         waited = durations.show(self.waited) if self.waited >= 1 else "0s"
         ends = (
@@ -221,37 +181,45 @@ class WaitLoop:
                 target=ports,
                 waited=round(self.waited, 1),
             )
-        if self._waits:
-            self._progress.tell(f"waiting: {self._status}")
+        self._progress.tell(f"waiting: {self._status}")
         self._log.live(f"portwait: waiting for {ports} for {waited}{ends}{left}")
 
     def _pause(self, seconds: float) -> None:
-        """Sleep, until an event or a new word of bind at the longest.
+        """Sleep, until an event, a word of the narrator or a new word of bind at the longest.
 
         Only bind is asked in here, a few times a second and with nothing around it: that is what a wait costs.
         """
-        from portwait.wait import schedule
-
         end = time.monotonic() + seconds
         if self._news and self._survey.undecided:
             end = min(end, self._due)
-        poll = select.poll()
+        sources: list[polling.HasDescriptor] = []
         if self._events is not None:
             # Only what is in the way: a probe that succeeds is a bound socket that closes, and wakes its own waiter
             with contextlib.suppress(OSError):
-                self._events.watch(ranges_of(self._survey.obstructed))
-            poll.register(self._events.fileno(), select.POLLIN)
+                self._events.watch(_ranges(self._survey.obstructed))
+            sources.append(self._events)
+        if self._narrator is not None and not self._narrator.lost:
+            sources.append(self._narrator)
         while (left := end - time.monotonic()) > 0:
-            if poll.poll(math.ceil(min(left, schedule.POLL) * 1000)) and self._events is not None:
+            ready = polling.readable(sources, min(left, polling.POLL))
+            if self._events in ready and self._events is not None:
                 self._events.drain()
                 self._news = True
+            if self._narrator in ready and self._narrator is not None:
+                self._narrator.attend(self._survey)
+                self._news = self._news or self._narrator.unsettled
+            if ready:
                 return
-            if left <= schedule.POLL or self._survey.changed():  # or the look that follows asks
+            if left <= polling.POLL or self._survey.changed():  # or the look that follows asks
                 return
 
 
 def _finite(seconds: float) -> float | None:
     return None if seconds == math.inf else round(seconds, 3)
+
+
+def _ranges(targets: Iterable[Target]) -> tuple[Range, ...]:
+    return ports.merge((target.port, target.port) for target in targets)
 
 
 def _subscribe(targets: Iterable[Target]) -> DestroyEvents | None:
@@ -261,6 +229,6 @@ def _subscribe(targets: Iterable[Target]) -> DestroyEvents | None:
     from portwait._linux.sockdiag import DestroyEvents
 
     try:
-        return DestroyEvents(ranges_of(targets))
+        return DestroyEvents(_ranges(targets))
     except TablesError:
         return None

@@ -318,7 +318,10 @@ class TestBugs:
             "reports.target.as_dict",
             "log.Log",
             "wait.loop.WaitLoop",
-            "wait.loop.port_settings",
+            "wait.narrator.start",
+            "wait.narration.narrate",
+            "wait.narration.port_settings",
+            "wait.channel.pair",
         ),
         *("wait.outcome.conclude", "wait.schedule.until", "wait.loop._subscribe", "text.durations.show"),
     )
@@ -364,7 +367,7 @@ class TestBugs:
         with contextlib.ExitStack() as stack:
             with outbound_established(PORT):
                 guarded = stack.enter_context(running(argv))
-                guarded.complains("going on without" if needed else "waiting for")
+                guarded.complains("continuing without it" if needed else "waiting for")
                 assert guarded.out == []
             guarded.says("started")
             assert guarded.status() == 0

@@ -42,8 +42,8 @@ kernel = pytest.mark.kernel
 
 PORT = 30010
 SLEEPLESS = (
-    "import sys; from portwait.wait import schedule; from portwait.__main__ import start;"
-    "schedule.POLL = schedule.LOOK = 3600; sys.argv[0] = 'portwait'; sys.exit(start())"
+    "import sys; from portwait.wait import polling, schedule; from portwait.__main__ import start;"
+    "polling.POLL = schedule.LOOK = 3600; sys.argv[0] = 'portwait'; sys.exit(start())"
 )
 """The guard without its slow poll, so that only an event or a timer can wake it."""
 

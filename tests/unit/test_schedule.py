@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portwait.wait import schedule
-from portwait.wait.schedule import CLOSE_FOR, CLOSE_POLL, POLL
+from portwait.wait.polling import POLL
+from portwait.wait.schedule import CLOSE_FOR, CLOSE_POLL
 from portwait.wait.signals import Stopped
 
 BEGAN = 1000.0
@@ -38,6 +39,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Put the clock in the place of the real one."""
     fake = Clock()
     monkeypatch.setattr(schedule, "time", fake)
+    monkeypatch.setattr(tenacity, "time", fake)
     return fake
 
 
@@ -55,12 +57,6 @@ class Port:
         free = self._clock.now >= self._free_from
         self._clock.now += self._takes
         return free
-
-
-@pytest.fixture
-def state() -> tenacity.RetryCallState:
-    """Make by hand what tenacity passes to its callables."""
-    return tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
 
 
 PAUSES = {
@@ -98,25 +94,12 @@ def test_every_pause_is_short_and_none_is_empty(now: float, deadline: float, exp
     assert now + seconds <= max(now, deadline) + 1e-9
 
 
-def test_tenacity_is_told_the_pause(clock: Clock, state: tenacity.RetryCallState) -> None:
+def test_tenacity_is_told_the_pause(clock: Clock) -> None:
     """What is expected may change from look to look, so it is asked each time."""
-    ends = [math.inf, BEGAN + 0.05]
-    policy = schedule.wait_for_the_kernel(BEGAN + 10, lambda: ends[0], POLL)
-    assert policy(state) == pytest.approx(POLL)
-    ends.pop(0)
-    assert policy(state) == pytest.approx(0.05)
-    clock.now = BEGAN + 9.99
-    assert policy(state) == pytest.approx(0.01)
-
-
-def test_tenacity_is_told_to_stop(clock: Clock, state: tenacity.RetryCallState) -> None:
-    """At the deadline and not before, whatever the number of tries."""
-    policy = schedule.stop_at(BEGAN + 10)
-    state.attempt_number = 1_000_000
-    assert not policy(state)
-    clock.now = BEGAN + 10
-    assert policy(state)
-    assert not schedule.stop_at(math.inf)(state)
+    ends = [BEGAN + 0.05, math.inf]
+    port = Port(clock, free_from=BEGAN + 0.1)
+    assert schedule.until(port, clock.sleep, BEGAN + 10, lambda: ends.pop(0) if len(ends) > 1 else ends[0])
+    assert clock.pauses == pytest.approx([0.05, POLL])
 
 
 def test_free_at_once(clock: Clock) -> None:

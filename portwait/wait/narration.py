@@ -1,0 +1,184 @@
+"""What the narrator does: find out who is in the way, say so with advice, evict and signal where that was asked for.
+
+Runs in a process of its own (`narrator`), for it reads other people's processes and files and can be made to wait for
+good there. It has no hold and asks bind() nothing itself: a probe is a bound socket, and two processes that probe would
+be in each other's way. The guard does both when it is asked, and writes what is said here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from portwait.advice import advise, gather
+from portwait.bind.survey import Survey
+from portwait.host.port_settings import port_settings
+from portwait.log import Events
+from portwait.model.port_settings import PortSettings
+from portwait.model.verdict import Verdict
+from portwait.reports import target as target_report
+from portwait.text.layout import Paper
+from portwait.wait.inspection import Inspection
+from portwait.wait.narrator import FREE, HELD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from portwait.log import Level
+    from portwait.model.blocker import Blocker
+    from portwait.model.targets import Target
+    from portwait.wait.channel import Channel
+
+_MOST_ADVISED = 3  # targets; more would not fit a screen
+
+
+class Removal(Protocol):
+    """Whatever may be done about what is in the way (`eviction.clear`)."""
+
+    unsettled: bool
+
+    def through(self, inspection: Inspection, looked: Callable[[], None]) -> bool:
+        """Do all that may be done now; whether the service can start."""
+
+
+class GuardHasGone(BaseException):  # no error, and no `except Exception` may eat it
+    """The guard needs the narrator no more."""
+
+
+class Narration:
+    """One narrator's work, request after request; `run` does it."""
+
+    def __init__(
+        self,
+        line: Channel,
+        survey: Survey,
+        clearing: Callable[[Events], Removal] | None = None,
+        columns: int = 0,
+    ) -> None:
+        """`clearing` makes what does something about the blockers once they were reported, where that was asked for."""
+        self._line = line
+        self._survey = SurveyOfTheGuard(line, survey)
+        self._inspection = Inspection(self._survey)
+        self._log = EventsForTheGuard(line)
+        self._clearing = clearing and clearing(self._log)
+        self._told: dict[Target, object] = {}
+        self._told_lost: set[str] = set()
+        self._paper = Paper(columns)  # without colours: the log has its own
+
+    def run(self) -> None:
+        """Serve until the guard has gone."""
+        while True:
+            self._survey.receive()
+            self._inspect()
+            ends = [blocker.expires_in for blocker in self._blockers() if blocker.expires_in is not None]
+            expected = time.monotonic() + min(ends) if ends else None
+            unsettled = self._clearing is not None and self._clearing.unsettled
+            self._line.send("done", expected, unsettled, self._headlines())
+
+    def _inspect(self) -> None:
+        """Read the tables: who is in the way, and what bind could not say; then do something about it."""
+        free = self._inspection.look_closely()
+        self._tell()
+        if not free and self._clearing is not None:
+            self._clearing.through(self._inspection, self._tell)
+
+    def _blockers(self) -> Iterable[Blocker]:
+        for blockers in self._inspection.diagnosis.blockers.values():
+            yield from blockers
+
+    def _tell(self) -> None:
+        """Report each target whose verdict or blockers are not those that were told last."""
+        diagnosis = self._inspection.diagnosis
+        if diagnosis.lost and diagnosis.lost not in self._told_lost:
+            self._told_lost.add(diagnosis.lost)
+            self._log.warning("tables-limited", f"cannot see everything: {diagnosis.lost}", reason=diagnosis.lost)
+        settings = port_settings()
+        for target in self._survey.targets:
+            case = self._inspection.case(target, settings)
+            verdict = case.verdict
+            told = (
+                verdict,
+                frozenset(
+                    (blocker.socket.cookie, blocker.socket.inode, blocker.socket.state, blocker.remote)
+                    for blocker in case.blockers
+                ),
+            )
+            if self._told.get(target) == told or (verdict.state == "free" and target not in self._told):
+                continue
+            first = target not in self._told
+            self._told[target] = told
+            if verdict.state == "free":
+                continue
+            event = verdict.state if first else "changed"
+            # Advice when a wait begins, on one screen; afterwards only what has changed.
+            advised = first and target in self._survey.obstructed and len(self._told) <= _MOST_ADVISED
+            if advised:
+                case = case._replace(remedies=advise(gather(case, reuseaddr=self._survey.reuseaddr)))
+            text = target_report.full(case, self._paper, briefly=True)
+            self._log.warning(event, text, **target_report.as_dict(case))
+
+    def _headlines(self) -> str:
+        cases = (self._inspection.case(target, PortSettings()) for target in self._survey.obstructed)
+        return "; ".join(target_report.headline(case) for case in cases)
+
+
+def narrate(
+    line: Channel, survey: Survey, clearing: Callable[[Events], Removal] | None = None, columns: int = 0
+) -> None:
+    """Serve until the guard has gone."""
+    with contextlib.suppress(GuardHasGone):
+        Narration(line, survey, clearing, columns).run()
+
+
+class SurveyOfTheGuard(Survey):
+    """The guard's survey: what it says is the guard's word, and a look at it is a request to the guard."""
+
+    def __init__(self, line: Channel, survey: Survey) -> None:
+        """Know what the guard knew when this process was forked."""
+        super().__init__(survey.targets, reuseaddr=survey.reuseaddr)
+        self.verdicts = dict(survey.verdicts)
+        self._line = line
+        self._inodes: frozenset[int] = frozenset()
+
+    def look(self) -> bool:
+        """Let the guard ask bind again and take its holds; whether the service can start."""
+        codes = bytes(
+            _CODES[self._by_tables[target].state] if target in self._by_tables else 0 for target in self.targets
+        )
+        self._line.send("look", codes, None if self.served is None else tuple(self.served))
+        self.receive()
+        return not self.obstructed
+
+    def receive(self) -> None:
+        """Wait for the guard's word. Raises GuardHasGone."""
+        message = self._line.receive()
+        if message is None:
+            raise GuardHasGone
+        verdicts, inodes = message
+        self._inodes = frozenset(inodes)
+        if self.wide:  # nobody asks bind about so many
+            self.verdicts = {
+                target: self._by_tables.get(target, Verdict("unknown", by="tables")) for target in self.targets
+            }
+        else:
+            self.verdicts = {target: Verdict(*parts) for target, parts in zip(self.targets, verdicts)}
+
+    def own_inodes(self) -> frozenset[int]:
+        """The inodes of the sockets by which the guard holds."""
+        return self._inodes
+
+
+_CODES = {"free": FREE, "held": HELD}
+
+
+class EventsForTheGuard(Events):
+    """A log whose events the guard writes."""
+
+    def __init__(self, line: Channel) -> None:
+        """Send them here."""
+        self._line = line
+
+    def say(self, level: Level, event: str, text: str, fields: dict[str, object]) -> None:
+        """Send it."""
+        self._line.send("log", level, event, text, fields)

@@ -1,0 +1,210 @@
+"""The narrator as the guard sees it: a process that finds out who is in the way, and can be abandoned in any state.
+
+Whoever looks at other people's processes and files can be made to wait for good: by a mount that does not answer, a
+user database that is down, a process with a million descriptors. So the guard forks a process for that, talks to it
+without ever waiting for it, and ends it before the service starts. What it does there is in `narration`.
+
+The service must not inherit it. So the guard forks twice: the process in the middle ends at once, and the narrator is
+adopted by init (or by the nearest subreaper). As PID 1 of a container the guard adopts it itself and collects it; only
+a narrator that even SIGKILL cannot end (state D) stays, and is a zombie of PID 1's from its end on. The kernel leaves
+no other place for it in that PID namespace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from portwait.errors import own_fault
+from portwait.model.verdict import Verdict
+from portwait.wait import channel, polling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+    from portwait.bind.survey import Survey
+    from portwait.log import Log
+    from portwait.wait.channel import Channel
+
+    Narrate = Callable[[Channel], None]
+
+FREE, HELD = 1, 2
+"""The socket tables' word on one target, in a message; 0 is none."""
+
+_POLITE = 0.05  # seconds to finish a sentence, so that no eviction stays untold
+_FORCED = 0.02  # seconds for the kernel to end it; who is in state D takes longer than anybody can wait
+
+
+class Narrator:
+    """The guard's end of the line to the narrator; nothing here blocks."""
+
+    def __init__(self, line: Channel, pid: int, log: Log, *, was_pending: bool) -> None:
+        """Use `start` instead."""
+        self.lost = False
+        """Whether it has ended before it was told to: nobody names and evicts any more."""
+        self.busy = False
+        self.reports = 0
+        """How many requests it has dealt with."""
+        self.expected = math.inf
+        """When the kernel ends a socket that is in the way, a monotonic time."""
+        self.unsettled = False
+        """Whether looking again soon may change something, although nothing in the kernel will say so."""
+        self.status = ""
+        """What is in the way, in one line."""
+        self._line = line
+        self._pid = pid
+        self._log = log
+        self._was_pending = was_pending
+
+    def fileno(self) -> int:
+        """The descriptor to poll for reading."""
+        return self._line.fileno()
+
+    def ask(self, survey: Survey) -> None:
+        """Ask it to find out what is in the way, unless it is at it or lost."""
+        if not self.lost and not self.busy:
+            self.busy = True
+            self._send_state(survey)
+
+    def attend(self, survey: Survey) -> None:
+        """Deal with all that it has sent: write it, ask bind for it, remember what it found out."""
+        for kind, *rest in self._line.received():
+            if kind == "log":
+                self._log.say(*rest)
+            elif kind == "look":
+                _learn(survey, *rest)
+                survey.look()
+                self._send_state(survey)
+            elif kind == "done":
+                expected, self.unsettled, self.status = rest
+                self.expected = math.inf if expected is None else expected
+                self.reports += 1
+                self.busy = False
+            else:
+                self._lose(str(rest[0]))
+        if self._line.ended:
+            self._lose(own_fault("see who is in the way", RuntimeError("its own process for that has ended")))
+
+    def stop(self) -> None:
+        """End it: it may finish what it is saying, then it is killed. Takes some milliseconds, 70 at most."""
+        self._line.finish()
+        if not self._ends_within(_POLITE):
+            with contextlib.suppress(OSError):
+                os.kill(self._pid, signal.SIGKILL)  # its end of the line is open, so the PID is still its own
+            self._ends_within(_FORCED)
+        self.lost = True
+        self._line.close()
+        _collect(self._pid)
+        _forget_child(was_pending=self._was_pending)
+
+    def _ends_within(self, seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        while not self._line.ended and (left := until - time.monotonic()) > 0:
+            polling.readable([self], left)
+            for kind, *rest in self._line.received():
+                if kind == "log":
+                    self._log.say(*rest)
+        return self._line.ended
+
+    def _send_state(self, survey: Survey) -> None:
+        """Tell it bind's word, and which sockets are the guard's own."""
+        verdicts = () if survey.wide else tuple((one.state, one.errno, one.by) for one in survey.verdicts.values())
+        if not self._line.offer(verdicts, tuple(survey.own_inodes())):
+            self._line.finish()
+
+    def _lose(self, why: str) -> None:
+        if not self.lost:
+            self.lost, self.busy = True, False
+            self._log.warning("failed", why)
+
+
+def start(narrate: Narrate, log: Log) -> Narrator:
+    """Fork a process that does `narrate`. Raises OSError where none can be started."""
+    was_pending = signal.SIGCHLD in signal.sigpending()
+    ours, its = channel.pair()
+    try:
+        middle = os.fork()
+        if middle == 0:
+            _fork_again(narrate, its)
+        its.close()
+        _, status = os.waitpid(middle, 0)  # it only forks and ends
+    except ChildProcessError:  # SIGCHLD is ignored, so the kernel has collected it
+        status = 0
+    _forget_child(was_pending=was_pending)
+    for (pid,) in ours.received():
+        return Narrator(ours, pid, log, was_pending=was_pending)
+    ours.close()
+    raise OSError(os.WEXITSTATUS(status), os.strerror(os.WEXITSTATUS(status)))
+
+
+def _fork_again(narrate: Narrate, line: Channel) -> NoReturn:
+    """In the process in the middle: start the narrator, say its PID, end."""
+    status = 0
+    try:
+        for number in signal.valid_signals():
+            if callable(signal.getsignal(number)):
+                signal.signal(number, signal.SIG_IGN)  # the guard decides when this ends, and it may be asked first
+        pid = os.fork()
+        if pid:
+            line.send(pid)
+        else:
+            _be_narrator(narrate, line)
+    except OSError as error:  # there is no room for another process
+        status = error.errno or 255
+    finally:
+        os._exit(status)
+
+
+def _be_narrator(narrate: Narrate, line: Channel) -> None:
+    _drop_all_but(line.fileno())
+    try:
+        narrate(line)
+    except Exception as fault:  # noqa: BLE001  # the guard goes on by bind alone
+        with contextlib.suppress(OSError):  # the guard has gone
+            line.send("fault", own_fault("see who is in the way", fault))
+
+
+def _drop_all_but(kept: int) -> None:
+    """Close what the guard has open: its holds must not live on in here, nor somebody's pipe stay open for it."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    try:
+        numbers = [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:
+        numbers = [*range(3, 1024)]
+    for number in numbers:
+        if number > 2 and number != kept:
+            with contextlib.suppress(OSError):
+                os.close(number)
+
+
+def _learn(survey: Survey, codes: bytes, served: tuple[int, ...] | None) -> None:
+    """Give the survey the socket tables' word."""
+    by_tables = {
+        target: Verdict("free", 0, "tables")
+        if code == FREE
+        else Verdict("held", survey.verdicts[target].errno, "tables")
+        for target, code in zip(survey.targets, codes)
+        if code
+    }
+    survey.learn(by_tables, None if served is None else frozenset(served))
+
+
+def _collect(pid: int) -> None:
+    """Collect it where it is our child, as PID 1 or as a subreaper, within a moment; state D takes longer."""
+    until = time.monotonic() + _FORCED
+    with contextlib.suppress(OSError):  # ChildProcessError: somebody else's
+        while os.waitpid(pid, os.WNOHANG) == (0, 0) and time.monotonic() < until:
+            time.sleep(0.001)
+
+
+def _forget_child(*, was_pending: bool) -> None:
+    """Take back the SIGCHLD of a child of ours where the signal is blocked, and would be pending in the service."""
+    if not was_pending and signal.SIGCHLD in signal.sigpending():
+        signal.sigwait([signal.SIGCHLD])
