@@ -36,6 +36,12 @@ class TablesError(PortwaitError):
 
 def own_fault(verb: str, fault: Exception) -> str:
     """Put into one line what portwait itself could not do; the service starts all the same."""
-    known = isinstance(fault, (PortwaitError, OSError))
-    why = str(fault).partition("\n")[0] if known else f"{type(fault).__name__}: {fault}"
-    return f"failed to {verb}: {why}; continuing without it"
+    if isinstance(fault, PortwaitError):
+        why = str(fault)
+    elif isinstance(fault, OSError) and fault.strerror:
+        why = fault.strerror if fault.filename is None else f"{fault.strerror}: {fault.filename}"
+    else:
+        why = f"{type(fault).__name__}: {fault}"
+    why = why.partition("\n")[0]
+    what = f"failed to {why[len('cannot ') :]}" if why.startswith("cannot ") else f"failed to {verb}: {why}"
+    return f"{what}; continuing without it"

@@ -161,7 +161,7 @@ class Passing:
         why = "it has no room for it" if notify.enabled() else "there is none (NOTIFY_SOCKET is not set)"
         Log(self._options.log_format, quiet=self._options.quiet, verbose=self._options.verbose).warning(
             "fdstore",
-            f"cannot keep {ports} in systemd's descriptor store: {why}; going on without. The unit needs:\n  "
+            f"failed to keep {ports} in systemd's descriptor store: {why}; continuing without it. The unit needs:\n  "
             + "\n  ".join(lines),
             target=ports,
             reason=why,

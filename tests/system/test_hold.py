@@ -296,7 +296,7 @@ class TestAcrossExec:
         with slow_service(PORT, "30020", before=low) as service:
             service.says("started")
             assert holds_of(service.pid) == []
-            assert "RLIMIT_NOFILE" in service.complains("cannot hold the port")
+            assert "RLIMIT_NOFILE" in service.complains("failed to hold the port")
             assert len(service.err) == 1
 
     @pytest.mark.parametrize(("span", "count"), [("30010-30073", 64), ("30010-30074", 0)])

@@ -457,8 +457,8 @@ class TestGuard:
         done = host.run(*portwait("--reserve", "30010", "--", "echo", "started"))
         assert done.stdout == "started\n"
         assert done.stderr == (
-            "portwait: cannot reserve 30010: /proc/sys is read-only here, as in a container or below "
-            "ProtectKernelTunables=; going on without\n"
+            "portwait: failed to reserve 30010: /proc/sys is read-only here, as in a container or below "
+            "ProtectKernelTunables=; continuing without it\n"
         )
 
 

@@ -339,7 +339,7 @@ def test_a_store_that_is_not_there_is_said_in_the_journal(host: Machine) -> None
         host.systemctl("start", "app")
         eventually(lambda: answers(host), "the start")
         said = "\n".join(entry.text for entry in host.journal("app.service", since))
-    assert "cannot keep 30010/tcp in systemd's descriptor store" in said
+    assert "failed to keep 30010/tcp in systemd's descriptor store" in said
     assert "FileDescriptorStoreMax=1" in said
 
 
