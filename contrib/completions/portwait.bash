@@ -15,7 +15,7 @@ _portwait() {
             return
         fi
     done
-    if ((COMP_CWORD > 1)) && [[ ${COMP_WORDS[1]} =~ ^(explain|evict|reserve|release|audit|pick|completion)$ ]]; then
+    if ((COMP_CWORD > 1)) && [[ ${COMP_WORDS[1]} =~ ^(explain|evict|reserve|release|audit|pick|unit|completion)$ ]]; then
         verb=${COMP_WORDS[1]}
     fi
 
@@ -45,6 +45,7 @@ _portwait() {
         --window | --window=) words='1s 10s 30s 1m' ;;
         --format | --format=) words='text json prometheus' ;;
         --output | --output=) mapfile -t COMPREPLY < <(compgen -P "$prefix" -f -- "$current"); return ;;
+        --template | --template=) words='guard-exec.conf guard-fdstore.conf guard-listen.conf guard-pre.conf guard-socket.conf' ;;
         --*=) return ;;
         *)
             case $verb$current in
@@ -60,6 +61,8 @@ _portwait() {
                     words='--only --gap --rate --window --format --output --json -h --help' ;;
                 pick-*)
                     words='-t --timeout --hold --no-hold --reuseaddr --no-reuseaddr --freebind --no-freebind -4 -6 --log-format -q --quiet --no-quiet -v --verbose --no-verbose --count --random --env -h --help' ;;
+                unit-*)
+                    words='--user --template --json -h --help' ;;
                 completion-*)
                     words='-h --help' ;;
                 -*)
@@ -67,7 +70,7 @@ _portwait() {
                 completion*) words='bash zsh fish' ;;
                 release*) words=$(tr , ' ' </proc/sys/net/ipv4/ip_local_reserved_ports 2>/dev/null) ;;
                 *)
-                    ((COMP_CWORD > 1)) || words='explain evict reserve release audit pick completion'
+                    ((COMP_CWORD > 1)) || words='explain evict reserve release audit pick unit completion'
                     # names of services are many: once a letter is typed
                     [[ $current != [a-z]* || ! ' explain evict  ' == *" $verb "* ]] ||
                         words+=" $(awk '{ sub(/#.*/, ""); if ($2 ~ /\/tcp$/) print $1 }' /etc/services 2>/dev/null)" ;;

@@ -4,7 +4,7 @@
 
 function __portwait_verb
     set -l words (commandline -opc)
-    if set -q words[2]; and contains -- $words[2] explain evict reserve release audit pick completion
+    if set -q words[2]; and contains -- $words[2] explain evict reserve release audit pick unit completion
         echo $words[2]
     else
         echo guard
@@ -23,6 +23,7 @@ complete -c portwait -n __fish_is_first_token -a reserve -d 'keep the kernel fro
 complete -c portwait -n __fish_is_first_token -a release -d 'undo reserve'
 complete -c portwait -n __fish_is_first_token -a audit -d 'which ports can be taken, and how likely'
 complete -c portwait -n __fish_is_first_token -a pick -d 'choose a free port and hold it for a command'
+complete -c portwait -n __fish_is_first_token -a unit -d 'print the drop-in that guards a systemd unit'
 complete -c portwait -n __fish_is_first_token -a completion -d 'print the completion of a shell'
 complete -c portwait -n '__portwait_is guard explain evict; and string match -qr \'^[a-z]\' -- (commandline -ct)' \
     -a '(string match -rg \'^([a-z][^\\s#]*)\\s+\\d+/tcp\' </etc/services 2>/dev/null)'
@@ -71,8 +72,10 @@ complete -c portwait -n '__portwait_is audit' -l rate -x -d 'connections opened 
 complete -c portwait -n '__portwait_is audit' -l window -x -a '1s 10s 30s 1m' -d 'count them for this long'
 complete -c portwait -n '__portwait_is audit' -l format -x -a 'text json prometheus' -d 'text, json or prometheus'
 complete -c portwait -n '__portwait_is audit' -l output -r -F -d 'write it into a file, whole or not at all, instead of stdout'
-complete -c portwait -n '__portwait_is explain evict reserve release audit' -l json -d 'print one object of JSON'
-complete -c portwait -n '__portwait_is guard explain evict reserve release audit pick completion' -s h -l help -d 'show this help and exit'
+complete -c portwait -n '__portwait_is unit' -l user -d 'a unit of your own manager'
+complete -c portwait -n '__portwait_is unit' -l template -x -a 'guard-exec.conf guard-fdstore.conf guard-listen.conf guard-pre.conf guard-socket.conf' -d 'this drop-in of contrib/systemd, not the one that fits'
+complete -c portwait -n '__portwait_is explain evict reserve release audit unit' -l json -d 'print one object of JSON'
+complete -c portwait -n '__portwait_is guard explain evict reserve release audit pick unit completion' -s h -l help -d 'show this help and exit'
 complete -c portwait -n '__portwait_is guard' -s V -l version -d 'show the version and exit'
 complete -c portwait -n 'contains -- -- (commandline -opc)' -x \
     -a '(__fish_complete_subcommand --fcs-skip=(math (contains -i -- -- (commandline -opc)) - 1))'

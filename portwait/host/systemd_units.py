@@ -120,13 +120,20 @@ def _storing(user: str | None) -> Iterator[Unit]:
 def show(names: Iterable[str], properties: Sequence[str], *, user: str | None = None) -> list[dict[str, str]]:
     """Ask for properties of units, of each one dictionary; lines of a property that comes several times are joined."""
     wanted = list(names)
-    if not wanted or sys.platform != "linux" or not os.path.isdir("/run/systemd/system"):
-        return []
-    manager = () if user is None else ("--user", *(() if _is_own(user) else ("-M", f"{user}@")))
     asked = (f"-p{name}" for name in properties)
-    return list(
-        _blocks(_run(("systemctl", *manager, "--no-pager", "--no-ask-password", "show", *asked, "--", *wanted)))
-    )
+    return list(_blocks(_ask("show", *asked, "--", *wanted, user=user))) if wanted else []
+
+
+def cat(name: str, *, user: str | None = None) -> str:
+    """Answer the files that make up a unit, drop-ins included, each behind a line `# PATH`; "" where there are none."""
+    return _ask("cat", "--", name, user=user)
+
+
+def _ask(*words: str, user: str | None) -> str:
+    if sys.platform != "linux" or not os.path.isdir("/run/systemd/system"):
+        return ""
+    manager = () if user is None else ("--user", *(() if _is_own(user) else ("-M", f"{user}@")))
+    return _run(("systemctl", *manager, "--no-pager", "--no-ask-password", *words))
 
 
 def _is_own(user: str) -> bool:

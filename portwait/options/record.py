@@ -39,6 +39,11 @@ VERBS = {
         "choose a free port and hold it for a command",
         *("targets", "RANGE", "where to pick from"),
     ),
+    "unit": Verb(
+        "[OPTION...] UNIT [TARGET...]",
+        "print the drop-in that guards a systemd unit",
+        *("targets", "UNIT", "the service's unit, as in orders.service or orders, and what it binds"),
+    ),
     "completion": Verb("bash|zsh|fish", "print the completion of a shell", *("shells", "SHELL", "bash, zsh or fish")),
 }
 """Each is a module of `portwait.commands`, whose `run(words)` answers a status and the text for stdout.
@@ -94,6 +99,8 @@ class Options:
     window: float = 1.0
     format: str = "text"
     output: str | None = None
+    user: bool = False
+    template: str | None = None
     json: bool = False
 
     @property

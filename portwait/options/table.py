@@ -241,7 +241,16 @@ ROWS = (
         metavar="FILE",
         offers=("FILES",),
     ),
-    Row("--json", "explain evict reserve release audit", "print one object of JSON"),
+    Row("--user", "unit", "a unit of your own manager (systemctl --user)"),
+    Row(
+        "--template",
+        "unit",
+        "this drop-in of contrib/systemd, not the one that fits",
+        reader="file",
+        metavar="NAME",
+        offers=("guard-exec.conf", "guard-fdstore.conf", "guard-listen.conf", "guard-pre.conf", "guard-socket.conf"),
+    ),
+    Row("--json", "explain evict reserve release audit unit", "print one object of JSON"),
     Row("-h --help", f"guard {' '.join(VERBS)}", "show this help and exit", typed_only=True),
     Row("-V --version", "guard", "show the version and exit", typed_only=True),
 )

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.world
 PORT = 30010
 FOLDER = ROOT / "contrib/systemd"
 DROPINS = ("guard-pre.conf", "guard-exec.conf", "guard-fdstore.conf", "guard-listen.conf")
+SOCKET_DROPIN = "guard-socket.conf"
 DEBIAN = {
     "debian/nginx.conf": "nginx.service",
     "debian/redis-server.conf": "redis-server.service",
@@ -97,14 +98,18 @@ def state(host: Machine, name: str = "app") -> tuple[str, str]:
 def test_every_file_is_tested() -> None:
     """A file that is added to contrib/systemd has to be named here, and so gets its tests."""
     there = {str(file.relative_to(FOLDER)) for file in FOLDER.rglob("*") if file.is_file()}
-    assert there == {"README.md", *DROPINS, *DEBIAN, *UNITS, *USER_UNITS}
+    assert there == {"README.md", *DROPINS, SOCKET_DROPIN, *DEBIAN, *UNITS, *USER_UNITS}
 
 
-@pytest.mark.parametrize("name", [*DROPINS, *DEBIAN, *UNITS, *USER_UNITS])
+@pytest.mark.parametrize("name", [*DROPINS, SOCKET_DROPIN, *DEBIAN, *UNITS, *USER_UNITS])
 def test_systemd_has_nothing_to_say_against_it(host: Machine, name: str) -> None:
     """`systemd-analyze verify` is silent; a drop-in is verified with the unit that it belongs to."""
     if name in DROPINS:
         files, verified = {"app.service": unit("simple"), "app.service.d/x.conf": dropin(name)}, "app.service"
+    elif name == SOCKET_DROPIN:
+        files = {"app.socket": f"[Socket]\nListenStream={PORT}\n", "app.service": unit("simple")}
+        files["app.socket.d/x.conf"] = contrib(name)
+        verified = "app.socket"
     elif name in DEBIAN:
         files, verified = {f"{DEBIAN[name]}.d/x.conf": contrib(name)}, DEBIAN[name]
     else:
@@ -121,7 +126,7 @@ def test_systemd_has_nothing_to_say_against_it(host: Machine, name: str) -> None
     assert (said.stdout, said.stderr) == ("", "")
 
 
-@pytest.mark.parametrize("name", [*DROPINS, *DEBIAN, *UNITS, *USER_UNITS])
+@pytest.mark.parametrize("name", [*DROPINS, SOCKET_DROPIN, *DEBIAN, *UNITS, *USER_UNITS])
 def test_its_head_says_when_to_choose_it(name: str) -> None:
     """Whoever opens the file sees what it is for and what to change."""
     head = contrib(name).split("\n[", 1)[0]

@@ -1,0 +1,180 @@
+"""`portwait unit UNIT [TARGET...]`: print the drop-in that guards this systemd unit, and how to install it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+from portwait.errors import PortwaitError, TablesError, UsageError, quote
+from portwait.host import systemd_units, unit_files
+from portwait.model import targets
+from portwait.model.targets import plain
+from portwait.options import reader
+from portwait.systemd import dropin
+from portwait.systemd.dropin_templates import PROGRAM
+from portwait.text.escape import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from portwait.host.systemd_units import Unit
+    from portwait.model.sockets import KernelSocket
+    from portwait.systemd.dropin import DropIn
+
+_VALID = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:-_.\\@")
+_WIDTH = 100
+
+_DESCRIPTION = """\
+Print the drop-in that makes portwait guard a systemd service, filled in for
+this unit, with why it is this one, where it goes, the lines that install it
+and what it will not be able to do. Writes nothing.
+"""
+
+_EPILOG = """\
+Without a TARGET it takes what the unit listens on now, so the unit has to run.
+What is printed is the drop-in itself; all the rest are comments in it.
+
+exit status:
+  0     it was printed
+  125   the unit cannot be read, or cannot be guarded so
+
+examples:
+  portwait unit orders.service 30010
+  portwait unit --user notebook.service
+  portwait unit --template guard-pre.conf nginx 80 443
+"""
+
+
+def run(words: Sequence[str]) -> tuple[int, str]:
+    """Print the drop-in; the status and the text. Raises PortwaitError."""
+    asked = reader.read("unit", words, (_DESCRIPTION, _EPILOG))
+    if not asked.targets:
+        raise UsageError("cannot guard nothing: name a UNIT, as in `portwait unit orders.service 30010`")
+    name, *wanted = asked.targets
+    facts = _facts(name, wanted, pwd.getpwuid(os.geteuid()).pw_name if asked.user else None)
+    made = dropin.fit(facts, asked.template)
+    return 0, _as_json(made, facts.targets) if asked.json else _as_text(made)
+
+
+def _facts(word: str, words: Sequence[str], user: str | None) -> dropin.Facts:
+    name = _service_name(word)
+    unit = systemd_units.read([name], user=user).get(name)
+    text = systemd_units.cat(name, user=user)
+    if unit is None or not text:
+        raise PortwaitError(f"cannot read {quote(name)}: systemctl{' --user' if user else ''} knows no such unit here")
+    settings = unit_files.settings(text)
+    if any("portwait" in line.partition(" ")[0] for line in settings.get("ExecStart", ())):
+        raise PortwaitError(f"cannot guard {escape(name)}: its ExecStart= begins with portwait already")
+    sockets = [sock for sock in _sockets(unit, user) if sock.listens]
+    named = tuple(str(target).removesuffix("/tcp") for target in targets.parse(words))
+    wanted = named or _listens_on(unit, sockets)
+    if not wanted:
+        raise UsageError(f"cannot tell what {escape(name)} listens on: it has no listener now, so name a TARGET")
+    ports = {target.port for target in targets.parse(wanted)}
+    binding = [sock.name for sock in sockets if ports & {_port(line) for line in sock.listens}]
+    return dropin.Facts(
+        name,
+        settings,
+        wanted,
+        socket_unit=binding[0] if binding else None,
+        user=user is not None,
+        selinux=os.path.exists("/sys/fs/selinux/enforce"),
+        program=_program(),
+        runtime=tuple(dict.fromkeys((sys.prefix, os.path.realpath(sys.executable)))),
+    )
+
+
+def _sockets(unit: Unit, user: str | None) -> list[Unit]:
+    """Find the socket units that start a service; asking loads one of its own name that was not loaded yet."""
+    names = dict.fromkeys((*unit.triggered_by, f"{unit.name.removesuffix('.service')}.socket"))
+    return [sock for sock in systemd_units.read(names, user=user).values() if unit.name in sock.triggers]
+
+
+def _service_name(word: str) -> str:
+    name = word if word.endswith(".service") else f"{word}.service"
+    if not word or not _VALID.issuperset(word) or word.startswith("-"):
+        raise UsageError(f"cannot read unit {quote(word)}: expected a service's name, as in orders.service")
+    if word.endswith((".socket", ".timer", ".target", ".mount", ".path", ".slice", ".scope")):
+        raise UsageError(f"cannot guard {quote(word)}: only services are guarded; name the .service that it starts")
+    return name
+
+
+def _program() -> str:
+    """Find the path by which systemd can start portwait."""
+    own = os.path.abspath(sys.argv[0]) if os.path.basename(sys.argv[0]) == "portwait" and "/" in sys.argv[0] else ""
+    return own or shutil.which("portwait") or PROGRAM
+
+
+def _listens_on(unit: Unit, sockets: Iterable[Unit]) -> tuple[str, ...]:
+    """Say what a service listens on now, as targets; what its socket units listen on, where it has such."""
+    ports = [port for sock in sockets for line in sock.listens if (port := _port(line))]
+    if ports:
+        return tuple(map(str, dict.fromkeys(ports)))
+    from portwait._linux import socket_owners
+    from portwait.diagnosis import tables
+
+    try:
+        opened, _ = tables.open_tables()
+        with opened:
+            listeners = opened.listeners([(1, 65535)])
+    except TablesError as error:
+        raise PortwaitError(f"cannot tell what {escape(unit.name)} listens on: {error}") from error
+    pids = {member.pid for member in unit.processes}
+    owners = socket_owners.holders(listeners).holders
+    own = [sock for sock in listeners if pids & {holder.pid for holder in owners.get(sock.inode, ())}]
+    return _as_targets(own)
+
+
+def _as_targets(listeners: Iterable[KernelSocket]) -> tuple[str, ...]:
+    """Write listeners as targets: a port that is bound at one address alone with that address."""
+    addresses: dict[int, set[str]] = {}
+    for sock in listeners:
+        addresses.setdefault(sock.local_port, set()).add(plain(sock.local_address))
+    words = []
+    for port, at in sorted(addresses.items()):
+        only = next(iter(at))
+        if len(at) > 1 or only in ("0.0.0.0", "::") or only.startswith("fe80:"):
+            words.append(str(port))
+        else:
+            words.append(f"[{only}]:{port}" if ":" in only else f"{only}:{port}")
+    return tuple(words)
+
+
+def _port(line: str) -> int:
+    """Read the port of a line of Listen=, `[::]:8080 (Stream)`; 0 for what is no port."""
+    digits = line.rpartition(" ")[0].rpartition(":")[2]
+    return int(digits) if digits.isascii() and digits.isdigit() else 0
+
+
+def _as_text(made: DropIn) -> str:
+    """Write the drop-in, with all that is to be said of it as comments in front."""
+    lines = [f"# {made.path}"]
+    lines += _comment(f"{made.template} of portwait's contrib/systemd, because {'; '.join(made.why)}.")
+    for text in made.cannot:
+        lines += _comment(text)
+    lines += ["#", "# Install it:", *(f"#   {line}" for line in made.install), ""]
+    return "\n".join(lines) + "\n" + made.body
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent="# ", subsequent_indent="# ", break_long_words=False)
+
+
+def _as_json(made: DropIn, wanted: Sequence[str]) -> str:
+    known = {
+        "schema": 1,
+        "unit": made.unit,
+        "targets": list(wanted),
+        "template": made.template,
+        "path": made.path,
+        "why": list(made.why),
+        "cannot": list(made.cannot),
+        "install": list(made.install),
+        "drop_in": made.body,
+    }
+    return json.dumps(known, indent=2) + "\n"

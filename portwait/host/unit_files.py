@@ -1,0 +1,65 @@
+"""What a unit's files say: its settings as they were written, quotes and specifiers included. Pure functions.
+
+`systemctl show` has lost the quotes of ExecStart=, so a drop-in that repeats the command has to read the files.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+OWN_NAME = "portwait.conf"
+"""The name of the drop-in that `portwait unit` prints; it is no part of the unit as it was before."""
+
+_FIRST_OF_A_FILE = re.compile(r"# /\S+\.(?:service|socket|conf)")
+
+
+def settings(text: str, *, without: str = OWN_NAME) -> Mapping[str, Sequence[str]]:
+    """Read the output of `systemctl cat`: the values of each setting of [Service] and [Socket], in order.
+
+    An empty value takes back those before it, as it does for settings that are lists. Drop-ins of the name `without`
+    are left out.
+    """
+    found: dict[str, list[str]] = {}
+    for name, value in _assignments(text, without):
+        if value:
+            found.setdefault(name, []).append(value)
+        else:
+            found.pop(name, None)
+    return found
+
+
+def _assignments(text: str, without: str) -> Iterator[tuple[str, str]]:
+    section, skipped = "", False
+    for line in _logical_lines(text):
+        if _FIRST_OF_A_FILE.fullmatch(line):
+            skipped = posixpath.basename(line) == without
+        elif line.startswith("["):
+            section = line
+        elif not skipped and section in ("[Service]", "[Socket]"):
+            name, equals, value = line.partition("=")
+            if equals:
+                yield name.strip(), value.strip()
+
+
+def _logical_lines(text: str) -> Iterator[str]:
+    """Join the lines that end in a backslash, and leave comments out, but for those that name a file."""
+    joined = ""
+    for raw in text.splitlines():
+        line = raw.strip()
+        if line.startswith(("#", ";")):
+            if _FIRST_OF_A_FILE.fullmatch(line) and not joined:
+                yield line
+            continue
+        if line.endswith("\\"):
+            joined += f"{line[:-1]} "
+            continue
+        if joined or line:
+            yield f"{joined}{line}"
+        joined = ""
+    if joined:
+        yield joined

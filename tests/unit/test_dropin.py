@@ -1,0 +1,204 @@
+"""Which drop-in `portwait unit` chooses for a unit, how it fills it in, and that contrib/systemd has the same text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from portwait.errors import UsageError
+from portwait.host.unit_files import settings
+from portwait.options.table import rows_of
+from portwait.systemd.dropin import GENERAL, Facts, fit
+from portwait.systemd.dropin_templates import TEMPLATES
+
+CONTRIB = Path(__file__).parents[2] / "contrib/systemd"
+JAVA = "/usr/bin/java -jar /opt/orders/orders.jar"
+
+
+def facts(*lines: str, **more: object) -> Facts:
+    """Describe a unit whose [Service] has these lines, and ExecStart=JAVA where that is not among them."""
+    own = list(lines) if any(line.startswith("ExecStart=") for line in lines) else [f"ExecStart={JAVA}", *lines]
+    text = "\n".join(["# /etc/systemd/system/orders.service", "[Service]", *own])
+    return Facts("orders.service", settings(text), ("30010",))._replace(**more)  # type: ignore[arg-type]  # fields
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_contrib_has_the_same_text(name: str) -> None:
+    """A head of comments, an empty line, and the template: one source."""
+    text = (CONTRIB / name).read_text()
+    assert text.endswith(f"\n\n{TEMPLATES[name]}")
+    head = text.removesuffix(f"\n{TEMPLATES[name]}")
+    assert all(line.startswith("#") for line in head.splitlines())
+
+
+def test_the_options_table_offers_the_templates() -> None:
+    """Completion knows them; the table stands on a lower floor and has a list of its own."""
+    [row] = [row for row in rows_of("unit") if row.key == "template"]
+    assert sorted(row.offers) == sorted(GENERAL)
+
+
+def test_every_drop_in_of_contrib_is_a_template() -> None:
+    """And none is forgotten."""
+    assert {str(file.relative_to(CONTRIB)) for file in CONTRIB.rglob("*.conf")} == set(TEMPLATES)
+
+
+CHOICES = [
+    # lines of the unit, what else is known, the template, a word of the reason
+    ([], {}, "guard-exec.conf", "Type=simple"),
+    (["Type=notify"], {}, "guard-exec.conf", "Type=notify"),
+    (["Restart=no"], {}, "guard-exec.conf", "becomes the service"),
+    (["Restart=always"], {}, "guard-fdstore.conf", "Restart=always"),
+    (["Restart=on-failure", "Type=forking"], {}, "guard-fdstore.conf", "Restart=on-failure"),
+    (["Type=oneshot"], {}, "guard-pre.conf", "oneshot"),
+    (["ExecStart=/bin/a", "ExecStart=/bin/b"], {}, "guard-pre.conf", "single ExecStart="),
+    (["ExecStart=@/bin/a b c"], {}, "guard-pre.conf", "single ExecStart="),
+    (["ExecStart=/bin/a", "ExecStart=", "ExecStart=/bin/b"], {}, "guard-exec.conf", "becomes"),
+    (["NoExecPaths=/"], {}, "guard-pre.conf", "NoExecPaths="),
+    (["RootDirectory=/srv/root"], {}, "guard-pre.conf", "RootDirectory="),
+    (["AppArmorProfile=orders"], {}, "guard-pre.conf", "AppArmorProfile="),
+    (["Restart=always"], {"selinux": True}, "guard-pre.conf", "SELinux"),
+    (["Restart=always"], {"selinux": True, "user": True}, "guard-fdstore.conf", "Restart="),
+    (["ProtectHome=yes"], {"program": "/home/me/bin/portwait"}, "guard-pre.conf", "ProtectHome="),
+    (["ProtectHome=no"], {"program": "/home/me/bin/portwait"}, "guard-exec.conf", "becomes"),
+    (["ExecStart=/usr/bin/gunicorn app:wsgi", "Restart=always"], {}, "guard-listen.conf", "gunicorn"),
+    (["Restart=always"], {"socket_unit": "orders.socket"}, "guard-socket.conf", "orders.socket"),
+    (
+        ["ExecStart=/usr/sbin/nginx -g 'daemon on; master_process on;'"],
+        {"unit": "nginx.service"},
+        "debian/nginx.conf",
+        "Debian",
+    ),
+    (["ExecStart=/opt/nginx/nginx"], {"unit": "nginx.service"}, "guard-exec.conf", "becomes"),
+]
+
+
+@pytest.mark.parametrize(("lines", "more", "template", "reason"), CHOICES)
+def test_what_of_the_unit_decides(lines: list[str], more: dict[str, object], template: str, reason: str) -> None:
+    """The first reason that applies, and it is said."""
+    made = fit(facts(*lines, **more))
+    assert made.template == template
+    assert reason in made.why[0]
+
+
+FILLED = [
+    # lines, what else is known, a line that is there, a line or part that is not
+    ([], {}, f"ExecStart=/usr/local/bin/portwait 30010 -- {JAVA}", "app.jar"),
+    ([], {"program": "/opt/p/bin/portwait"}, f"ExecStart=/opt/p/bin/portwait 30010 -- {JAVA}", "/usr/local"),
+    (
+        [],
+        {"targets": ("80", "127.0.0.1:8005")},
+        f"ExecStart=/usr/local/bin/portwait 80 127.0.0.1:8005 -- {JAVA}",
+        "\n30010",
+    ),
+    (
+        [],
+        {"targets": ("[fe80::1%eth0]:80",)},
+        f"ExecStart=/usr/local/bin/portwait [fe80::1%%eth0]:80 -- {JAVA}",
+        "\n30010",
+    ),
+    (["ExecStart=-/bin/a 'b  c' $D %i"], {}, "ExecStart=-/usr/local/bin/portwait 30010 -- /bin/a 'b  c' $D %i", "java"),
+    (["ExecStart=+/bin/a"], {}, "ExecStart=+/usr/local/bin/portwait 30010 -- /bin/a", "java"),
+    (["Restart=always"], {"targets": ("80", "81")}, "FileDescriptorStoreMax=2", "FileDescriptorStoreMax=1"),
+    (["Restart=always", "FileDescriptorStoreMax=4"], {}, "FileDescriptorStoreMax=5", "FileDescriptorStoreMax=1"),
+    ([], {}, "NotifyAccess=exec", "RestrictAddressFamilies"),
+    (["NotifyAccess=all"], {}, "RestartPreventExitStatus=125 126 127", "NotifyAccess"),
+    (["RestrictAddressFamilies=AF_UNIX AF_INET"], {}, "RestrictAddressFamilies=AF_NETLINK AF_INET6", "ExecPaths"),
+    (["RestrictAddressFamilies=AF_INET6 AF_NETLINK"], {}, "NotifyAccess=exec", "RestrictAddressFamilies"),
+    (["RestrictAddressFamilies=~AF_PACKET"], {}, "NotifyAccess=exec", "RestrictAddressFamilies"),
+    (["Type=oneshot"], {}, "ExecStartPre=+/usr/local/bin/portwait 30010", "ExecStart="),
+    (["Type=oneshot"], {"user": True}, "ExecStartPre=/usr/local/bin/portwait 30010", "With `+`"),
+    (["Type=oneshot", "NoExecPaths=/"], {}, "ExecStartPre=+/usr/local/bin/portwait 30010", "ExecPaths"),
+    ([], {"socket_unit": "orders.socket"}, "ExecStartPre=/usr/local/bin/portwait 30010", "[Service]"),
+]
+
+
+@pytest.mark.parametrize(("lines", "more", "there", "absent"), FILLED)
+def test_it_is_filled_in(lines: list[str], more: dict[str, object], there: str, absent: str) -> None:
+    """With the unit's own command as it was written, its ports, and what its hardening lacks."""
+    body = fit(facts(*lines, **more)).body
+    assert there in body.splitlines()
+    assert absent not in body
+
+
+@pytest.mark.parametrize("template", [name for name in GENERAL if name != "guard-socket.conf"])
+def test_a_template_can_be_asked_for(template: str) -> None:
+    """Whatever would have been chosen; the line that installs it names it again."""
+    made = fit(facts(), template)
+    assert made.template == template
+    assert f"--template {template}" in made.install[1]
+
+
+def test_what_cannot_be_asked_for() -> None:
+    """A template that has nothing to stand before, or no socket unit to belong to."""
+    with pytest.raises(UsageError, match="exactly one ExecStart="):
+        fit(facts("ExecStart=/bin/a", "ExecStart=/bin/b"), "guard-exec.conf")
+    with pytest.raises(UsageError, match="expected guard-exec"):
+        fit(facts(), "debian/nginx.conf")
+    with pytest.raises(UsageError, match="no socket unit"):
+        fit(facts(), "guard-socket.conf")
+
+
+LIMITS = [
+    ([], {}, "guard-pre.conf", "cannot hold the port"),
+    (["User=app"], {}, "guard-exec.conf", "not whose it is (User= of the unit)"),
+    (["DynamicUser=yes", "ProtectProc=invisible"], {}, "guard-exec.conf", "(DynamicUser=, ProtectProc= of the unit)"),
+    ([], {"user": True}, "guard-exec.conf", "a user's own unit"),
+    (["CapabilityBoundingSet=CAP_CHOWN"], {}, "guard-exec.conf", "no CAP_NET_ADMIN"),
+    (["ProtectKernelTunables=yes"], {}, "guard-exec.conf", "cannot reserve"),
+    (["RestrictAddressFamilies=~AF_NETLINK"], {}, "guard-exec.conf", "forbids AF_NETLINK"),
+    ([], {"targets": ("53/udp",)}, "guard-exec.conf", "cannot hold a UDP port"),
+    (["Delegate=yes"], {}, "guard-exec.conf", "Delegate="),
+    ([], {}, "guard-exec.conf", "without SO_REUSEADDR"),
+    ([], {"socket_unit": "orders.socket"}, "guard-socket.conf", "systemd's own bind()"),
+]
+
+
+@pytest.mark.parametrize(("lines", "more", "template", "said"), LIMITS)
+def test_it_says_what_it_cannot_do(lines: list[str], more: dict[str, object], template: str, said: str) -> None:
+    """By what of the unit takes it away."""
+    assert any(said in text for text in fit(facts(*lines, **more), template).cannot)
+
+
+def test_where_it_goes_and_how() -> None:
+    """Three lines; a user's own folder for a user's unit; a socket unit starts again when its service has stopped."""
+    assert fit(facts()).install == (
+        "mkdir -p /etc/systemd/system/orders.service.d",
+        "/usr/local/bin/portwait unit orders.service 30010 > /etc/systemd/system/orders.service.d/portwait.conf",
+        "systemctl daemon-reload && systemctl restart orders.service",
+    )
+    own = fit(facts(user=True))
+    assert own.path == "~/.config/systemd/user/orders.service.d/portwait.conf"
+    assert own.install[2] == "systemctl --user daemon-reload && systemctl --user restart orders.service"
+    sockets = fit(facts(socket_unit="orders.socket"))
+    assert sockets.path == "/etc/systemd/system/orders.socket.d/portwait.conf"
+    assert sockets.install[2].endswith("systemctl stop orders.service && systemctl restart orders.socket")
+
+
+def test_units_files_are_read_as_systemd_reads_them() -> None:
+    """Continued lines, comments among them, resets, sections, and without our own drop-in of an earlier time."""
+    text = """\
+# /lib/systemd/system/orders.service
+[Unit]
+ExecStart=/not/this
+[Service]
+ExecStart=/bin/a \\
+# a comment
+  --b
+; another
+# /usr/bin/a is no file of the unit, and neither is
+# /usr/bin/a.py
+NoExecPaths=/
+User = app
+
+# /etc/systemd/system/orders.service.d/other.conf
+[Service]
+NoExecPaths=
+ExecStartPre=/bin/x
+# /etc/systemd/system/orders.service.d/portwait.conf
+# the head of our own
+[Service]
+ExecStart=
+ExecStart=/usr/local/bin/portwait 30010 -- /bin/a --b
+"""
+    assert settings(text) == {"ExecStart": ["/bin/a  --b"], "User": ["app"], "ExecStartPre": ["/bin/x"]}
