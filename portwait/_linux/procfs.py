@@ -58,7 +58,7 @@ def describe(pid: int) -> Process | None:
     # A process of root's, or our own user's, has easier ways to harm us, and a thread has its price on a busy host.
     read = _read if uid in (0, os.geteuid()) else _patiently
     cmdline = command_line(read(f"/proc/{pid}/cmdline", _LONGEST + 1))
-    cgroup = _read(f"/proc/{pid}/cgroup").decode(errors="surrogateescape")
+    cgroup = read_text(f"/proc/{pid}/cgroup")
     return Process(pid, stat.name, cmdline, uid, stat.parent, stat.birth, _started(stat.birth), cgroup, stat.state)
 
 
@@ -69,25 +69,11 @@ def stat_of(pid: int) -> Stat | None:
 
 def children(pid: int) -> list[int]:
     """List a process's children; none where the kernel does not keep such lists (CONFIG_PROC_CHILDREN)."""
-    found = []
+    born: list[int] = []
     with contextlib.suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
-            found += [int(word) for word in _read(f"/proc/{pid}/task/{thread}/children").split() if word.isdigit()]
-    return found
-
-
-def has_socket(pid: int, inode: int) -> bool:
-    """Whether a process has this socket open, as far as can be seen."""
-    folder, wanted = f"/proc/{pid}/fd", f"socket:[{inode}]"
-    try:
-        descriptors = os.listdir(folder)
-    except OSError:
-        return False
-    for descriptor in descriptors:
-        with contextlib.suppress(OSError):  # closed meanwhile
-            if os.readlink(f"{folder}/{descriptor}") == wanted:
-                return True
-    return False
+            born += [int(word) for word in _read(f"/proc/{pid}/task/{thread}/children").split() if word.isdigit()]
+    return born
 
 
 def parse_stat(data: bytes) -> Stat | None:
@@ -114,6 +100,11 @@ def command_line(data: bytes) -> tuple[str, ...]:
 
 def _started(birth: int) -> float:
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + birth / os.sysconf("SC_CLK_TCK")
+
+
+def read_text(path: str, longest: int = _LONGEST) -> str:
+    """Read the beginning of a file of /proc as text; nothing where that is refused or the process has ended."""
+    return _read(path, longest).decode(errors="surrogateescape")
 
 
 def _read(path: str, longest: int = _LONGEST) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _socket
 import contextlib
+import os
 import time
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -180,7 +181,7 @@ class _Known:
     def blocker(self, kind: Kind, sock: KernelSocket) -> Blocker:
         owners = self._of(sock)
         nobody = sock.inode == 0 and sock.uid >= 0 and not sock.pids
-        unseen = None if owners or nobody else self._owners.unseen
+        unseen = self._owners.unsearched if owners else None if nobody else self._owners.unseen
         if sock.uid < 0 and not owners:
             unseen = "owner not visible: run as root"
         peer = self._peers.get(_identity(sock))
@@ -234,3 +235,12 @@ def _service(port: int, protocol: str) -> str | None:
         return _socket.getservbyport(port, protocol) if port else None
     except OSError:
         return None
+
+
+def inodes(descriptors: Iterable[int]) -> frozenset[int]:
+    """The inodes of sockets that this process has open, as the tables show them."""
+    numbers = set()
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            numbers.add(os.fstat(descriptor).st_ino)
+    return frozenset(numbers)

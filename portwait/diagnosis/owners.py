@@ -23,6 +23,8 @@ class Owners(NamedTuple):
 
     by_inode: Mapping[int, tuple[Owner, ...]]
     unseen: str | None
+    unsearched: str | None = None
+    """Why more processes than these may share a socket, in words."""
 
 
 def describe(pid: int) -> Owner | None:
@@ -51,6 +53,7 @@ def describe(pid: int) -> Owner | None:
         parent=process.parent,
         birth=process.birth,
         state=process.state,
+        uid=process.uid,
     )
 
 
@@ -63,19 +66,27 @@ def find(sockets: Sequence[KernelSocket], peers: Sequence[KernelSocket] = ()) ->
         return Owners({}, None)
     from portwait._linux import socket_owners
 
-    found = socket_owners.holders(sockets)
-    rest = [peer for peer in peers if peer.inode not in found.holders]
-    beyond = socket_owners.holders(rest, cheaply=True).holders if rest else {}
+    holders = socket_owners.holders(sockets)
+    rest = [peer for peer in peers if peer.inode not in holders.by_inode]
+    of_peers = socket_owners.holders(rest, cheaply=True).by_inode if rest else {}
     known: dict[int, Owner | None] = {}
     named: dict[int, tuple[Owner, ...]] = {}
-    for inode, some in {**found.holders, **beyond}.items():
-        for holder in some:
+    for inode, group in {**holders.by_inode, **of_peers}.items():
+        for holder in group:
             if holder.pid not in known:
                 known[holder.pid] = describe(holder.pid)
-        still = [known[holder.pid] for holder in some if holder.still(inode)]
-        named[inode] = tuple(sorted((one for one in still if one is not None), key=lambda one: one.pid))
-    changed = any(not named.get(inode) for inode in found.holders)
-    return Owners(named, found.unseen or ("its owner closed it, or ended, while we looked" if changed else None))
+        still = [known[holder.pid] for holder in group if holder.still(inode)]
+        named[inode] = tuple(sorted((owner for owner in still if owner is not None), key=lambda owner: owner.pid))
+    changed = any(not named.get(inode) for inode in holders.by_inode)
+    unseen = holders.unseen or ("its owner closed it, or ended, while we looked" if changed else None)
+    return Owners(named, unseen, _unsearched(holders.unsearched))
+
+
+def _unsearched(count: int) -> str | None:
+    if not count:
+        return None
+    related = "1 related process has" if count == 1 else f"{count} related processes have"
+    return f"{related} too many descriptors to search all of them, and may share it"
 
 
 def places(cgroups: Iterable[int]) -> dict[int, Place]:
@@ -83,10 +94,10 @@ def places(cgroups: Iterable[int]) -> dict[int, Place]:
     wanted = [number for number in cgroups if number]
     if sys.platform != "linux" or not wanted:
         return {}
+    from portwait._linux import cgroup_tree
     from portwait._linux import cgroups as paths
-    from portwait._linux import socket_owners
 
-    return {number: paths.place_of(path) for number, path in socket_owners.cgroup_names(wanted).items()}
+    return {number: paths.place_of(path) for number, path in cgroup_tree.names(wanted).items()}
 
 
 _users: dict[int, str] = {}

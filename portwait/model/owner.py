@@ -40,6 +40,8 @@ class Owner(NamedTuple):
     birth: int = 0
     state: str | None = None
     """As in /proc/PID/stat: T is stopped; None where it is not known."""
+    uid: int = -1
+    """The user's number; -1 where it is not known."""
 
 
 def forwarded(command: Sequence[str]) -> str | None:

@@ -17,11 +17,12 @@ import pytest
 
 from portwait import blockers, parse
 from portwait._linux import procfs, socket_owners
+from portwait._linux.descriptors import Holder
 from portwait.diagnosis import owners
 from portwait.host import untrusted_file
 from tests.support import states
 from tests.support.guarding import run
-from tests.support.programs import Program, portwait, running
+from tests.support.programs import Program, eventually, portwait, running
 from tests.support.states import outbound_established
 from tests.support.surroundings import cgroup
 
@@ -98,6 +99,114 @@ def test_an_owner_in_another_cgroup(first: str) -> None:
             assert owner_pids() == sorted([server.pid, child])
 
 
+def test_workers_whose_master_was_killed() -> None:
+    """All of them are named, among hundreds of other processes of the cgroup: they share a descriptor's number."""
+    orphans = """
+import os, signal, socket, sys
+server = socket.create_server(("127.0.0.1", 30010))
+def master():
+    workers = [pid for _ in range(5) if (pid := os.fork()) or worker()]
+    print("workers", *workers, flush=True)
+    os.kill(os.getpid(), 9)
+def worker():
+    os.setsid()
+    signal.pause()
+if (pid := os.fork()) == 0:
+    master()
+os.waitpid(pid, 0)
+server.close()
+children = []
+"""
+    idle = "import os, signal, sys\nchildren = [pid for _ in range(200) if (pid := os.fork()) or signal.pause()]\n"
+    with cgroup(f"portwait-tests-{os.getpid()}") as group:
+        join = f"open('{group}/cgroup.procs', 'w').write('0')\n"
+        with python(join + idle + READY), python(join + orphans + READY) as server:
+            workers = sorted(int(word) for word in server.says("workers").split()[1:])
+            try:
+                assert len((group / "cgroup.procs").read_text().split()) > 200
+                assert owner_pids() == workers
+            finally:
+                for pid in workers:
+                    os.kill(pid, 9)
+
+
+def test_relatives_with_thousands_of_descriptors_are_asked_for_one() -> None:
+    """What fork shared has the same number: that is one readlink; what else they may have is said not to be known."""
+    code = """
+import os, resource, signal, socket, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+server = socket.create_server(("127.0.0.1", 30010))
+def crowd():
+    for _ in range(2000):
+        os.dup(0)
+    signal.pause()
+sharing = [pid for _ in range(2) if (pid := os.fork()) or crowd()]
+moved = os.fork()
+if moved == 0:
+    os.dup2(server.fileno(), 3000)
+    server.close()
+    crowd()
+children = [*sharing, moved]
+"""
+    idle = "import os, signal, sys\nchildren = [pid for _ in range(90) if (pid := os.fork()) or signal.pause()]\n"
+    with cgroup(f"portwait-tests-{os.getpid()}") as group:
+        join = f"open('{group}/cgroup.procs', 'w').write('0')\n"
+        with python(join + idle + READY), python(join + code + READY) as server:
+            *sharing, moved = (int(word) for word in server.out[0].split()[1:])
+            for pid in (*sharing, moved):
+                eventually(lambda pid=pid: len([*Path(f"/proc/{pid}/fd").iterdir()]) >= 2000)  # type: ignore[misc]  # a default
+            (blocker,) = blockers(TARGET)
+            assert [owner.pid for owner in blocker.owners] == sorted([server.pid, *sharing])
+            assert blocker.unseen is not None
+            assert "1 related process has too many descriptors to search" in blocker.unseen
+            assert moved not in [owner.pid for owner in blocker.owners]
+
+
+def test_an_owner_whose_main_thread_has_ended() -> None:
+    """Its descriptors are another thread's alone."""
+    code = """
+import ctypes, socket, sys, threading
+server = socket.create_server(("127.0.0.1", 30010))
+def serve():
+    main.join(0.1)
+    print("ready", flush=True)
+    sys.stdin.read()
+    import os
+    os._exit(0)
+main = threading.current_thread()
+threading.Thread(target=serve).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+    with python(code) as server:
+        eventually(lambda: not [*Path(f"/proc/{server.pid}/fd").iterdir()], "the end of the main thread")
+        (blocker,) = blockers(TARGET)
+        assert [owner.pid for owner in blocker.owners] == [server.pid]
+        assert socket_owners.has_socket(server.pid, blocker.socket.inode)
+
+
+def test_a_socket_that_is_registered_with_an_io_uring() -> None:
+    """It is in no descriptor of its own: the ring's description names it."""
+    code = """
+import ctypes, os, socket, sys
+call = ctypes.CDLL(None, use_errno=True).syscall
+ring = call(425, 4, ctypes.create_string_buffer(120))  # io_uring_setup
+if ring < 0:
+    print("ready", "none", flush=True)
+    sys.exit()
+server = socket.create_server(("127.0.0.1", 30010))
+files = (ctypes.c_int * 1)(server.fileno())
+assert call(427, ring, 2, files, 1) == 0  # io_uring_register, IORING_REGISTER_FILES
+server.close()
+children = []
+"""
+    with python(code + READY) as server:
+        if "none" in server.out[0]:
+            pytest.skip("this kernel has no io_uring, or does not allow it")
+        (blocker,) = blockers(TARGET)
+        assert [owner.pid for owner in blocker.owners] == [server.pid]
+        assert socket_owners.has_socket(server.pid, blocker.socket.inode)
+
+
 def test_who_counts_as_a_relative(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ancestors and descendants do, siblings where these are few; not PID 1, its other children, or what these have."""
     crowd = range(1000, 1100)
@@ -145,9 +254,9 @@ def test_a_pid_that_has_become_somebody_elses_is_not_blamed() -> None:
     """A pid alone is no identity: the descriptor must still be that socket."""
     with python(LISTEN + READY, "0"):
         which = the_socket()
-        (holder,) = socket_owners.holders([which]).holders[which.inode]
+        (holder,) = socket_owners.holders([which]).by_inode[which.inode]
         assert holder.still(which.inode)
-        assert not socket_owners.Holder(os.getpid(), holder.descriptor).still(which.inode)
+        assert not Holder(os.getpid(), holder.descriptor).still(which.inode)
         assert not holder.still(which.inode + 1)
     assert not holder.still(which.inode)
 
