@@ -1,1 +1,1 @@
-"""Ask the kernel by bind(), and keep a port from being given away."""
+"""Ask the kernel by bind() (`probe`), and keep a port from being given away (`hold`, its descriptor's number too)."""

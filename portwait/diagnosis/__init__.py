@@ -1,1 +1,1 @@
-"""Who is in the way of a target: the sockets that make its bind fail, and the processes behind them."""
+"""Who is in the way of a target: its blockers, the direction of each (`kinds`), and their processes (`owners`)."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.unit.test_structure import FLOORS
+from tests.unit.test_structure import FLOORS, MODULES, tree
 
 _ROOT = Path(__file__).parents[2]
 _DOCS = _ROOT / "docs"
@@ -27,3 +29,58 @@ def test_the_files_that_a_page_names_are_there(page: Path) -> None:
     """No page sends a reader to a file that has moved. Mend the page where you move a file."""
     named = set(re.findall(r"`((?:portwait|tests|contrib|benchmarks|docs|man)/[\w/.@-]+)`", page.read_text()))
     assert [name for name in sorted(named) if not (_ROOT / name).exists()] == []
+
+
+def _listed(heading: str) -> set[str]:
+    """Read the names in the first column of the table under a heading of docs/json.md."""
+    section = (_DOCS / "json.md").read_text().partition(f"# {heading}\n")[2].partition("\n#")[0]
+    rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    return {name for row in rows for name in re.findall(r"`([\w-]+)`", row)}
+
+
+def test_the_events_are_those_that_the_code_logs() -> None:
+    """A new event needs a line in docs/json.md."""
+    logged = {"held", "denied", "unavailable", "unknown", "changed"}  # the loop logs a target's verdict by its name
+    for module in MODULES:
+        for node in ast.walk(tree(module)):
+            if isinstance(node, ast.Call) and len(node.args) > 1 and isinstance(node.args[0], ast.Constant):
+                called = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
+                if called in ("debug", "info", "warning", "error", "say"):
+                    logged.add(str(node.args[0].value))
+            elif isinstance(node, ast.ClassDef) and node.name == "Action":
+                [event] = [
+                    each for each in node.body if isinstance(each, ast.AnnAssign) and "event" in ast.unparse(each)
+                ]
+                logged |= {str(each.value) for each in ast.walk(event) if isinstance(each, ast.Constant)}
+    assert _listed("Events") == logged
+
+
+@pytest.mark.parametrize(
+    ("headings", "schemas"),
+    [
+        (["`portwait audit --json`"], ["audit"]),
+        (["`portwait reserve --json`, `portwait release --json`"], ["changed", "reserved"]),
+    ],
+)
+def test_the_keys_are_those_of_the_schemas(headings: list[str], schemas: list[str]) -> None:
+    """The tests hold what the verbs print to these schemas."""
+    texts = [(_ROOT / "tests" / "schemas" / f"{name}.json").read_text() for name in schemas]
+    promised = {key for text in texts for key in json.loads(text)["properties"]}
+    assert set.union(*map(_listed, headings)) == promised
+
+
+def test_the_keys_of_a_port_are_those_of_the_schema() -> None:
+    """Likewise, of one port of the audit."""
+    schema = json.loads((_ROOT / "tests" / "schemas" / "audit.json").read_text())
+    assert _listed("A port of the audit") == {*schema["properties"]["ports"]["items"]["properties"]}
+
+
+def test_the_metrics_are_those_of_an_audit() -> None:
+    """Every name that audit's Prometheus format can write."""
+    written = {
+        str(node.args[0].value)
+        for node in ast.walk(tree("portwait.audit.prometheus"))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("_single", "_Family", "single", "Family")
+        if isinstance(node.args[0], ast.Constant)
+    }
+    assert _listed("Metrics") == {f"portwait_{name}" for name in written}
