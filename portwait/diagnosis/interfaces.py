@@ -16,14 +16,16 @@ NOT_HERE = -1
 def number_of(target: Target) -> int:
     """Answer the number of the interface that a bind of this target names; 0 for none, NOT_HERE for a missing one.
 
-    A zone counts with a link-local address alone, as for bind() (__ipv6_addr_needs_scope_id, net/ipv6.h).
+    That is its device (SO_BINDTODEVICE), else its zone, which counts with a link-local address alone, as for bind()
+    (__ipv6_addr_needs_scope_id, net/ipv6.h).
     """
-    if not target.zone or not is_link_local(target.address):
+    name = target.device or (target.zone if is_link_local(target.address) else "")
+    if not name:
         return 0
-    if target.zone.isascii() and target.zone.isdigit():
-        return int(target.zone)
+    if not target.device and name.isascii() and name.isdigit():
+        return int(name)
     try:
-        return _socket.if_nametoindex(target.zone)
+        return _socket.if_nametoindex(name)
     except OSError:
         return NOT_HERE
 
