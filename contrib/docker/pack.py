@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import json
 import platform
 import re
 import shutil
@@ -29,10 +30,14 @@ PACKER = "cx_Freeze>=8.7,<9"
 UNUSED = (
     *("bz2", "ctypes", "curses", "doctest", "email", "http", "lzma", "multiprocessing", "pdb", "pydoc", "readline"),
     *("setuptools", "sqlite3", "ssl", "tkinter", "unittest", "xml", "zlib"),
+    *("decimal", "_decimal", "fractions", "statistics"),  # and libmpdec with them
     *("_curses", "_pyrepl"),  # the interactive interpreter of Python 3.13
     *("_hashlib", "_uuid"),  # 8 MB of libcrypto and libuuid; the interpreter's own digests are enough
 )
 """What psutil, structlog and tenacity can import and portwait never makes them import."""
+
+PACKED = ("portwait-guard", "psutil", "structlog", "tenacity", "typing-extensions", "typing_extensions")
+"""The distributions that are in the folder, where they are needed at all; cx_Freeze writes its own licence text."""
 
 START = """\
 import sys
@@ -44,6 +49,21 @@ def run(name):
     sys.exit(start())
 """
 """In place of the packer's own start, which imports typing and importlib.util and so doubles the time."""
+
+
+LICENCES = """\
+import importlib.metadata, json, pathlib, sys, sysconfig
+
+places = [pathlib.Path(sysconfig.get_path("stdlib"), "LICENSE.txt"), pathlib.Path(sys.base_prefix, "LICENSE.txt")]
+places.append(pathlib.Path("/usr/share/doc/python%d.%d/copyright" % sys.version_info[:2]))
+texts = {"python": {"LICENSE": place.read_text() for place in places if place.is_file()}}
+for each in importlib.metadata.distributions():
+    name = each.metadata["Name"].lower()
+    if name in PACKED:
+        files = [file for file in each.files or () if file.name.upper().startswith(("LICEN", "COPYING", "NOTICE"))]
+        texts[name] = {file.name: file.read_text() for file in files if ".dist-info" in str(file)}
+print(json.dumps(texts))
+""".replace("PACKED", repr(PACKED))
 
 
 def main() -> int:
@@ -70,14 +90,29 @@ def main() -> int:
         python = Path(work, "venv", "bin", "python")
         venv.create(python.parents[1], symlinks=True, with_pip=True)
         pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, PACKER, source], check=True)  # noqa: S603  # the user's own word
+        subprocess.run([*pip, PACKER, source], check=True)
         packed = Path(work, "packed")
-        subprocess.run([python, "-I", Path(__file__).absolute(), "--freeze", packed], check=True, cwd=work)  # noqa: S603  # this file
+        subprocess.run([python, "-I", Path(__file__).absolute(), "--freeze", packed], check=True, cwd=work)
+        licences(python, packed / "share" / "licenses")
+        shutil.copytree(
+            python.parents[1] / "share", packed / "share", dirs_exist_ok=True
+        )  # man page, completions, units
         shutil.copytree(packed, folder)
     files = [file for file in folder.rglob("*") if file.is_file()]
     size = sum(file.stat().st_size for file in files) / 1e6
-    print(f"{folder}: {size:.0f} MB, {len(files)} files; needs {c_library(files)} on {platform.machine()}")  # noqa: T201  # its report
+    print(f"{folder}: {size:.0f} MB, {len(files)} files; needs {c_library(files)} on {platform.machine()}")
     return 0
+
+
+def licences(python: Path, folder: Path) -> None:
+    """Copy the licence texts of all that is packed: Python's, and those of what pip has installed beside portwait."""
+    listed = subprocess.run([python, "-I", "-c", LICENCES], check=True, capture_output=True, text=True).stdout
+    for name, texts in json.loads(listed).items():
+        if not texts:
+            sys.exit(f"pack.py: the licence text of {name} is missing; it has to go with every copy")
+        (folder / name).mkdir(parents=True)
+        for file, text in texts.items():
+            (folder / name / file).write_text(text)
 
 
 def freeze(folder: str) -> None:
