@@ -30,7 +30,7 @@ _portwait() {
     case $option in
         -t | --timeout | --timeout=) words='0 30s 75s 2m 1h inf' ;;
         --hold=) words='full default none' ;;
-        --evict=) words='outbound self-connect time-wait closing accepted listener unknown udp unseen' ;;
+        --evict=) words='outbound self-connect time-wait closing accepted unknown udp mptcp unseen' ;;
         --evict-user | --evict-user=) words=$(compgen -u) ;;
         --evict-unit | --evict-unit=)
             words=$(systemctl list-units --type=service --plain --no-legend 2>/dev/null | awk '{ print $1 }') ;;

@@ -44,7 +44,7 @@ complete -c portwait -n '__portwait_is guard' -l listen -d 'bind, listen and pas
 complete -c portwait -n '__portwait_is guard' -l no-listen -d 'not --listen'
 complete -c portwait -n '__portwait_is guard' -l fdstore -d 'keep the hold in systemd\'s descriptor store, so that it outlives restarts'
 complete -c portwait -n '__portwait_is guard' -l no-fdstore -d 'not --fdstore'
-complete -c portwait -n '__portwait_is guard evict' -l evict -f -a '(__fish_append , outbound self-connect time-wait closing accepted listener unknown udp unseen)' -d 'destroy the outbound connections and ownerless leftovers in the way'
+complete -c portwait -n '__portwait_is guard evict' -l evict -f -a '(__fish_append , outbound self-connect time-wait closing accepted unknown udp mptcp unseen)' -d 'destroy the outbound connections and ownerless leftovers in the way'
 complete -c portwait -n '__portwait_is guard evict' -l no-evict -d 'not --evict'
 complete -c portwait -n '__portwait_is guard evict' -l evict-user -x -a '(__fish_complete_users)' -d 'evict and signal only what these users own'
 complete -c portwait -n '__portwait_is guard evict' -l evict-unit -x -a '(systemctl list-units --type=service --plain --no-legend 2>/dev/null | string replace -r " .*" "")' -d 'likewise these systemd units, or patterns like app@*'

@@ -29,6 +29,22 @@ def describe(pid: int) -> Owner | None:
     return Owner(pid, name, cmdline, user, started, forwards=forwarded(cmdline), parent=parent)
 
 
+def ancestors(pid: int) -> frozenset[int]:
+    """List the processes that one descends from, as far as they can be seen."""
+    try:
+        return frozenset(process.pid for process in psutil.Process(pid).parents())
+    except psutil.Error:
+        return frozenset()
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process is stopped, by Ctrl-Z say: no signal but KILL and CONT reaches it then."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    except psutil.Error:
+        return False
+
+
 def _readable(read: Callable[[], T], default: T) -> T:
     try:
         return read()

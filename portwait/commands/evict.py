@@ -83,7 +83,7 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     before = after = _cases(inspection)
     if any(case.held for case in before.values()):
         selection = evictable.select(options.evict or EVICTED, options.evict_user, options.evict_unit)
-        Removal(selection, 0, tell, dry_run=options.dry_run).through(inspection, lambda: None)
+        Removal(selection, tell, dry_run=options.dry_run).through(inspection, lambda: None)
         after = _cases(inspection)
     unknown = [target for target, case in after.items() if case.verdict.state in ("denied", "unknown")]
     diagnosis = inspection.diagnosis

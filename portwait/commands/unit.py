@@ -125,7 +125,7 @@ def _listens_on(unit: Unit, sockets: Iterable[Unit]) -> tuple[str, ...]:
     except TablesError as error:
         raise PortwaitError(f"cannot tell what {escape(unit.name)} listens on: {error}") from error
     pids = {member.pid for member in unit.processes}
-    owners = socket_owners.holders(listeners).holders
+    owners = socket_owners.holders(listeners).by_inode
     own = [sock for sock in listeners if pids & {holder.pid for holder in owners.get(sock.inode, ())}]
     return _as_targets(own)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import _socket
 import contextlib
-import os
 import time
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -235,12 +234,3 @@ def _service(port: int, protocol: str) -> str | None:
         return _socket.getservbyport(port, protocol) if port else None
     except OSError:
         return None
-
-
-def inodes(descriptors: Iterable[int]) -> frozenset[int]:
-    """The inodes of sockets that this process has open, as the tables show them."""
-    numbers = set()
-    for descriptor in descriptors:
-        with contextlib.suppress(OSError):
-            numbers.add(os.fstat(descriptor).st_ino)
-    return frozenset(numbers)

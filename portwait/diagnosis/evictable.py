@@ -89,6 +89,12 @@ def refusal(blocker: Blocker, selection: Selection) -> Refusal | None:
     sock = blocker.socket
     if sock.state == "CLOSE":
         return _bound(blocker)
+    if blocker.kind.name == "listener":
+        return Refusal(
+            "listener",
+            "it is a listener, whose process would be left deaf",
+            "stop its service, or have that process signalled: --terminate=listener",
+        )
     if sock.cookie == 0:
         return Refusal(
             "no-netlink",
@@ -140,8 +146,6 @@ def _bound(blocker: Blocker) -> Refusal:
 def _not_named(blocker: Blocker, missing: frozenset[str], option: str) -> Refusal:
     """Explain the most important of the names that the user has not agreed to."""
     anyway = f"or name it: {option}"
-    if "listener" in missing:
-        return Refusal("listener", "it is a listener", f"stop its service, {anyway}")
     if "accepted" in missing:
         return Refusal("accepted", "a server has accepted it", f"stop that server, {anyway}")
     if "unknown" in missing and blocker.kind.evidence == "beside-listener":

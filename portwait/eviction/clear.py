@@ -6,7 +6,9 @@ What was done or refused is told as it happens, with the identity of the socket 
 
 from __future__ import annotations
 
+import signal
 import sys
+import time
 from typing import TYPE_CHECKING, Literal
 
 from portwait.diagnosis import evictable
@@ -14,6 +16,8 @@ from portwait.diagnosis.evictable import Refusal
 from portwait.errors import TablesError
 from portwait.eviction import evict, terminate
 from portwait.eviction.actions import Action, news
+from portwait.eviction.terminate import Termination
+from portwait.text.durations import INF
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from portwait.diagnosis.evictable import Selection
     from portwait.log import Events
     from portwait.model.blocker import Blocker
+    from portwait.model.owner import Owner
     from portwait.model.targets import Target
     from portwait.options.record import Options
     from portwait.wait.inspection import Inspection
@@ -35,23 +40,31 @@ class Removal:
     """What the user allows, applied to one look after another."""
 
     def __init__(
-        self, selection: Selection, number: int, tell: Tell, *, dry_run: bool = False, guard: int | None = None
+        self,
+        selection: Selection,
+        tell: Tell,
+        termination: Termination | None = None,
+        *,
+        dry_run: bool = False,
+        guard: int | None = None,
     ) -> None:
-        """Evict what `selection` names, if it names anything; signal with this number, if it is one.
+        """Evict what `selection` names, if it names anything, and signal owners as `termination` says, if it does.
 
         `guard` is the PID of the process that becomes the service, where that is not this one.
         """
         self.unsettled = False
         """Whether looking again soon may change something, although nothing in the kernel will say so."""
         self._selection = selection
-        self._number = number
+        self._termination = termination
         self._tell_anybody = tell
         self._dry_run = dry_run
         self._guard = guard
         self._tried: set[int] = set()
         self._evicted: dict[Target, list[Blocker]] = {}
         self._doubts: dict[int, int] = {}
-        self._signalled: set[tuple[int, int]] = set()
+        self._signalled: dict[tuple[int, int], float] = {}
+        """Processes by pid and birth; when they were signalled, a monotonic time."""
+        self._killed: set[tuple[int, int]] = set()
         self._said: set[tuple[object, ...]] = set()
 
     def through(self, inspection: Inspection, looked: Callable[[], None]) -> bool:
@@ -68,8 +81,8 @@ class Removal:
             looked()
             if free:
                 return True
-        if self._number:
-            self._terminate(inspection)
+        if self._termination is not None:
+            self._terminate(inspection, self._termination)
         return False
 
     def _evict(self, inspection: Inspection) -> bool:
@@ -130,41 +143,55 @@ class Removal:
             return ()
         return tuple(blocker for blocker in self._evicted.get(target, ()) if blocker.owners)
 
-    def _terminate(self, inspection: Inspection) -> None:
+    def _terminate(self, inspection: Inspection, termination: Termination) -> None:
         """Signal the owners of what is left, unless one of a target's blockers would stay: then it would be in vain."""
-        us = terminate.kin(self._guard)
+        us = terminate.relations(self._guard)
         for target in inspection.survey.obstructed:
             shown = inspection.diagnosis.blockers.get(target, ()) or self._hidden(inspection, target)
             owned = [blocker for blocker in shown if blocker.socket.inode]
             if any(0 < self._doubts.get(blocker.socket.cookie, 0) < _PATIENCE for blocker in owned):
                 continue  # it may be evicted yet
-            refusals = [(one, terminate.refusal(one, shown, self._selection, us)) for one in owned]
-            for blocker, refusal in refusals:
+            refused = False
+            for blocker in owned:
+                refusal = terminate.refusal(blocker, shown, termination.kinds, self._selection, us)
                 if refusal is not None:
+                    refused = True
                     self._tell(Action("not-signalled", target, blocker, refusal))
-            if not any(refusal for _, refusal in refusals):
+            if not refused:
                 for blocker in owned:
-                    self._signal(target, blocker)
+                    for owner in blocker.owners:
+                        self._signal(target, blocker, owner, termination)
 
-    def _signal(self, target: Target, blocker: Blocker) -> None:
-        for owner in blocker.owners:
-            if (owner.pid, owner.birth) in self._signalled:
-                continue
-            action = Action("would-signal", target, blocker, None, owner, terminate.name(self._number))
-            if not self._dry_run:
-                result = terminate.terminate(owner, blocker.socket.inode, self._number)
-                if result == "gone":
-                    self.unsettled = True
-                    continue
-                refused = result if isinstance(result, Refusal) else None
-                action = action._replace(event="not-signalled" if refused else "signalled", refusal=refused)
-            self._signalled.add((owner.pid, owner.birth))
-            self._tell(action)
+    def _signal(self, target: Target, blocker: Blocker, owner: Owner, termination: Termination) -> None:
+        """Signal one process, once; and again with KILL when it is due."""
+        process, number = (owner.pid, owner.birth), termination.number
+        if process in self._killed:
+            return
+        if process in self._signalled:
+            if termination.kill_after is None or self._dry_run:
+                return
+            if time.monotonic() < self._signalled[process] + termination.kill_after:
+                self.unsettled = True  # the time comes without a word of the kernel's
+                return
+            number = int(signal.SIGKILL)
+        action = Action("would-signal", target, blocker, None, owner, terminate.name(number))
+        if not self._dry_run:
+            result = terminate.terminate(owner, blocker.socket.inode, number)
+            if result == "gone":
+                self.unsettled = True
+                return
+            refusal = result if isinstance(result, Refusal) else None
+            action = action._replace(event="not-signalled" if refusal else "signalled", refusal=refusal)
+            self.unsettled |= termination.kill_after is not None and refusal is None
+        if process in self._signalled:
+            self._killed.add(process)
+        self._signalled.setdefault(process, time.monotonic())
+        self._tell(action)
 
     def _tell(self, action: Action) -> None:
         """Tell what was not told before."""
-        which = (action.target, action.blocker.socket.cookie, action.owner and action.owner.pid)
-        key = (action.event, action.refusal and action.refusal.code, *which)
+        about = (action.target, action.blocker.socket.cookie, action.owner and action.owner.pid, action.signal)
+        key = (action.event, action.refusal and action.refusal.code, *about)
         if key not in self._said:
             self._said.add(key)
             self._tell_anybody(action)
@@ -179,7 +206,11 @@ def asked_for(options: Options, log: Events, guard: int) -> Removal:
             log.warning(action.event, str(action), **action.fields())
 
     selection = evictable.select(options.evict or (), options.evict_user, options.evict_unit)
-    return Removal(selection, options.signal if options.terminate else 0, tell, dry_run=options.dry_run, guard=guard)
+    termination = None
+    if options.terminate is not None:
+        kill_after = None if options.kill_after == INF else options.kill_after
+        termination = Termination(options.terminate, options.signal, kill_after)
+    return Removal(selection, tell, termination, dry_run=options.dry_run, guard=guard)
 
 
 def _door() -> evict.Door:

@@ -1,7 +1,7 @@
 """The last resort: a signal to the process that owns a blocker; which process may get one, why another one may not.
 
-Only an owner that was seen, by pidfd, after looking again whether it is still that process and still has the socket. A
-process that does not obey is left alone: nothing here goes on to SIGKILL.
+Only an owner that was seen, after looking again whether it is still that process and still has the socket, which is
+not touched. It gets the signal once, then CONT where it is stopped, and KILL after a while where the user said so.
 """
 
 from __future__ import annotations
@@ -11,50 +11,71 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from portwait.diagnosis.evictable import Refusal
+from portwait.diagnosis.evictable import Refusal, names_needed
+from portwait.options.table import EVICTED, TERMINABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from portwait._linux.pidfd import Means, Process
     from portwait.diagnosis.evictable import Selection
     from portwait.model.blocker import Blocker
     from portwait.model.owner import Owner
 
+NUMBER = int(signal.SIGTERM)
 
-class Kin(NamedTuple):
+
+class Termination(NamedTuple):
+    """What the user asked for: whose owners, by the blocker's kind, are sent what, and when KILL follows."""
+
+    kinds: frozenset[str] = frozenset(EVICTED)
+    number: int = NUMBER
+    kill_after: float | None = None
+    """Seconds; None: never."""
+
+
+class Relations(NamedTuple):
     """Our own process, and those that it descends from."""
 
     pid: int
     ancestors: frozenset[int]
 
 
-def kin(pid: int | None = None) -> Kin:
-    """Look them up: this process, or the guard that it works for."""
-    pid = pid or os.getpid()
-    if sys.platform != "linux":
-        return Kin(pid, frozenset([os.getppid()]))
-    from portwait._linux import procfs
+def relations(guard: int | None = None) -> Relations:
+    """Look them up: of this process, or of the guard that it works for."""
+    from portwait._psutil import processes
 
-    ancestors: set[int] = set()
-    stat = procfs.stat_of(pid)
-    while stat is not None and stat.parent and stat.parent not in ancestors:
-        ancestors.add(stat.parent)
-        stat = procfs.stat_of(stat.parent)
-    return Kin(pid, frozenset(ancestors))
+    pid = guard or os.getpid()
+    return Relations(pid, processes.ancestors(pid) | ({os.getppid()} - {pid}))
 
 
-def refusal(blocker: Blocker, among: Sequence[Blocker], selection: Selection, us: Kin) -> Refusal | None:
+def names_to_agree(blocker: Blocker) -> frozenset[str]:
+    """Say which names a user has to agree to before this blocker's owners are signalled.
+
+    Those of --evict, but for what only matters to a socket. What a destroyed connection leaves of a socket that was
+    bound by number is still that connection.
+    """
+    if blocker.kind.name != "bound":
+        return names_needed(blocker) - {"mptcp", "unseen"}
+    kind = "outbound" if blocker.socket.remote_port else "bound"
+    return frozenset({kind, "udp"} if blocker.socket.protocol == "udp" else {kind})
+
+
+def refusal(
+    blocker: Blocker, among: Sequence[Blocker], kinds: frozenset[str], selection: Selection, us: Relations
+) -> Refusal | None:
     """Say why this blocker's owners may not be signalled, None where all of them may; `among` are all blockers.
 
-    All, for the port stays held as long as one of them has the socket.
+    All, because the port stays held as long as one of them has the socket.
     """
-    if not blocker.owners:
-        return Refusal("unseen", blocker.unseen or "no process owns it", "it has to end by itself", passing=True)
     if blocker.kind.name == "hold":
         return Refusal("hold", "it is another portwait's hold", "it goes when that service binds the port, or ends")
-    if blocker.socket.protocol == "udp" and "udp" not in selection.kinds:
-        return Refusal("udp", "a UDP socket's owner is signalled only when that is named", "name it: --evict=udp")
-    served = {(owner.pid, owner.birth) for one in among if one.kind.name == "listener" for owner in one.owners}
+    if not blocker.owners:
+        return Refusal("unseen", blocker.unseen or "no process owns it", "it has to end by itself", passing=True)
+    missing = names_to_agree(blocker) - kinds
+    if "udp" in missing:
+        return _not_named(missing, kinds)
+    serving = {(owner.pid, owner.birth) for other in among if other.kind.name == "listener" for owner in other.owners}
     for owner in blocker.owners:
         if owner.pid == us.pid:
             return Refusal("self", "it is this process, which was started with the socket open", "close it before")
@@ -62,43 +83,83 @@ def refusal(blocker: Blocker, among: Sequence[Blocker], selection: Selection, us
             return Refusal("init", "it is PID 1", "stop what it started, or the container")
         if owner.pid in us.ancestors:
             return Refusal("ancestor", "it started this process", "close the socket there")
-        if (owner.pid, owner.birth) in served and "listener" not in selection.kinds:
-            return Refusal("listener", "it listens on the port", "stop its service, or name it: --evict=listener")
+        if (owner.pid, owner.birth) in serving and "listener" not in kinds:
+            return _not_named(frozenset(["listener"]), kinds)
+    if missing:
+        return _not_named(missing, kinds)
+    for owner in blocker.owners:
         if not selection.expects(owner):
             return Refusal("not-selected", f"it is not among those that were named ({selection})", "name it too")
+        if not str(selection) and owner.uid >= 0 and owner.uid != blocker.socket.uid:
+            # anybody can pass a socket to a daemon, in a message, and have that daemon signalled
+            why = f"the socket was opened by user {blocker.user}, and this process is user {owner.user}'s"
+            return Refusal("other-user", why, f"name it: --evict-user {owner.user}")
     return None
 
 
-def terminate(owner: Owner, inode: int, number: int) -> Refusal | Literal["signalled", "gone"]:
+def _not_named(missing: frozenset[str], kinds: frozenset[str]) -> Refusal:
+    option = f"--terminate={','.join(kind for kind in TERMINABLE if kind in kinds | missing)}"
+    if "listener" in missing:
+        return Refusal("listener", "it listens on the port", f"stop its service, or name it: {option}")
+    if "udp" in missing:
+        return Refusal("udp", "a UDP socket's owner is signalled only when that is named", f"name it: {option}")
+    if "unknown" in missing:
+        why = "that this end called connect() is not proved"
+        return Refusal("unproved", why, f"wait, because data in flight hides it, or name it: {option}", passing=True)
+    code = "accepted" if "accepted" in missing else "not-named"
+    return Refusal(code, f"{' and '.join(sorted(missing))} is not among the kinds to terminate", f"name it: {option}")
+
+
+def terminate(
+    owner: Owner, inode: int, number: int, means: Means | None = None
+) -> Refusal | Literal["signalled", "gone"]:
     """Send the signal to this very process if it still has the socket; `gone` where one of the two is no more."""
     if sys.platform != "linux":
         return Refusal("no-pidfd", "it cannot be held on to, for pidfds are Linux's", "signal it by hand")
-    from portwait._linux import procfs
+    from portwait._linux import pidfd
 
     try:
-        process = os.pidfd_open(owner.pid)
-    except ProcessLookupError:
-        return "gone"
-    except OSError as error:
-        return Refusal("no-pidfd", f"it cannot be held on to (pidfd_open: {error.strerror})", "signal it by hand")
-    try:
-        now = procfs.stat_of(owner.pid)  # of the process that the pidfd stands for, or of nobody: it was there first
-        if now is None or now.birth != owner.birth:
-            return "gone"
-        if now.kernel:
-            return Refusal("kernel", "it is a thread of the kernel", "stop what it works for")
-        if not procfs.has_socket(owner.pid, inode):
-            return "gone"
-        signal.pidfd_send_signal(process, number)
+        with pidfd.Process(owner.pid, means) as process:
+            return _signal(process, owner, inode, number)
     except ProcessLookupError:
         return "gone"
     except PermissionError:
         return Refusal("not-permitted", "this user may not signal it (EPERM)", "run portwait as root, or as its user")
-    finally:
-        os.close(process)
+    except OSError as error:
+        return Refusal("no-pidfd", f"it cannot be held on to ({error.strerror})", "signal it by hand")
+
+
+def _signal(process: Process, owner: Owner, inode: int, number: int) -> Refusal | Literal["signalled", "gone"]:
+    from portwait._linux import socket_owners
+
+    now = process.stat()
+    if now is None or now.birth != owner.birth:
+        return "gone"
+    if not process.is_the_one_in_proc():
+        return Refusal(
+            "pid-namespace",
+            "/proc numbers processes of another PID namespace than ours",
+            "run portwait in that PID namespace, or mount its own /proc",
+        )
+    if now.kernel:
+        return Refusal("kernel", "it is a thread of the kernel", "stop what it works for")
+    if not socket_owners.has_socket(owner.pid, inode):
+        return "gone"
+    process.signal(number)
+    if number not in (signal.SIGKILL, signal.SIGCONT) and _is_stopped(owner.pid):
+        process.signal(signal.SIGCONT)  # until then any other signal stays pending
     return "signalled"
+
+
+def _is_stopped(pid: int) -> bool:
+    from portwait._psutil import processes
+
+    return processes.is_stopped(pid)
 
 
 def name(number: int) -> str:
     """Name a signal."""
-    return signal.Signals(number).name
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal between SIGRTMIN and SIGRTMAX
+        return f"signal {number}"

@@ -13,8 +13,8 @@ from portwait.options.row import Row
 EVICTED = ("outbound", "self-connect", "time-wait", "closing")
 """The kinds that a plain --evict evicts, and whose owners a plain --terminate signals."""
 
-EVICTABLE = (*EVICTED, "accepted", "listener", "unknown", "udp", "unseen")
-"""What --evict can name: kinds, and udp and unseen (no owner is visible), which come on top of a kind."""
+EVICTABLE = (*EVICTED, "accepted", "unknown", "udp", "mptcp", "unseen")
+"""What --evict can name: kinds, and udp, mptcp and unseen (no owner is visible), which come on top of a kind."""
 
 TERMINABLE = (*EVICTED, "accepted", "listener", "unknown", "bound", "udp")
 """What --terminate can name."""
@@ -24,8 +24,8 @@ FORMATS = ("auto", "console", "logfmt", "json")
 
 _BINDS = "guard explain evict pick"
 _KINDS = (
-    f"the kinds are {', '.join(EVICTED)} (these by default), accepted, listener, unknown, "
-    "and on top of them udp (connected sockets) and unseen (owners)"
+    f"the kinds are {', '.join(EVICTED)} (these by default), accepted, unknown, "
+    "and on top of them udp (connected sockets), mptcp (Multipath TCP) and unseen (owners)"
 )
 
 ROWS = (

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_ON_TOP = {"udp", "unseen"}
+_ON_TOP = {"udp", "mptcp", "unseen"}
 """What is no kind by itself: named alone it adds to the kinds that are taken by default."""
 
 
@@ -47,6 +47,10 @@ def _kinds(text: str, choices: Sequence[str]) -> frozenset[str]:
 def _evict(text: str) -> frozenset[str]:
     if _is_yes_or_no(text):
         return frozenset(EVICTED if _yes(text) else ())
+    if "listener" in text.split(","):
+        raise UsageError(
+            "cannot evict a listener: its process would be left deaf; to signal that, --terminate=listener"
+        )
     return _kinds(text, EVICTABLE)
 
 

@@ -213,19 +213,23 @@ class TestVerb:
             assert len(target["evicted"]) == 1
             assert service_bind(PORT, udp=True) == "ok"
 
-    @pytest.mark.parametrize(
-        ("kinds", "there"),
-        [
-            pytest.param("accepted", partial(states.accepted_leftover, reuseaddr=False), id="accepted"),
-            pytest.param("listener", listening, id="listener"),
-        ],
-    )
-    def test_named_kinds(self, kinds: str, there: Maker) -> None:
+    def test_an_accepted_one_when_it_is_named(self) -> None:
         """What a plain evict refuses is done when it is named."""
-        with there(PORT):
-            assert refused(str(PORT)) == [kinds]
-            assert evict(f"--evict={kinds}", str(PORT)).status == 0
+        with states.accepted_leftover(PORT, reuseaddr=False):
+            assert refused(str(PORT)) == ["accepted"]
+            assert evict("--evict=accepted", str(PORT)).status == 0
             assert service_bind(PORT, reuseaddr=True) == "ok"
+
+    def test_never_a_listener(self) -> None:
+        """Its process would be left deaf: no name helps."""
+        every = ",".join(EVICTABLE)
+        with listening(PORT):
+            assert refused(str(PORT)) == ["listener"]
+            assert refused(f"--evict={every}", str(PORT)) == ["listener"]
+            done = evict("--evict=listener", str(PORT))
+            assert done.status == 125
+            assert "--terminate=listener" in done.err
+            assert states_on(PORT) == ["LISTEN"]
 
     def test_nothing_in_the_way(self) -> None:
         done = evict(str(PORT), "30012-30013")

@@ -39,7 +39,7 @@ def guards_evict(word: str) -> None:
     inspection = Inspection(Survey(parse([word])))
     inspection.look()
     inspection.look_closely()
-    Removal(evictable.select(("time-wait",)), 0, lambda _action: None, dry_run=True).through(inspection, lambda: None)
+    Removal(evictable.select(("time-wait",)), lambda _action: None, dry_run=True).through(inspection, lambda: None)
 
 
 VERBS: dict[str, Callable[[str], Any]] = {

@@ -21,11 +21,13 @@ from portwait.eviction.terminate import terminate
 from tests.support import states
 from tests.support.guarding import GAVE_UP, STARTED, guard
 from tests.support.netns import forced_source_port
-from tests.support.programs import DEADLINE, Program, portwait, running
+from tests.support.programs import DEADLINE, Program, eventually, portwait, running
 from tests.support.states import LOOPBACK, listening, outbound_established, states_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from portwait._linux.pidfd import Means
 
 pytestmark = pytest.mark.usefixtures("net")
 
@@ -92,6 +94,43 @@ class TestSignals:
             program.tell("count")
             assert program.says("terminations") == "terminations 1"
             assert states_on(PORT) == ["ESTABLISHED"]
+
+    def test_kill_after(self) -> None:
+        """Who does not obey is sent KILL when the time has come, and not before."""
+        with client("stubborn") as program:
+            done = guard("--terminate", "--kill-after=500ms", "--log-format=json", str(PORT), "--", *STARTED)
+            assert done.started
+            told = [event["signal"] for event in done.events if event["event"] == "signalled"]
+            assert told == ["SIGTERM", "SIGKILL"]
+            assert program.status() == -signal.SIGKILL
+
+    def test_who_obeys_is_not_killed(self) -> None:
+        with client() as program:
+            done = guard("--terminate", "--kill-after=1h", "--log-format=json", str(PORT), "--", *STARTED)
+            assert done.started
+            assert [event["signal"] for event in done.events if event["event"] == "signalled"] == ["SIGTERM"]
+            assert program.status() == -signal.SIGTERM
+
+    def test_a_stopped_process_goes_on_to_obey(self) -> None:
+        """As after Ctrl-Z: the signal would stay pending, so CONT follows it."""
+        with client() as program:
+            program.signal(signal.SIGSTOP)
+            eventually(lambda: (stat := procfs.stat_of(program.pid)) is not None and stat.state == "T")
+            done = guard("--terminate", "--log-format=json", str(PORT), "--", *STARTED)
+            assert done.started
+            assert program.status() == -signal.SIGTERM
+
+    @pytest.mark.parametrize("means", ["python", "ctypes", "proc"])
+    def test_each_means(self, means: Means) -> None:
+        """Where Python has no word for a pidfd, and where it has no ctypes either: the same process gets the signal."""
+        with client() as program:
+            seen = owners.describe(program.pid)
+            assert seen is not None
+            assert terminate(seen._replace(birth=seen.birth + 1), _inode(), signal.SIGTERM, means) == "gone"
+            assert terminate(seen, _inode() + 1, signal.SIGTERM, means) == "gone"
+            assert program.process.poll() is None
+            assert terminate(seen, _inode(), signal.SIGTERM, means) == "signalled"
+            assert program.status() == -signal.SIGTERM
 
     def test_says_whom_and_waits(self) -> None:
         with client("stubborn") as program, running(portwait("--terminate", str(PORT), "--", *STARTED)) as waiting:
@@ -223,14 +262,52 @@ with socket.create_server(("127.0.0.1", {REMOTE})) as server:
             init.complains('"code": "init"')
 
     def test_a_listeners_owner(self) -> None:
+        """Only by name; and then the process is signalled, its socket is not touched."""
         with running([sys.executable, "-IS", "-c", LISTENS]) as server:
             server.says("ready")
             assert refused() == ["listener"]
-            assert refused("--evict=time-wait") == ["listener"]
+            assert refused("--terminate=outbound,accepted") == ["listener"]
             assert server.process.poll() is None
-            done = guard("--terminate", "--evict=listener,time-wait", "--dry-run", str(PORT))
-            assert "would evict" in done.err
-            assert "would send SIGTERM" in done.err, "named by kind it may be"
+            done = guard("--terminate=listener", "--log-format=json", str(PORT), "--", *STARTED)
+            assert done.started
+            assert server.status() == -signal.SIGTERM
+            assert done.event("signalled")["signal"] == "SIGTERM"
+
+    def test_a_daemon_that_was_handed_the_socket(self) -> None:
+        """Anybody can send a socket to root's daemon in a message: that daemon is not signalled for it."""
+        daemon = """
+import socket, sys
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as inbox:
+    inbox.bind(sys.argv[1])
+    print("ready", flush=True)
+    _, descriptors, _, _ = socket.recv_fds(inbox, 1, 1)
+    print("taken", flush=True)
+    sys.stdin.read()
+"""
+        user = f"""
+import os, socket, sys
+os.setuid({NOBODY})
+client = socket.socket()
+client.connect(("127.0.0.1", {REMOTE}))
+client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))  # no TIME_WAIT
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outbox:
+    outbox.connect(sys.argv[1])
+    socket.send_fds(outbox, [b"x"], [client.fileno()])
+"""
+        inbox = "\0portwait-tests-inbox"
+        with listening(REMOTE, address=LOOPBACK), contextlib.ExitStack() as stack:
+            address = inbox.replace("\0", "@")
+            code = "import sys; sys.argv[1] = sys.argv[1].replace('@', chr(0))\n"
+            argv = [sys.executable, "-ISc", code + daemon, address]
+            root = stack.enter_context(running(argv, stdin=subprocess.PIPE))
+            root.says("ready")
+            with forced_source_port(PORT):
+                subprocess.run([sys.executable, "-ISc", code + user, address], check=True)
+            root.says("taken")
+            assert refused() == ["other-user"]
+            assert root.process.poll() is None
+            assert guard("--terminate", "--evict-user=root", str(PORT), "--", *STARTED).started
+            assert root.status() == -signal.SIGTERM
 
     def test_who_was_not_selected(self) -> None:
         """--evict-user and --evict-unit narrow the last resort too."""
@@ -269,6 +346,36 @@ with socket.create_server(("127.0.0.1", {REMOTE})) as server:
             service.says("started")
             assert refused("--no-reuseaddr") == ["hold"]
             assert service.process.poll() is None
+
+    def test_the_proc_of_another_pid_namespace(self) -> None:
+        """Its numbers are not ours: whoever has that number here is innocent."""
+        code = """
+import os, subprocess, sys
+outer = int(sys.argv[1])
+sleeper = subprocess.Popen(["sleep", "1000"], pass_fds=[])
+while sleeper.pid < outer:  # until somebody in here has the owner's number
+    sleeper.kill(); sleeper.wait()
+    sleeper = subprocess.Popen(["sleep", "1000"])
+print("innocent", sleeper.pid, flush=True)
+done = subprocess.run(sys.argv[2:], capture_output=True, text=True)
+print("status", done.returncode, sleeper.poll(), flush=True)
+print(done.stderr, file=sys.stderr, flush=True)
+sleeper.kill()
+"""
+        with client() as program:
+            words = ("--terminate", "--timeout=0", "--log-format=json", str(PORT))
+            # the new PID namespace counts from one: let it begin where the owner's number comes soon
+            first = f"echo {program.pid - 3} > /proc/sys/kernel/ns_last_pid"
+            inner = [sys.executable, "-ISc", code, str(program.pid), *map(str, portwait(*words))]
+            script = f'mount -t proc proc /mnt && {first.replace("/proc", "/mnt")}; umount /mnt; exec "$@"'
+            argv = ["unshare", "--pid", "--mount", "--fork", "--kill-child", "sh", "-c", script, "sh", *inner]
+            with running(argv) as inside:
+                inside.says(f"innocent {program.pid}")
+                assert inside.says("status") == f"status {GAVE_UP} None"
+                inside.status()
+                assert '"code": "pid-namespace"' in "\n".join(inside.err)
+                assert '"event": "signalled"' not in "\n".join(inside.err)
+            assert program.process.poll() is None
 
     def test_who_took_the_pid_after_the_look(self) -> None:
         """The same PID with the same socket, but another start: it is left alone."""

@@ -42,6 +42,8 @@ def test_the_events_are_those_that_the_code_logs() -> None:
     """A new event needs a line in docs/json.md."""
     logged = {"held", "denied", "unavailable", "unknown", "changed"}  # the loop logs a target's verdict by its name
     for module in MODULES:
+        if module == "portwait.log":  # it passes on the level, and the event's name behind it
+            continue
         for node in ast.walk(tree(module)):
             if isinstance(node, ast.Call) and len(node.args) > 1 and isinstance(node.args[0], ast.Constant):
                 called = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)

@@ -16,13 +16,13 @@ from portwait.diagnosis import evictable
 from portwait.diagnosis.evictable import Refusal, Selection, names_needed, refusal, select
 from portwait.eviction import evict, terminate
 from portwait.eviction.actions import Action
-from portwait.eviction.terminate import Kin
+from portwait.eviction.terminate import Relations
 from portwait.model.blocker import Blocker
 from portwait.model.kind import Kind
 from portwait.model.owner import Owner
 from portwait.model.sockets import KernelSocket, TcpInfo
 from portwait.model.targets import Target
-from portwait.options.table import EVICTABLE, EVICTED
+from portwait.options.table import EVICTABLE, EVICTED, TERMINABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,6 +86,7 @@ UDP_SERVER = blocker("bound", "CLOSE", protocol="udp", remote_port=0)
 BOUND = blocker("bound", "CLOSE", remote_port=0)
 KEPT = blocker("bound", "CLOSE", remote_port=7000)
 HOLD = blocker("hold", "CLOSE", "mark", remote_port=0)
+MULTIPATH = LIVE._replace(socket=LIVE.socket._replace(mptcp=True))
 UNSEEN = blocker("outbound", evidence="syn-count", acked=1, owners=())
 WITHOUT_COOKIE = blocker("outbound", evidence="syn-count", cookie=0)
 
@@ -106,7 +107,7 @@ WITHOUT_COOKIE = blocker("outbound", evidence="syn-count", cookie=0)
         pytest.param(INFERRED, "unproved", {"unknown"}, id="inferred"),
         pytest.param(BESIDE_LISTENER, "unproved", {"unknown"}, id="beside-listener"),
         pytest.param(CLOSING_BESIDE_LISTENER, "unproved", {"closing", "unknown"}, id="closing-beside-listener"),
-        pytest.param(LISTENER, "listener", {"listener"}, id="listener"),
+        pytest.param(MULTIPATH, "mptcp", {"outbound", "mptcp"}, id="multipath"),
         pytest.param(UDP_CLIENT, "udp", {"outbound", "udp"}, id="udp"),
         pytest.param(UNSEEN, "unseen", {"outbound", "unseen"}, id="unseen"),
     ],
@@ -127,6 +128,7 @@ def test_what_has_to_be_named(which: Blocker, code: str | None, names: set[str])
 @pytest.mark.parametrize(
     ("which", "code"),
     [
+        pytest.param(LISTENER, "listener", id="listener"),
         pytest.param(BOUND, "bound-only", id="bound"),
         pytest.param(UDP_SERVER, "bound-only", id="udp-server"),
         pytest.param(KEPT, "kept", id="kept"),
@@ -276,51 +278,79 @@ def test_a_rehearsal_destroys_nothing(number: int) -> None:
     assert (rehearsed or "evicted") == evict.evict(door, LIVE)
 
 
-US = Kin(50, frozenset({40, 30}))
+US = Relations(50, frozenset({40, 30}))
+ALL = frozenset(TERMINABLE)
+DEFAULT = frozenset(EVICTED)
+ANYBODY = Selection(frozenset())
 
 
 def owned_by(which: Blocker, *pids: int) -> Blocker:
     return which._replace(owners=tuple(CLIENT._replace(pid=pid) for pid in pids))
 
 
+def of_user(which: Blocker, uid: int) -> Blocker:
+    return which._replace(owners=(CLIENT._replace(uid=uid),))
+
+
 @pytest.mark.parametrize(
-    ("which", "among", "selection", "code"),
+    ("which", "among", "kinds", "selection", "code"),
     [
-        pytest.param(LIVE, (), Selection(frozenset()), None, id="client"),
-        pytest.param(ACCEPTED, (), Selection(frozenset()), None, id="leftover-of-a-server"),
-        pytest.param(KEPT, (), Selection(frozenset()), None, id="kept"),
-        pytest.param(LIVE, (), select([], users=["app"]), None, id="expected"),
-        pytest.param(LIVE, (), select([], users=["root"]), "not-selected", id="not-expected"),
-        pytest.param(owned_by(LIVE, 1), (), EVERYTHING, "init", id="init"),
-        pytest.param(owned_by(LIVE, 50), (), EVERYTHING, "self", id="self"),
-        pytest.param(owned_by(LIVE, 40), (), EVERYTHING, "ancestor", id="parent"),
-        pytest.param(owned_by(LIVE, 30), (), EVERYTHING, "ancestor", id="grandparent"),
-        pytest.param(owned_by(LIVE, 100, 30), (), EVERYTHING, "ancestor", id="shared-with-an-ancestor"),
-        pytest.param(LISTENER, (LISTENER,), Selection(), "listener", id="listener"),
-        pytest.param(ACCEPTED, (LISTENER,), Selection(), "listener", id="a-listeners-connection"),
-        pytest.param(LISTENER, (LISTENER,), Selection(frozenset(["listener"])), None, id="listener-named"),
-        pytest.param(UDP_CLIENT, (), Selection(), "udp", id="udp"),
-        pytest.param(UDP_SERVER, (), Selection(frozenset(["udp"])), None, id="udp-named"),
-        pytest.param(HOLD, (), EVERYTHING, "hold", id="hold"),
-        pytest.param(UNSEEN, (), EVERYTHING, "unseen", id="unseen"),
+        pytest.param(LIVE, (), DEFAULT, ANYBODY, None, id="client"),
+        pytest.param(SYN_SENT, (), DEFAULT, ANYBODY, None, id="syn-sent"),
+        pytest.param(ITSELF, (), DEFAULT, ANYBODY, None, id="self-connect"),
+        pytest.param(CLOSED_BY_CLIENT, (), DEFAULT, ANYBODY, None, id="closed-by-client"),
+        pytest.param(KEPT, (), DEFAULT, ANYBODY, None, id="kept"),
+        pytest.param(MULTIPATH, (), DEFAULT, ANYBODY, None, id="multipath"),
+        pytest.param(LIVE, (), frozenset(["time-wait"]), ANYBODY, "not-named", id="not-named"),
+        pytest.param(ACCEPTED, (), DEFAULT, ANYBODY, "accepted", id="leftover-of-a-server"),
+        pytest.param(ACCEPTED, (), frozenset(["accepted"]), ANYBODY, None, id="leftover-named"),
+        pytest.param(CLOSED_BY_SERVER, (), DEFAULT, ANYBODY, "accepted", id="closed-by-server"),
+        pytest.param(UNKNOWN, (), DEFAULT, ANYBODY, "unproved", id="unknown"),
+        pytest.param(UNKNOWN, (), ALL, ANYBODY, None, id="unknown-named"),
+        pytest.param(BOUND, (), DEFAULT, ANYBODY, "not-named", id="bound"),
+        pytest.param(BOUND, (), frozenset(["bound"]), ANYBODY, None, id="bound-named"),
+        pytest.param(LIVE, (), DEFAULT, select([], users=["app"]), None, id="expected"),
+        pytest.param(LIVE, (), DEFAULT, select([], users=["root"]), "not-selected", id="not-expected"),
+        pytest.param(of_user(LIVE, 0), (), DEFAULT, ANYBODY, None, id="the-sockets-user"),
+        pytest.param(of_user(LIVE, 33), (), DEFAULT, ANYBODY, "other-user", id="another-user"),
+        pytest.param(of_user(LIVE, 33), (), ALL, select([], users=["app"]), None, id="another-user-named"),
+        pytest.param(of_user(LIVE, 33), (), ALL, select([], units=["orders.*"]), None, id="another-users-unit-named"),
+        pytest.param(owned_by(LIVE, 1), (), ALL, ANYBODY, "init", id="init"),
+        pytest.param(owned_by(LIVE, 50), (), ALL, ANYBODY, "self", id="self"),
+        pytest.param(owned_by(LIVE, 40), (), ALL, ANYBODY, "ancestor", id="parent"),
+        pytest.param(owned_by(LIVE, 30), (), ALL, ANYBODY, "ancestor", id="grandparent"),
+        pytest.param(owned_by(LIVE, 100, 30), (), ALL, ANYBODY, "ancestor", id="shared-with-an-ancestor"),
+        pytest.param(LISTENER, (LISTENER,), DEFAULT, ANYBODY, "listener", id="listener"),
+        pytest.param(LIVE, (LISTENER,), DEFAULT, ANYBODY, "listener", id="a-client-that-listens-too"),
+        pytest.param(ACCEPTED, (LISTENER,), frozenset(["accepted"]), ANYBODY, "listener", id="a-listeners-connection"),
+        pytest.param(LISTENER, (LISTENER,), frozenset(["listener"]), ANYBODY, None, id="listener-named"),
+        pytest.param(UDP_CLIENT, (), DEFAULT, ANYBODY, "udp", id="udp"),
+        pytest.param(UDP_SERVER, (), frozenset(["udp", "bound"]), ANYBODY, None, id="udp-named"),
+        pytest.param(HOLD, (), ALL, ANYBODY, "hold", id="hold"),
+        pytest.param(UNSEEN, (), ALL, ANYBODY, "unseen", id="unseen"),
     ],
 )
 def test_whose_owner_may_be_signalled(
-    which: Blocker, among: tuple[Blocker, ...], selection: Selection, code: str | None
+    which: Blocker, among: tuple[Blocker, ...], kinds: frozenset[str], selection: Selection, code: str | None
 ) -> None:
-    """All owners or none, and none of those that must survive."""
-    refused = terminate.refusal(which, among or (which,), selection, US)
+    """All owners or none, by the blocker's kind, of the socket's own user, and none of those that must survive."""
+    refused = terminate.refusal(which, among or (which,), kinds, selection, US)
     assert (refused and refused.code) == code
 
 
-def test_kin_are_all_up_to_the_first_process() -> None:
-    us = terminate.kin()
+def test_relations_are_all_up_to_the_first_process() -> None:
+    us = terminate.relations()
     assert us.pid == os.getpid()
     assert os.getppid() in us.ancestors
     assert us.pid not in us.ancestors
 
 
-def test_every_deed_is_said_with_its_identity() -> None:
+def test_signals_have_names() -> None:
+    """A real-time signal has only its number."""
+    assert [terminate.name(number) for number in (15, 9, 40)] == ["SIGTERM", "SIGKILL", "signal 40"]
+
+
+def test_every_action_is_said_with_its_identity() -> None:
     """For people in one line, for programs with cookie, inode, PID and start."""
     target = Target("30010", 30010)
     refused = Refusal("code", "it is so", "do this")
