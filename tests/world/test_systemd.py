@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import subprocess
 import time
@@ -182,7 +183,7 @@ def test_a_guarded_unit(host: Machine, name: str, kind: str, blocker: Literal["o
         (["RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6"], "netlink is not allowed here"),
         (["RestrictAddressFamilies=AF_UNIX AF_INET AF_NETLINK"], "an outbound connection: python3 (pid "),
         (["User=nobody", "ProtectProc=invisible", "ProcSubset=pid"], "owner not visible"),
-        (["ProtectKernelTunables=yes", "Environment=PORTWAIT_RESERVE=1"], "cannot reserve"),
+        (["ProtectKernelTunables=yes", "Environment=PORTWAIT_RESERVE=1"], "failed to reserve 30010"),
         (["NoExecPaths=/", "ExecPaths=/usr/local/bin/portwait /opt/portwait /usr/bin/python3 /usr/lib"], "an outbound"),
         (["SystemCallFilter=@system-service", "SystemCallFilter=~@privileged @resources"], "an outbound connection"),
         (["PrivateUsers=yes", "CapabilityBoundingSet=", "NoNewPrivileges=yes"], "an outbound connection"),
@@ -293,7 +294,7 @@ def test_giving_up_fails_with_its_own_status(host: Machine) -> None:
 @pytest.mark.parametrize(
     ("lines", "command", "exit_status", "restarts"),
     [
-        ([], "/nonexistent", "127", False),
+        ([], "/opt/no-such-command", "127", False),
         ([], "/etc/passwd", "126", False),
         (["Environment=PORTWAIT_TIMEOUT=nonsense"], "/bin/true", "125", False),
         (["Environment=PORTWAIT_TIMEOUT=0"], "/bin/true", "124", True),
@@ -480,6 +481,30 @@ def test_a_users_own_unit(host: Machine, user: Callable[..., str], name: str) ->
     finally:
         user("stop", "app")
     assert user("show", "app", "-P", "ActiveState") == "inactive"
+
+
+def test_portwait_unit_for_a_users_own_unit(host: Machine, user: Callable[..., str]) -> None:
+    """`portwait unit --user`, run and pasted by the user: it goes into the user's folder, and the unit starts."""
+    home = ("HOME=/home/app", "XDG_RUNTIME_DIR=/run/portwait-user")
+    as_user = ("setpriv", "--reuid=4711", "--regid=4711", "--clear-groups", "env", *home)
+    host.write("/home/app/.config/systemd/user/app.service", unit("simple").replace("RuntimeDirectory=app\n", ""))
+    host.run("chown", "-R", "4711:4711", "/home/app/.config")
+    user("daemon-reload")
+    try:
+        with host.blocked(PORT, "outbound"):
+            made = json.loads(host.run(*as_user, "portwait", "unit", "--user", "--json", "app", str(PORT)).stdout)
+            assert (made["template"], made["path"]) == (
+                "guard-exec.conf",
+                "~/.config/systemd/user/app.service.d/portwait.conf",
+            )
+            host.run(*as_user, "sh", "-c", "\n".join(made["install"]))
+            eventually(lambda: "waiting: 30010/tcp is held" in user("show", "app", "-P", "StatusText"), "the status")
+        eventually(lambda: answers(host), "an answer")
+        made = json.loads(host.run(*as_user, "portwait", "unit", "--user", "--json", "app").stdout)
+        assert made["targets"] == [str(PORT)], "what it listens on now"
+    finally:
+        user("stop", "app")
+        host.run("rm", "-rf", "/home/app/.config/systemd/user/app.service.d")
 
 
 def test_a_users_own_hold(host: Machine, user: Callable[..., str]) -> None:
