@@ -205,6 +205,7 @@ def _narrator(survey: Survey, options: Options, log: Log) -> Narrator | None:
         from portwait.text import stderr
         from portwait.wait import narrator
 
+        acts = bool(options.evict or options.terminate)
         columns, pid = stderr.columns(), os.getpid()
 
         def clearing(events: Events) -> Removal:
@@ -215,9 +216,9 @@ def _narrator(survey: Survey, options: Options, log: Log) -> Narrator | None:
         def narrate(line: Channel) -> None:
             from portwait.wait import narration
 
-            narration.narrate(line, survey, clearing if options.evict or options.terminate else None, columns)
+            narration.narrate(line, survey, clearing if acts else None, columns)
 
-        return narrator.start(narrate, log)
+        return narrator.start(narrate, log, acts=acts)
     return None
 
 

@@ -69,9 +69,9 @@ class WaitLoop:
                 return True
             if self._deadline <= time.monotonic():
                 return False
-            self._say_waiting()
             from portwait.wait import schedule  # with tenacity, which nobody needs who could evict everything at once
 
+            self._say_waiting()
             free = schedule.until(self._look, self._pause, self._deadline, lambda: self._expected, schedule.LOOK)
             self._progress.end("" if free else f"gave up waiting: {self._status}")
             return free

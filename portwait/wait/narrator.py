@@ -43,7 +43,7 @@ _FORCED = 0.02  # seconds for the kernel to end it; who is in state D takes long
 class Narrator:
     """The guard's end of the line to the narrator; nothing here blocks."""
 
-    def __init__(self, line: Channel, pid: int, log: Log, *, was_pending: bool) -> None:
+    def __init__(self, line: Channel, pid: int, log: Log, *, acts: bool, was_pending: bool) -> None:
         """Use `start` instead."""
         self.lost = False
         """Whether it has ended before it was told to: nobody names and evicts any more."""
@@ -59,6 +59,7 @@ class Narrator:
         self._line = line
         self._pid = pid
         self._log = log
+        self._acts = acts
         self._was_pending = was_pending
 
     def fileno(self) -> int:
@@ -91,9 +92,9 @@ class Narrator:
             self._lose(own_fault("see who is in the way", RuntimeError("its own process for that has ended")))
 
     def stop(self) -> None:
-        """End it: it may finish what it is saying, then it is killed. Takes some milliseconds, 70 at most."""
+        """End it: whoever evicts may finish and tell it, then it is killed. Takes milliseconds, 70 at most."""
         self._line.finish()
-        if not self._ends_within(_POLITE):
+        if not self._ends_within(_POLITE if self._acts and self.busy else 0.0):
             with contextlib.suppress(OSError):
                 os.kill(self._pid, signal.SIGKILL)  # its end of the line is open, so the PID is still its own
             self._ends_within(_FORCED)
@@ -123,8 +124,8 @@ class Narrator:
             self._log.warning("failed", why)
 
 
-def start(narrate: Narrate, log: Log) -> Narrator:
-    """Fork a process that does `narrate`. Raises OSError where none can be started."""
+def start(narrate: Narrate, log: Log, *, acts: bool) -> Narrator:
+    """Fork a process that does `narrate`; `acts` is whether it evicts or signals. Raises OSError where none starts."""
     was_pending = signal.SIGCHLD in signal.sigpending()
     ours, its = channel.pair()
     try:
@@ -137,7 +138,7 @@ def start(narrate: Narrate, log: Log) -> Narrator:
         status = 0
     _forget_child(was_pending=was_pending)
     for (pid,) in ours.received():
-        return Narrator(ours, pid, log, was_pending=was_pending)
+        return Narrator(ours, pid, log, acts=acts, was_pending=was_pending)
     ours.close()
     raise OSError(os.WEXITSTATUS(status), os.strerror(os.WEXITSTATUS(status)))
 

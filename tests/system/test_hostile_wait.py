@@ -1,0 +1,186 @@
+"""Nothing that other people's processes do keeps the deadline, the start or a stop waiting.
+
+And the service inherits nothing of the process that looked at them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.descriptors import sockets_of
+from tests.support.guarding import GAVE_UP, STARTED, guard
+from tests.support.hostile import TRAPS
+from tests.support.programs import eventually, portwait, running
+from tests.support.states import outbound_established, reset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from tests.support.hostile import Hostile
+
+    Trap = Callable[[int], AbstractContextManager[Hostile]]
+    Record = Callable[[str, object], None]
+
+pytestmark = pytest.mark.usefixtures("net")
+each_trap = pytest.mark.parametrize("trap", TRAPS.values(), ids=TRAPS)
+
+PORT = 30010
+LATE_DEADLINE, LATE_START, LATE_STOP = 0.2, 0.1, 0.1  # seconds
+
+
+@pytest.fixture
+def overhead() -> float:
+    """Seconds that a guard takes here and now that has nothing to wait for, doubled for what else runs."""
+    took = []
+    for _ in range(3):
+        began = time.monotonic()
+        assert guard(str(PORT + 1), "--", *STARTED).started
+        took.append(time.monotonic() - began)
+    return 2 * max(took)
+
+
+@each_trap
+def test_the_deadline(trap: Trap, overhead: float, record_property: Record) -> None:
+    """It gives up in time, whoever is looked at."""
+    with trap(PORT) as held:
+        began = time.monotonic()
+        seen = guard("--timeout", "2", str(PORT), "--", *STARTED, before=held.before)
+        took = time.monotonic() - began
+        assert held.sprung()
+    record_property("seconds beyond the deadline", took - 2)
+    assert (seen.status, seen.out) == (GAVE_UP, "")
+    assert seen.err.splitlines()[-1].startswith("portwait: gave up")
+    assert 2 <= took <= 2 + LATE_DEADLINE + overhead
+
+
+@each_trap
+def test_the_start(trap: Trap, overhead: float, record_property: Record) -> None:
+    """The service starts as soon as the port is free, holds the port meanwhile, and has no child."""
+    service = (sys.executable, "-ISc", "print('started', flush=True); input()")
+    with trap(PORT) as held, running([*held.before, *portwait(str(PORT), "--", *service)], stdin=-1) as guarded:
+        eventually(held.sprung, "the trap")
+        guarded.complains("waiting for")
+        began = time.monotonic()
+        held.let_go()
+        guarded.says("started")
+        took = time.monotonic() - began
+        record_property("seconds from the close to the service's first word", took)
+        assert took <= LATE_START + overhead
+        assert children(guarded.pid) == []
+        assert [(one.address, one.port) for one in sockets_of(guarded.pid)] == [("::", PORT)]
+
+
+@each_trap
+def test_a_stop(trap: Trap, overhead: float) -> None:
+    """A signal ends the wait at once, and the last word is said."""
+    with trap(PORT) as held, running([*held.before, *portwait(str(PORT), "--", *STARTED)]) as guarded:
+        eventually(held.sprung, "the trap")
+        guarded.complains("waiting for")
+        began = time.monotonic()
+        guarded.signal(signal.SIGTERM)
+        guarded.process.wait()
+        assert time.monotonic() - began <= LATE_STOP + overhead
+        assert guarded.status() == -signal.SIGTERM
+        assert guarded.err[-1] == "portwait: stopped by SIGTERM; nothing was started"
+
+
+@each_trap
+def test_one_look(trap: Trap, overhead: float) -> None:
+    """--timeout 0 gives the narrator two seconds, not more."""
+    with trap(PORT) as held:
+        began = time.monotonic()
+        seen = guard("--timeout", "0", str(PORT), "--", *STARTED, before=held.before)
+        assert time.monotonic() - began <= 2 + LATE_DEADLINE + overhead
+    assert (seen.status, seen.out) == (GAVE_UP, "")
+
+
+class TestNothingIsInherited:
+    """The service cannot tell that its guard had a narrator."""
+
+    SERVICE = (sys.executable, "-ISc", "print('started', flush=True); input()")
+
+    @pytest.mark.parametrize(
+        "before",
+        [
+            (),
+            ("env", "--ignore-signal=CHLD"),
+            ("env", "--block-signal=CHLD"),
+            ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc"),
+        ],
+        ids=["plain", "ignores-SIGCHLD", "blocks-SIGCHLD", "PID-1"],
+    )
+    def test_no_child_no_zombie_no_pending_signal(self, before: tuple[str, ...]) -> None:
+        """Also where the kernel makes the narrator our child again, and where the end of a child stays pending."""
+        with contextlib.ExitStack() as stack:
+            with outbound_established(PORT) as made:
+                argv = [*before, *portwait(str(PORT), "--", *self.SERVICE)]
+                outside = stack.enter_context(running(argv, stdin=-1))
+                outside.complains("waiting for")
+                pid = children(outside.pid)[0] if "--pid" in before else outside.pid
+                expected = blocked_and_ignored(pid)
+                reset(made.sock)
+            outside.says("started")
+            assert children(pid) == []
+            assert pending(pid) == 0
+            assert blocked_and_ignored(pid) == expected  # the service is a Python, as the guard is
+
+    def test_the_narrator_ends_with_a_guard_that_is_killed(self) -> None:
+        """Nobody has to collect it."""
+        with outbound_established(PORT), running(portwait(str(PORT), "--", *STARTED)) as guarded:
+            guarded.complains("waiting for")
+            narrators = [pid for pid in processes() if command(pid) == command(guarded.pid) and pid != guarded.pid]
+            assert len(narrators) == 1
+            guarded.signal(signal.SIGKILL)
+            guarded.status()
+            eventually(lambda: not Path(f"/proc/{narrators[0]}").exists(), "the narrator's end")
+
+    def test_a_narrator_that_is_killed(self) -> None:
+        """One line says so, and bind alone decides from then on."""
+        with outbound_established(PORT) as made, running(portwait(str(PORT), "--", *STARTED)) as guarded:
+            guarded.complains("waiting for")
+            (narrator,) = [pid for pid in processes() if command(pid) == command(guarded.pid) and pid != guarded.pid]
+            os.kill(narrator, signal.SIGKILL)
+            guarded.complains("failed to see who is in the way")
+            reset(made.sock)
+            guarded.says("started")
+            assert len([line for line in guarded.err if "failed" in line]) == 1
+
+
+# What the tests are made of
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def processes() -> list[int]:
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+
+
+def command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def mask(pid: int, name: str) -> int:
+    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(f"{name}:")]
+    return int(line.split()[1], 16)
+
+
+def pending(pid: int) -> int:
+    return mask(pid, "SigPnd") | mask(pid, "ShdPnd")
+
+
+def blocked_and_ignored(pid: int) -> int:
+    return mask(pid, "SigBlk") | mask(pid, "SigIgn")
