@@ -68,6 +68,7 @@ _portwait() {
                 -*)
                     words='-t --timeout --hold --no-hold --reuseaddr --no-reuseaddr --reuseport --no-reuseport --freebind --no-freebind -4 -6 --listen --no-listen --fdstore --no-fdstore --evict --no-evict --evict-user --evict-unit --terminate --signal --kill-after --reserve --no-reserve --anyway --no-anyway --dry-run --no-dry-run --log-format -q --quiet --no-quiet -v --verbose --no-verbose -h --help -V --version --' ;;
                 completion*) words='bash zsh fish' ;;
+                unit*) words=$(systemctl list-units --type=service --plain --no-legend 2>/dev/null | awk '{ print $1 }') ;;
                 release*) words=$(tr , ' ' </proc/sys/net/ipv4/ip_local_reserved_ports 2>/dev/null) ;;
                 *)
                     ((COMP_CWORD > 1)) || words='explain evict reserve release audit pick unit completion'

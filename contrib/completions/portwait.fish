@@ -28,6 +28,7 @@ complete -c portwait -n __fish_is_first_token -a completion -d 'print the comple
 complete -c portwait -n '__portwait_is guard explain evict; and string match -qr \'^[a-z]\' -- (commandline -ct)' \
     -a '(string match -rg \'^([a-z][^\\s#]*)\\s+\\d+/tcp\' </etc/services 2>/dev/null)'
 complete -c portwait -n '__portwait_is completion' -a 'bash zsh fish'
+complete -c portwait -n '__portwait_is unit' -a '(systemctl list-units --type=service --plain --no-legend 2>/dev/null | string replace -r " .*" "")'
 complete -c portwait -n '__portwait_is release' -a '(string split , </proc/sys/net/ipv4/ip_local_reserved_ports 2>/dev/null)'
 complete -c portwait -n '__portwait_is guard pick' -s t -l timeout -x -a '0 30s 75s 2m 1h inf' -d 'give up after this'
 complete -c portwait -n '__portwait_is guard pick' -l hold -f -a 'full default none' -d 'keep the port from connect() until the service has it'

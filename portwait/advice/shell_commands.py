@@ -76,8 +76,8 @@ def asked(facts: Facts) -> tuple[str, ...]:
     """Write the target with the options that it was asked with: another bind has other blockers."""
     target = facts.target
     family = (f"-{target.family}",) if target.family and target.address == ANY else ()
-    reuse = () if facts.reuseaddr else ("--no-reuseaddr",)
-    return (*family, *reuse, target.text)
+    flags = {"--no-reuseaddr": not facts.reuseaddr, "--reuseport": target.reuseport, "--freebind": target.freebind}
+    return (*family, *(flag for flag, is_set in flags.items() if is_set), target.text)
 
 
 def append(machine: Machine, path: str, lines: Sequence[str]) -> str:

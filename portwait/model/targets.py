@@ -96,8 +96,8 @@ def parse(
     UsageError with one line that says what was expected.
     """
     targets: dict[Target, None] = {}
-    for words_of_one in words:
-        for word in words_of_one.split(","):
+    for list_of_words in words:
+        for word in list_of_words.split(","):
             for target in _parse_word(word, family, reuseport=reuseport, freebind=freebind):
                 targets.setdefault(target)
     return tuple(targets)

@@ -168,6 +168,7 @@ def _bash_words() -> Iterator[str]:
         yield f"                {name}-*)\n                    words='{_flags(name)}' ;;"
     yield f"                -*)\n                    words='{_flags(GUARD)} --' ;;"
     yield "                completion*) words='bash zsh fish' ;;"
+    yield f"                unit*) words=$({_UNITS} | awk '{{ print $1 }}') ;;"
     yield f"                release*) words=$(tr , ' ' <{_RESERVED} 2>/dev/null) ;;"
     verbs = f"words='{' '.join(VERBS)}'"
     services = """words+=" $(awk '{ sub(/#.*/, ""); if ($2 ~ /\\/tcp$/) print $1 }' /etc/services 2>/dev/null)\""""
@@ -199,6 +200,7 @@ def _zsh_words() -> Iterator[str]:
         yield f"            {name}-*)\n                compadd -- {_flags(name)} ;;"
     yield f"            -*)\n                compadd -- {_flags(GUARD)} -- ;;"
     yield "            completion*) compadd -- bash zsh fish ;;"
+    yield f'            unit*) compadd -- ${{${{(f)"$({_UNITS})"}}%% *}} ;;'
     yield f'            release*) compadd -- ${{(s:,:)"$(<{_RESERVED})"}} ;;'
     yield f"            *)\n                ((CURRENT == 2)) && compadd -- {' '.join(VERBS)}"
     yield "                # names of services are many: once a letter is typed"
@@ -215,6 +217,8 @@ def _fish() -> Iterator[str]:
     yield f"complete -c portwait -n {where} \\"
     yield f"    -a {_quoted(services)}"
     yield "complete -c portwait -n '__portwait_is completion' -a 'bash zsh fish'"
+    units = f'({_UNITS} | string replace -r " .*" "")'
+    yield f"complete -c portwait -n '__portwait_is unit' -a {_quoted(units)}"
     reserved = f"(string split , <{_RESERVED} 2>/dev/null)"
     yield f"complete -c portwait -n '__portwait_is release' -a {_quoted(reserved)}"
     for row in ROWS:

@@ -48,6 +48,8 @@ _SHELL_WORDS = frozenset(
 def hinted(error: UsageError, verb: str, own: Sequence[str], command: Sequence[str]) -> UsageError:
     """Say the cure instead, where it can be guessed, or where to read; `own` is what stood before the `--`."""
     places = list(_alone(verb, own)) if verb_of(verb).field == "targets" else []
+    if verb == "unit":
+        del places[:1]  # a unit's name
     unknown = [place for place in places if not _is_target(own[place])]
     for place in unknown:
         if hint := _target_hint(verb, own, place, [own[each] for each in places if each < place], command):

@@ -256,6 +256,12 @@ ROWS = (
 )
 
 
+def would(key: str, **values: str) -> str:
+    """Say what a rehearsal reports of an option: `dry run: would reserve 30010/tcp first`."""
+    (row,) = (row for row in ROWS if row.key == key)
+    return f"dry run: would {row.dry_run.format(**values)}"
+
+
 def rows_of(verb: str) -> tuple[Row, ...]:
     """Choose the options of a verb, or of the guard."""
     return tuple(row for row in ROWS if verb in row.verbs)

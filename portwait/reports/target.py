@@ -51,11 +51,11 @@ def headline(case: Case) -> str:
         return f"{name} is held {_by(case.blockers)}"
     if verdict.state == "unavailable":
         missing = (
-            f"the interface {escape(target.zone)}"
+            f"the interface {escape(target.device or target.zone)}"
             if verdict.errno_name == "ENODEV"
             else f"the address {target.address}"
         )
-        where = f"{missing} is not on this host" if target.address != ANY else "no such address family"
+        where = f"{missing} is not on this host" if target.address != ANY or target.device else "no such address family"
         return f"{name} is unavailable: {where} ({verdict.errno_name})"
     if verdict.state == "denied":
         return f"{name}: binding is denied to this user ({verdict.errno_name}); nothing is known to hold it"
@@ -100,7 +100,8 @@ def full(case: Case, paper: Paper | None = None, *, briefly: bool = False) -> st
     paper = paper or Paper()
     state = case.verdict.state
     style = state if state in ("held", "free") else "other"
-    lines = [paper.paint(line, style) for line in paper.wrap(headline(case), "", "  ")]
+    more = f". {_more(case.target)}" if briefly and state == "denied" and not case.remedies else ""
+    lines = [paper.paint(line, style) for line in paper.wrap(headline(case) + more, "", "  ")]
     for first, text, rest in socket_report.of(case.blockers):
         lines += paper.wrap(text, first, rest)
     for text in (*_by_tables(case.verdict), *_why(case)):
@@ -162,8 +163,12 @@ def _advice(target: Target, remedies: Sequence[Remedy], paper: Paper, *, briefly
         lines += paper.wrap(remedy.summary, f"  {number}. ", "     ")
         lines += [paper.paint(f"       {line}", "command") for line in remedy.commands]
     if len(shown) < len(remedies):
-        lines.append(f"  More: {shell(('portwait', 'explain', target.text))}")
+        lines.append(f"  {_more(target)}")
     return lines
+
+
+def _more(target: Target) -> str:
+    return f"More: {shell(('portwait', 'explain', target.text))}"
 
 
 def as_dict(case: Case) -> dict[str, object]:

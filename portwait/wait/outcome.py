@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from portwait.bind import hold
 from portwait.errors import CommandNotExecutableError, CommandNotFoundError
 from portwait.model import ports
+from portwait.options.table import would
 from portwait.text import durations
 from portwait.text.escape import escape
 from portwait.text.masking import command_line
@@ -45,7 +46,7 @@ def _free(survey: Survey, options: Options, log: Log, command: Sequence[str], wa
     if survey.wide and command and options.hold != "none":
         say = log.info if options.hold or options.fdstore else log.debug
         say("hold", _too_many(survey), target=asked)
-    for one in survey.holds:
+    for one in survey.holds if command else ():  # without a command nothing outlives this process
         log.debug(
             "hold", f"hold on {escape(str(one.target))}: {_hold(one.form, ready=one.ready, possible=one.possible)}"
         )
@@ -96,24 +97,24 @@ def _rehearse(survey: Survey, options: Options, log: Log, command: Sequence[str]
     """Say what a run without --dry-run would do now."""
     asked = names(survey.targets)
     if options.reserve:
-        log.info("dry-run", f"dry run: would reserve {asked} first")
+        log.info("dry-run", would("reserve", targets=asked))
     if free:
         log.info("dry-run", f"dry run: {asked} {is_or_are(survey.targets)} free", target=asked)
     else:
         log.info("dry-run", f"dry run: would {_wait(survey, options)}", target=asked)
     if options.anyway and not free and not command:
-        log.info("dry-run", "dry run: would end with 0 all the same (--anyway)")
+        log.info("dry-run", would("anyway"))
     if command and (free or options.timeout or options.anyway or _clears(options)):
         mode = options.hold or "default"
         kept = [one for one in survey.targets if hold.forms(one, mode, reuseaddr=options.reuseaddr).at_exec]
         if kept and survey.wide:
             log.info("dry-run", f"dry run: {_too_many(survey)}")
         elif kept:
-            log.info("dry-run", f"dry run: would hold {names(kept)} ({mode}) until the service has bound it")
+            log.info("dry-run", would("hold", targets=names(kept), value=mode))
         if options.listen:
-            log.info("dry-run", f"dry run: would listen on {asked} and pass the socket on (LISTEN_FDS)")
+            log.info("dry-run", would("listen", targets=asked))
         if options.fdstore:
-            log.info("dry-run", "dry run: would keep that in systemd's descriptor store")
+            log.info("dry-run", would("fdstore"))
         status = rehearsed(command)
         if status:
             why = "no such command" if status == CommandNotFoundError.status else "it is not executable"

@@ -144,6 +144,7 @@ class TestDenied:
         seen = guard("80", "--", *STARTED, before=NOBODY)
         assert seen.started
         assert "denied" in seen.err
+        assert seen.err.endswith(". More: portwait explain 80\n")
         assert len(seen.err.splitlines()) == 1
 
     @pytest.mark.parametrize("there", [listening, outbound_established])

@@ -14,6 +14,7 @@ import pytest
 
 from portwait import parse, probe
 from tests.support.guarding import GAVE_UP, STARTED, guard
+from tests.support.states import outbound_established
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,6 +137,25 @@ class TestReuseport:
         assert sent > 300
 
 
+@pytest.mark.parametrize("option", ["--reuseport", "--freebind"])
+def test_printed_commands_have_the_option(option: str) -> None:
+    """What is pasted asks about the same bind."""
+    with outbound_established(PORT):
+        done = guard("explain", option, "--json", str(PORT))
+    (target,) = json.loads(done.out)["targets"]
+    commands = [command for remedy in target["remedies"] for command in remedy["commands"]]
+    evicts = [command for command in commands if "portwait evict" in command]
+    assert evicts
+    assert all(f" {option} " in command for command in evicts)
+
+
+def test_without_a_command_nobody_blames_the_service() -> None:
+    """Nothing is held there, and -v does not speak of it."""
+    done = guard("-v", f"{PORT}/udp", str(PORT + 1))
+    assert (done.status, done.err.count("\n")) == (0, 1)
+    assert "hold" not in done.err
+
+
 class TestFreebind:
     @pytest.mark.parametrize("word", ["10.99.0.1:30010", "[2001:db8::1]:30010", "10.99.0.1:30010/udp"])
     def test_an_address_that_is_not_here(self, word: str) -> None:
@@ -196,3 +216,9 @@ class TestDevice:
         (held, free) = json.loads(done.out)["targets"]
         assert (held["verdict"], [blocker["device"] for blocker in held["blockers"]]) == ("held", ["d0"])
         assert (free["verdict"], free["blockers"]) == ("free", [])
+
+    def test_a_device_that_is_missing_is_named(self) -> None:
+        """It is the device that is not on this host."""
+        done = guard("-t0", "*%d9:30010")
+        assert done.status == GAVE_UP
+        assert "the interface d9 is not on this host (ENODEV)" in done.err
