@@ -188,7 +188,7 @@ def _fill(facts: Facts, template: str, prefix: str, command: str) -> tuple[str, 
 
 def _without(body: str, setting: str) -> str:
     """Take a setting out of a text, with the comment lines that stand directly above it."""
-    return re.sub(rf"\n?(?:^#.*\n)*^{setting}.*\n", "", body, flags=re.MULTILINE)
+    return re.sub(rf"(?:^\n)?(?:^#.*\n)*^{setting}.*\n", "", body, flags=re.MULTILINE)
 
 
 def _forbids(facts: Facts, family: str) -> bool:

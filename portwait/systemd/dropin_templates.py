@@ -18,7 +18,7 @@ RestartPreventExitStatus=125 126 127
 """
 
 _NOTIFY = """\
-# Lets it say in `systemctl status` for what it waits, and lengthen TimeoutStartSec= while it does. Leave the line out
+# Lets it say in `systemctl status` what it waits for, and lengthen TimeoutStartSec= while it does. Leave the line out
 # where the unit has NotifyAccess=all.
 NotifyAccess=exec
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,22 @@ def test_it_is_filled_in(lines: list[str], more: dict[str, object], there: str, 
     body = fit(facts(*lines, **more)).body
     assert there in body.splitlines()
     assert absent not in body
+
+
+REDIS = ("NoExecPaths=/", "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX", "User=redis", "Restart=always")
+REDIS_COMMAND = "/usr/bin/redis-server /etc/redis/redis.conf --supervised systemd --daemonize no"
+
+
+@pytest.mark.parametrize("lines", [*(row[0] for row in FILLED), [*REDIS, f"ExecStart={REDIS_COMMAND}"]])
+@pytest.mark.parametrize("more", [{}, {"user": True}, {"unit": "redis-server.service"}])
+def test_every_line_is_whole(lines: list[str], more: dict[str, object]) -> None:
+    """Whatever was taken out of a template and added to it: comments, one section, and settings, none of them twice."""
+    text = fit(facts(*lines, **more)).body.splitlines()
+    assert text[0] == "[Service]"
+    set_here = [line for line in text[1:] if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Z][A-Za-z]+=[^#]*", line) for line in set_here)
+    names = [line.partition("=")[0] for line in set_here]
+    assert len(names) - len(set(names)) == (1 if "ExecStart" in names else 0), "ExecStart= is emptied first"
 
 
 @pytest.mark.parametrize("template", [name for name in GENERAL if name != "guard-socket.conf"])

@@ -92,6 +92,8 @@ def test_the_unit_starts_over_a_held_port(host: Machine, template: str, kind: st
         assert made["template"] == template
         with pasted(host, made) as shell:
             eventually(lambda: f"waiting: {PORT}/tcp is held by an outbound connection" in status(host), "the wait")
+            said = host.run("systemd-analyze", "verify", "--recursive-errors=no", "app.service")
+            assert (said.stdout, said.stderr) == ("", "")
             host.systemctl("stop", "blocker")
             eventually(lambda: answer(host, PORT) == b"hello from a unit\n", "an answer")
             assert shell.status() == 0, shell.describe()
@@ -174,6 +176,8 @@ def test_a_service_of_debian(host: Machine, package: str, port: int, question: b
             eventually(
                 lambda: f"waiting: {port}/tcp is held by an outbound connection" in status(host, name), "the wait"
             )
+            said = host.run("systemd-analyze", "verify", "--recursive-errors=no", name)
+            assert (said.stdout, said.stderr) == ("", "")
             host.systemctl("stop", "blocker")
             eventually(lambda: answer(host, port, question).startswith(expected), "an answer")
             assert shell.status() == 0, shell.describe()
