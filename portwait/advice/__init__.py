@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portwait.advice import stopping
+from portwait.advice import shell_commands, stopping
 from portwait.advice.facts import Facts
 from portwait.diagnosis import owners, tables
 from portwait.errors import TablesError
 from portwait.host import supervisors, systemd_units
 from portwait.host.machine import machine
+from portwait.model import ports
 from portwait.model.case import Remedy
+from portwait.text.plural import abbreviate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from portwait.host.machine import Machine
     from portwait.host.systemd_units import Unit
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 _MOST_ANCESTORS = 8
 
-__all__ = ("Facts", "Remedy", "advise", "gather")
+__all__ = ("Facts", "Remedy", "advise", "for_many", "gather")
 
 
 def advise(facts: Facts) -> tuple[Remedy, ...]:
@@ -33,6 +35,21 @@ def advise(facts: Facts) -> tuple[Remedy, ...]:
     from portwait.advice.rules import RULES
 
     return tuple(remedy for rule in RULES if (remedy := rule(facts)) is not None)
+
+
+def for_many(cases: Sequence[Case], where: Machine) -> tuple[Remedy, ...]:
+    """Say what keeps the kernel from handing out any of many targets' ports, where it may do so."""
+    exposed = ports.merge((case.target.port,) * 2 for case in cases if case.settings.hands_out(case.target.port))
+    if not exposed:
+        return ()
+    if where.may_set:
+        words = "Reserve what the kernel may hand out, so that it never picks one of them by itself again:"
+        command = shell_commands.as_root(where, "portwait", "reserve", "--persist", ports.show(exposed))
+        return (Remedy("reserve-port", words, (command,)),)
+    summary, lines = shell_commands.reserved_from_outside(
+        where, abbreviate(exposed), exposed, cases[0].settings.reserved
+    )
+    return (Remedy("container-sysctl", summary, lines),)
 
 
 def gather(case: Case, where: Machine | None = None, *, reuseaddr: bool = True) -> Facts:
@@ -48,10 +65,20 @@ def gather(case: Case, where: Machine | None = None, *, reuseaddr: bool = True) 
         wrappers_of(case.blockers),
         reuseaddr,
         systemd_units.units_of(known.values()) if here.systemd else {},
+        _published(case, known.values()),
         _listening(case),
         _managed(case, known.values()) if here.systemd else {},
         {pid: supervisor for pid, supervisor in above.items() if supervisor is not None},
     )
+
+
+def _published(case: Case, known: Iterable[Owner]) -> bool | None:
+    """Ask Docker about a port that its proxy has open."""
+    if not any(owner.forwards for owner in known):
+        return None
+    from portwait.host.ask import publishes
+
+    return publishes(case.target.protocol, case.target.port)
 
 
 def _listening(case: Case) -> frozenset[int]:

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from portwait.host.machine import Machine
+from portwait.model.targets import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +36,8 @@ class Facts(NamedTuple):
     """Whether the service sets SO_REUSEADDR."""
     units: Mapping[tuple[str, str | None], Unit] = MappingProxyType({})
     """The owners' units and what starts or stops with these, by name and user (None: the system's), where known."""
+    published: bool | None = None
+    """Whether Docker has a container that publishes the port; None where it was not asked or does not say."""
     listening: frozenset[int] = frozenset()
     """The TCP ports of ip_local_port_range that somebody listens on: services too, for which the range counts."""
     managed: Mapping[int, tuple[Unit, ...]] = MappingProxyType({})
@@ -70,6 +73,10 @@ class Facts(NamedTuple):
         """Whether a unit that was asked for is active."""
         unit = self.units.get((name, user))
         return unit is not None and unit.active
+
+    def is_from_here(self, blocker: Blocker) -> bool:
+        """Whether its local address is this host's own, so that this host's kernel can have picked its port."""
+        return plain(blocker.socket.local_address) not in self.case.not_local
 
     def by_number(self, blocker: Blocker) -> bool:
         """Whether a client may have bound the port by number: today the kernel would not pick it."""

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from portwait.advice import advise, gather
+from portwait.advice import advise, for_many, gather
 from portwait.bind.survey import Survey
 from portwait.errors import UsageError
 from portwait.host.machine import machine
@@ -69,13 +69,15 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     seen = port_settings()
     cases = [inspection.case(target, seen) for target in survey.targets]
     in_full = len(cases) <= _MOST_IN_FULL
+    here = machine()
+    if in_full:
+        cases = [case._replace(holds=inspection.holds_on(case)) for case in cases]
     if in_full or asked.json:
-        here = machine()
         cases = [case._replace(remedies=advise(gather(case, here, reuseaddr=asked.reuseaddr))) for case in cases]
     text = (
         summary.as_json(cases, inspection.diagnosis.lost)
         if asked.json
-        else summary.as_text(cases, inspection.diagnosis.lost, _paper(), in_full=in_full)
+        else summary.as_text(cases, inspection.diagnosis.lost, _paper(), in_full=in_full, cures=for_many(cases, here))
     )
     return int(any(case.verdict.state == "held" for case in cases)), text
 

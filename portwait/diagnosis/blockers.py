@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _socket
 import contextlib
+import os
 import time
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -179,10 +180,10 @@ class _Known:
 
     def blocker(self, kind: Kind, sock: KernelSocket) -> Blocker:
         owners = self._of(sock)
-        nobody = sock.inode == 0 and sock.uid >= 0 and not sock.pids
+        nobody = sock.state == "TIME_WAIT" or (sock.inode == 0 and sock.uid >= 0 and not sock.pids)
         unseen = self._owners.unsearched if owners else None if nobody else self._owners.unseen
-        if sock.uid < 0 and not owners:
-            unseen = "owner not visible: run as root"
+        if sock.uid < 0 and not owners and not nobody:
+            unseen = "owner not visible" if _is_root() else "owner not visible: run as root"
         peer = self._peers.get(_identity(sock))
         peer_owner = None if peer is None else self._first(peer)
         place = self._places.get(sock.cgroup)
@@ -234,3 +235,7 @@ def _service(port: int, protocol: str) -> str | None:
         return _socket.getservbyport(port, protocol) if port else None
     except OSError:
         return None
+
+
+def _is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0

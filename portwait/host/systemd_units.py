@@ -11,16 +11,15 @@ import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
+from portwait.host.ask import ask
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from portwait.model.owner import Owner
 
-PATIENCE = 1.0  # seconds; systemd answers in some 10 ms
 _MOST_PROCESSES = 4096  # of one unit
 _CGROUP_MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified")
-_PASSED = ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
-_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 _PROPERTIES = (
     *("Id", "LoadState", "ActiveState", "MainPID", "KillMode", "ControlGroup", "Listen", "Triggers", "TriggeredBy"),
     *("RequiredBy", "BoundBy", "ConsistsOf", "NFileDescriptorStore", "FileDescriptorStorePreserve"),
@@ -133,7 +132,7 @@ def _ask(*words: str, user: str | None) -> str:
     if sys.platform != "linux" or not os.path.isdir("/run/systemd/system"):
         return ""
     manager = () if user is None else ("--user", *(() if _is_own(user) else ("-M", f"{user}@")))
-    return _run(("systemctl", *manager, "--no-pager", "--no-ask-password", *words))
+    return ask(("systemctl", *manager, "--no-pager", "--no-ask-password", *words)) or ""
 
 
 def _is_own(user: str) -> bool:
@@ -144,29 +143,6 @@ def _is_own(user: str) -> bool:
         return pwd.getpwnam(user).pw_uid == os.geteuid() and bool(os.environ.get("XDG_RUNTIME_DIR"))
     except KeyError:
         return False
-
-
-def _run(argv: Sequence[str]) -> str:
-    """Run a program for at most PATIENCE and answer what it printed; nothing where it failed or was too slow."""
-    import subprocess
-
-    environment = {**_ENVIRONMENT, **{key: value for key, value in os.environ.items() if key in _PASSED}}
-    try:
-        process = subprocess.Popen(  # noqa: S603  # our own words, and names of units after `--`
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    try:
-        output, _ = process.communicate(timeout=PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0.1)
-        if process.stdout is not None:
-            process.stdout.close()
-        return ""
-    return output.decode(errors="surrogateescape")
 
 
 def _blocks(text: str) -> Iterator[dict[str, str]]:

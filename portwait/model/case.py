@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from portwait.model.port_settings import PortSettings
 
@@ -23,6 +23,13 @@ class Remedy(NamedTuple):
     commands: tuple[str, ...] = ()
 
 
+class AddressState(NamedTuple):
+    """Why an address cannot be bound, and at which interface or VRF that is so."""
+
+    code: Literal["absent", "tentative", "duplicate", "ipv6-off", "vrf", "no-zone"]
+    device: str = ""
+
+
 class Case(NamedTuple):
     """One target with all that is known of it at one moment.
 
@@ -34,6 +41,12 @@ class Case(NamedTuple):
     blockers: tuple[Blocker, ...] = ()
     settings: PortSettings = PortSettings()
     remedies: tuple[Remedy, ...] = ()
+    holds: tuple[Blocker, ...] = ()
+    """Other portwaits' holds that stand on the port and do not make the bind fail."""
+    address: AddressState | None = None
+    """Of a target whose address cannot be bound: why."""
+    not_local: frozenset[str] = frozenset()
+    """Local addresses of blockers that are no addresses of this host: a transparent proxy's."""
 
     @property
     def held(self) -> bool:

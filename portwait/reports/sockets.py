@@ -68,6 +68,10 @@ def _connection(blocker: Blocker) -> str:
         facts.append(f"ends in {durations.show(blocker.expires_in)}")
     if blocker.socket.mptcp:
         facts.append("a path of a Multipath TCP connection")
+    if blocker.socket.queue:
+        facts.append(f"{blocker.socket.queue} waiting to be accepted")
+    if any(owner.state in ("T", "t") for owner in blocker.owners):
+        facts.append("process stopped")
     if blocker.kind.evidence in _EVIDENCE:
         facts.append(_EVIDENCE[blocker.kind.evidence])
     return ", ".join(facts)
@@ -82,6 +86,11 @@ def _state(blocker: Blocker) -> str:
 def serves_udp(blocker: Blocker) -> bool:
     """Whether it is a UDP socket that is not connected: such a one listens, as far as UDP knows that."""
     return blocker.kind.name == "bound" and blocker.socket.protocol == "udp"
+
+
+def is_server(blocker: Blocker) -> bool:
+    """Whether it is a socket that waits for clients."""
+    return blocker.kind.name == "listener" or serves_udp(blocker)
 
 
 def _other_end(blocker: Blocker) -> list[Line]:

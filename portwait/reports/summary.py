@@ -11,14 +11,16 @@ from portwait.text.escape import shell
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from portwait.model.case import Case
+    from portwait.model.case import Case, Remedy
     from portwait.model.targets import Target
     from portwait.text.layout import Paper
 
 _MOST_INDENTED = 64  # targets; more are not for eyes, and the encoder that indents takes ten times as long
 
 
-def as_text(cases: Sequence[Case], lost: str | None, paper: Paper, *, in_full: bool) -> str:
+def as_text(
+    cases: Sequence[Case], lost: str | None, paper: Paper, *, in_full: bool, cures: Sequence[Remedy] = ()
+) -> str:
     """Write the report on all targets: each in full, or a line for each that is not free and the rest summed up."""
     head = paper.wrap(f"cannot see everything: {lost}") if lost else []
     if in_full:
@@ -31,6 +33,8 @@ def as_text(cases: Sequence[Case], lost: str | None, paper: Paper, *, in_full: b
         lines += [paper.paint(line, style) for line in paper.wrap(target_report.headline(case), "", "  ")]
     for text in _summed_up(cases, taken):
         lines += paper.wrap(text)
+    for cure in cures:
+        lines += [*paper.wrap(cure.summary), *(paper.paint(f"  {line}", "command") for line in cure.commands)]
     return "\n".join(lines) + "\n"
 
 

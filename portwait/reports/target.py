@@ -8,13 +8,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from portwait.model.targets import ANY
+from portwait.model.targets import ANY, plain
 from portwait.reports import sockets as socket_report
 from portwait.reports.sockets import process
 from portwait.text import durations
 from portwait.text.escape import escape, shell
 from portwait.text.layout import Paper
 from portwait.text.masking import mask
+from portwait.text.plural import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,18 +51,32 @@ def headline(case: Case) -> str:
     if verdict.state == "held":
         return f"{name} is held {_by(case.blockers)}"
     if verdict.state == "unavailable":
-        missing = (
-            f"the interface {escape(target.device or target.zone)}"
-            if verdict.errno_name == "ENODEV"
-            else f"the address {target.address}"
-        )
-        where = f"{missing} is not on this host" if target.address != ANY or target.device else "no such address family"
-        return f"{name} is unavailable: {where} ({verdict.errno_name})"
+        return f"{name} is unavailable: {_why_unavailable(case)} ({verdict.errno_name})"
     if verdict.state == "denied":
         return f"{name}: binding is denied to this user ({verdict.errno_name}); nothing is known to hold it"
+    if verdict.state == "unknown" and case.address is not None and case.address.code == "no-zone":
+        return f"{name} cannot be bound: {_why_unavailable(case)} ({verdict.errno_name})"
     if verdict.state == "unknown":
         return f"{name}: the kernel gave no verdict ({verdict.errno_name or 'the socket tables cannot be read'})"
     return f"{name} is free"
+
+
+def _why_unavailable(case: Case) -> str:
+    """Say which of the things that the error can mean it is."""
+    target = case.target
+    if case.verdict.errno_name == "ENODEV":
+        return f"the interface {escape(target.device or target.zone)} is not on this host"
+    if target.address == ANY and not target.device:
+        return "no such address family"
+    code, device = (case.address.code, escape(case.address.device)) if case.address is not None else ("absent", "")
+    words = {
+        "tentative": f"{target.address} is tentative on {device}: the kernel still asks whether another host has it",
+        "duplicate": f"{target.address} on {device} is another host's too (dadfailed), so the kernel does not use it",
+        "ipv6-off": f"IPv6 is switched off (net.ipv6.conf.{device}.disable_ipv6 is 1)",
+        "vrf": f"{target.address} is in the VRF {device}, and a bind without that device does not see it",
+        "no-zone": f"{target.address} is a link-local address, which has to be named with its interface",
+    }
+    return words.get(code, f"the address {target.address} is not on this host")
 
 
 def _by(blockers: Sequence[Blocker]) -> str:
@@ -106,6 +121,11 @@ def full(case: Case, paper: Paper | None = None, *, briefly: bool = False) -> st
         lines += paper.wrap(text, first, rest)
     for text in (*_by_tables(case.verdict), *_why(case)):
         lines += paper.wrap(text, "  ")
+    if case.holds and state == "free":
+        who = listed(list(dict.fromkeys(process(owner) for one in case.holds for owner in one.owners)), most=3)
+        lines += paper.wrap(
+            f"A hold of portwait stands on it{f', kept by {who}' if who else ''}: no connect() gets it.", "  "
+        )
     lines += _advice(case.target, case.remedies, paper, briefly=briefly)
     return "\n".join(lines)
 
@@ -128,7 +148,14 @@ def _why(case: Case) -> list[str]:
     if case.verdict.state == "free":
         return [_prospect(target, span, settings)]
     if target.protocol != "tcp" or not any(one.kind.name in ("outbound", "self-connect") for one in case.blockers):
-        return []
+        return _where(case)
+    elsewhere = [one for one in case.blockers if plain(one.socket.local_address) in case.not_local]
+    if elsewhere:
+        words = (
+            "It is not a listener: netstat -l cannot show it. Its local address is none of this host's: a transparent "
+            "proxy opens connections from the addresses and ports of its clients, and this port is a client's choice."
+        )
+        return [words]
     if settings.covers(target.port):
         origin = f"The kernel picks source ports from ip_local_port_range {span}, and {target.port} is one of them."
         if settings.reserves(target.port):
@@ -139,6 +166,22 @@ def _why(case: Case) -> list[str]:
             "the client bound it by number, or the range was another."
         )
     return [f"It is not a listener: netstat -l cannot show it. {origin}"]
+
+
+def _where(case: Case) -> list[str]:
+    """Say that single addresses are taken, where that is what keeps a bind of all of them from succeeding."""
+    listeners = [one for one in case.blockers if socket_report.is_server(one)]
+    if case.target.address != ANY or not listeners or len(listeners) < len(case.blockers):
+        return []
+    taken = list(dict.fromkeys(one.local.rpartition(":")[0] for one in listeners))
+    if any(one.socket.local_address in ("0.0.0.0", "::") for one in listeners):
+        return []
+    port = case.target.port
+    words = (
+        f"Only {listed([escape(one) for one in taken], most=4)} {'is' if len(taken) == 1 else 'are'} taken: a service "
+        f"that binds another address, ADDRESS:{port}, can start."
+    )
+    return [words]
 
 
 def _prospect(target: Target, span: str, settings: PortSettings) -> str:
@@ -186,6 +229,7 @@ def as_dict(case: Case) -> dict[str, object]:
         "reserved": settings.reserves(target.port),
         "preferred": target.protocol == "tcp" and settings.hands_out(target.port) and settings.prefers(target.port),
         "blockers": [blocker_dict(blocker) for blocker in case.blockers],
+        "holds": [blocker_dict(blocker) for blocker in case.holds],
         "remedies": [remedy_dict(remedy) for remedy in case.remedies],
     }
 

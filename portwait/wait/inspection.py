@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 from portwait.diagnosis.blockers import Diagnosis, diagnose
 from portwait.errors import TablesError
+from portwait.host import addresses
 from portwait.host.port_settings import port_settings
 from portwait.model.case import Case
 from portwait.model.port_settings import PortSettings
+from portwait.model.targets import ANY, plain
 from portwait.model.verdict import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from portwait.bind.survey import Survey
     from portwait.model.blocker import Blocker
+    from portwait.model.case import AddressState
     from portwait.model.targets import Target
 
 
@@ -34,7 +40,25 @@ class Inspection:
         """Put together what is known of a target now; what does not block it is left out."""
         verdict = self.survey.verdicts[target]
         blockers = self.diagnosis.blockers.get(target, ()) if verdict.state == "held" else ()
-        return Case(target, verdict, blockers, settings)
+        return Case(
+            target,
+            verdict,
+            blockers,
+            settings,
+            address=_address_state(target, verdict),
+            not_local=frozenset(address for address in _connected_from(blockers) if not addresses.is_here(address)),
+        )
+
+    def holds_on(self, case: Case) -> tuple[Blocker, ...]:
+        """Find the holds of other portwaits on a free target's port, which keep nobody from binding it."""
+        if case.verdict.state != "free":
+            return ()
+        ours = inodes(number for one in self.survey.holds for number in one.descriptors)
+        try:
+            found = diagnose([case.target], reuseaddr=False, ours=ours).blockers[case.target]
+        except TablesError:
+            return ()
+        return tuple(blocker for blocker in found if blocker.kind.name == "hold")
 
     def look_closely(self) -> bool:
         """Read the tables, then ask bind again; whether the service can start."""
@@ -67,6 +91,17 @@ class Inspection:
                 self._by_tables.pop(target, None)
         survey.learn(self._by_tables, served)
         return self.look()
+
+
+def _address_state(target: Target, verdict: Verdict) -> AddressState | None:
+    """Say why a target's address cannot be bound; None where it can, or where that is not the trouble."""
+    missing = verdict.state == "unavailable" or (verdict.state == "unknown" and verdict.errno == errno.EINVAL)
+    return addresses.why_unavailable(target.address, target.zone) if missing and target.address != ANY else None
+
+
+def _connected_from(blockers: Iterable[Blocker]) -> set[str]:
+    """List the local addresses of connections."""
+    return {plain(blocker.socket.local_address) for blocker in blockers if blocker.remote}
 
 
 def _is_surely_in_the_way(blocker: Blocker, seen: PortSettings) -> bool:

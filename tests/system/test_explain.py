@@ -148,6 +148,7 @@ def test_the_report(name: str) -> None:
         assert_golden(HERE / "golden" / f"{name}.txt", look, service(7000))
 
 
+_IPV6_OFF = 'echo 1 > /proc/sys/net/ipv6/conf/lo/disable_ipv6; exec "$@"'
 FREE = {
     "free": (("30010",), PLAIN_HOST),
     "free-udp": (UDP, PLAIN_HOST),
@@ -158,6 +159,7 @@ FREE = {
     "unavailable": (("192.0.2.1:30010",), PLAIN_HOST),
     "unavailable-systemd": (("192.0.2.1:30010",), SYSTEMD_HOST),
     "unavailable-interface": (("[fe80::1%nosuch0]:30010",), PLAIN_HOST),
+    "unavailable-ipv6-off": (("[::1]:30010",), ("sh", "-ec", _IPV6_OFF, "sh", *PLAIN_HOST)),
 }
 
 
@@ -181,7 +183,9 @@ def test_the_report_on_a_hold() -> None:
     with cgroup("guard") as folder, running([*in_cgroup(folder), *guard], stdin=subprocess.PIPE) as stray:
         stray.says("ready")
         assert stray.process.wait(DEADLINE) == 0
-        assert told(str(PORT))["verdict"] == "free"
+        free = told(str(PORT))
+        assert (free["verdict"], [one["kind"] for one in free["holds"]]) == ("free", ["hold"])
+        assert "A hold of portwait stands on it, kept by service (pid " in explain(str(PORT)).out
         (hold,) = told("--no-reuseaddr", str(PORT))["blockers"]
         assert (hold["kind"], hold["evidence"]) == ("hold", "mark")
         (owner,) = hold["owners"]

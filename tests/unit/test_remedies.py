@@ -15,7 +15,7 @@ from portwait.advice.tanuki import config
 from portwait.host.machine import Machine
 from portwait.host.systemd_units import Member, Unit
 from portwait.model.blocker import Blocker
-from portwait.model.case import Case
+from portwait.model.case import AddressState, Case
 from portwait.model.kind import Kind
 from portwait.model.owner import Owner
 from portwait.model.port_settings import PortSettings
@@ -39,11 +39,13 @@ ORDERS = Owner(100, "java", ("java", "-jar", "orders.jar"), "app", 1.0, unit="or
 SHELL = Owner(200, "curl", ("curl",), "ann", 2.0, unit="session-1.scope", parent=150, birth=8)
 USERS_OWN = Owner(210, "java", ("java",), "ann", 2.0, unit="orders.service", user_unit=True, birth=8)
 NGINX = Owner(300, "nginx", ("nginx: master process",), "root", 3.0, unit="nginx.service", parent=1)
+NAMES_IT = NGINX._replace(cmdline=("nginx", "--port=30010"))
 WORKER = Owner(301, "nginx", ("nginx: worker process",), "www-data", 3.0, unit="nginx.service", parent=300)
 SYSTEMD = Owner(1, "systemd", ("/sbin/init",), "root", 0.0, unit="init.scope")
 USERS_SYSTEMD = Owner(160, "systemd", ("/lib/systemd/systemd", "--user"), "ann", 2.0, unit="user@1001.service")
 APP_SOCKET = Unit("app.socket", "active", listens=("[::]:30010 (Stream)",), triggers=("app.service",))
 STORE = Unit("orders.service", "active", 100, stored=1)
+STATD = Owner(170, "rpc.statd", ("/sbin/rpc.statd",), "root", 2.0, unit="rpc-statd.service", parent=1)
 PROXY = Owner(400, "docker-proxy", ("/usr/bin/docker-proxy",), "root", 4.0, forwards="172.17.0.2:80")
 IN_DOCKER = Owner(500, "node", ("node",), "1000", 5.0, container="docker:0123456789ab")
 IN_PODMAN = IN_DOCKER._replace(container="podman:0123456789ab")
@@ -155,6 +157,11 @@ def units_of(owners: Iterable[Owner]) -> dict[tuple[str, str | None], Unit]:
     }
 
 
+def unusable(target: str, code: Any, device: str = "", state: str = "unavailable", **how: Any) -> Facts:
+    given = facts(target=target, state=state, **how)
+    return given._replace(case=given.case._replace(address=AddressState(code, device)))
+
+
 def managed(manager: Owner, *units: Unit, **how: Any) -> Facts:
     return facts(by(manager), **how)._replace(managed={manager.pid: units})
 
@@ -179,6 +186,10 @@ NARROWED = (
     "sysctl -w 'net.ipv4.ip_local_port_range=32768 60999'",
     appended("/etc/sysctl.d/90-port-range.conf", "net.ipv4.ip_local_port_range = 32768 60999"),
 )
+
+
+def nfs(port: int) -> Facts:
+    return facts(NFS._replace(socket=NFS.socket._replace(local_port=port)), target=str(port))
 
 
 def rpc(setting: str) -> tuple[str, ...]:
@@ -257,7 +268,10 @@ TABLES: dict[str, Table] = {
     ),
     "kernel-rpc": Table(
         {
-            "NFS": (facts(NFS, target="845"), rpc("min_resvport=846")),
+            "in the middle": (facts(NFS, target="845"), rpc("max_resvport=844")),
+            "near the top": (nfs(982), rpc("max_resvport=981")),
+            "near the bottom": (nfs(700), rpc("min_resvport=701")),
+            "at the bottom": (nfs(665), rpc("min_resvport=666")),
             "at the top of its range": (
                 facts(NFS._replace(socket=NFS.socket._replace(local_port=1023)), target="1023"),
                 rpc("max_resvport=1022"),
@@ -267,6 +281,22 @@ TABLES: dict[str, Table] = {
             "a process": facts(NFS._replace(owners=(ORDERS,)), target="845"),
             "a high port": facts(NAMELESS),
             "another service": facts(NFS._replace(remote_service=None, socket=NFS.socket._replace(remote_port=7000))),
+        },
+    ),
+    "bindresvport": Table(
+        {
+            "a daemon": (
+                facts(by(STATD), target="982"),
+                (appended("/etc/bindresvport.blacklist", "982"), "systemctl restart rpc-statd.service"),
+            ),
+        },
+        {"no such program": facts(LISTENER, target="982"), "a port that is not low": facts(by(STATD))},
+    ),
+    "switch-ipv6-on": Table(
+        {"::1": (unusable("[::1]:30010", "ipv6-off", "lo"), ("sysctl -w net.ipv6.conf.lo.disable_ipv6=0",))},
+        {
+            "not here": unusable("[2001:db8::1]:30010", "absent"),
+            "in a container": unusable("[::1]:30010", "ipv6-off", "lo", machine=PODMAN),
         },
     ),
     "kernel-tunnel": Table(
@@ -282,6 +312,7 @@ TABLES: dict[str, Table] = {
         {
             "TCP": (facts(by(PROXY)), ("docker ps --filter publish=30010/tcp",)),
             "not root": (facts(by(PROXY), machine=USER), ("sudo docker ps --filter publish=30010/tcp",)),
+            "left over": (facts(by(PROXY))._replace(published=False), ("kill 400",)),
         },
         {"nginx": facts(LISTENER), "a client": facts(OUTBOUND)},
     ),
@@ -419,13 +450,18 @@ TABLES: dict[str, Table] = {
             "an orphan": (facts(ORPHAN), (PERSIST,)),
             "itself": (facts(ITSELF), (PERSIST,)),
             "free, and in reach": (FREE, (PERSIST,)),
+            "a listener that may have asked for any port": (facts(LISTENER), (PERSIST,)),
         },
         {
             "reserved": facts(OUTBOUND, reserved=[(30000, 30100)]),
             "out of reach": facts(OUTBOUND, span=(32768, 60999)),
             "free and out of reach": facts(state="free", span=(32768, 60999)),
             "range unknown": facts(OUTBOUND, span=None),
-            "a listener": facts(LISTENER),
+            "a listener whose command line has the port": facts(by(NAMES_IT)),
+            "a listener of systemd's": facts(by(SYSTEMD)),
+            "a transparent proxy's client": facts(OUTBOUND)._replace(
+                case=facts(OUTBOUND).case._replace(not_local=frozenset(["127.0.0.1"]))
+            ),
             "the wrapper binds by number": wrapped(RESET),
             "in a container": facts(OUTBOUND, machine=PODMAN),
         },
@@ -460,7 +496,7 @@ TABLES: dict[str, Table] = {
         {
             "host network": facts(OUTBOUND, machine=HOST_NETWORK),
             "no container": facts(OUTBOUND),
-            "a listener": facts(LISTENER, machine=PODMAN),
+            "a listener": facts(by(NAMES_IT), machine=PODMAN),
         },
     ),
     "narrow-range": Table(
@@ -582,7 +618,16 @@ TABLES: dict[str, Table] = {
         {"a low port": facts(target="443", state="denied"), "held": facts(LISTENER)},
     ),
     "list-addresses": Table(
-        {"not here": (facts(target="192.0.2.1:30010", state="unavailable"), ("ip -brief address",))},
+        {
+            "not here": (facts(target="192.0.2.1:30010", state="unavailable"), ("ip -brief address",)),
+            "tentative": (unusable("[2001:db8::1]:30010", "tentative", "v0"), ("ip -6 address show tentative",)),
+            "a duplicate": (unusable("[2001:db8::1]:30010", "duplicate", "v0"), ("ip -6 address show dadfailed",)),
+            "in a VRF": (unusable("192.0.2.1:30010", "vrf", "red"), ("ip vrf exec red COMMAND",)),
+            "link-local without a zone": (
+                unusable("[fe80::1]:30010", "no-zone", "v0", state="unknown"),
+                ("ip -6 -brief address",),
+            ),
+        },
         {"no family": facts(state="unavailable"), "held": facts(OUTBOUND, target="192.0.2.1:30010")},
     ),
     "network-online": Table(
@@ -678,7 +723,7 @@ def test_advice_reads_as_such(given: Facts) -> None:
     assert len({one.code for one in found}) == len(found)
     for one in found:
         assert one.summary[0].isupper() or one.summary.startswith(
-            ("java ", "curl ", "nginx ", "node ", "systemd ", "a\\x1b")
+            ("java ", "curl ", "nginx ", "node ", "systemd ", "rpc.statd ", "a\\x1b")
         )
         assert one.summary.endswith((".", ":"))
         assert all(line.isprintable() for line in (one.summary, *one.commands))

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from portwait.host import systemd_units
+from portwait.host.ask import ask
 from portwait.host.systemd_units import Unit
 
 SHOWN = """\
@@ -93,13 +94,13 @@ def test_any_text_is_read(text: str) -> None:
 
 def test_an_answer_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """After PATIENCE the program is killed, and nothing is known."""
-    monkeypatch.setattr(systemd_units, "PATIENCE", 0.05)
+    monkeypatch.setattr("portwait.host.ask.PATIENCE", 0.05)
     began = time.monotonic()
-    assert systemd_units._run(("sh", "-c", "echo Id=x; exec sleep 1000")) == ""
+    assert ask(("sh", "-c", "echo Id=x; exec sleep 1000")) is None
     assert time.monotonic() - began < 10
 
 
 def test_a_program_that_is_missing_or_fails_is_no_fault() -> None:
     """As where there is no systemd."""
-    assert systemd_units._run(("no-such-program",)) == ""
-    assert systemd_units._run(("false",)) == ""
+    assert ask(("no-such-program",)) is None
+    assert ask(("false",)) is None

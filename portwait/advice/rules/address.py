@@ -1,4 +1,4 @@
-"""The address is not on this host: not yet, or not at all."""
+"""The address cannot be bound: not there yet, there and not usable, or not there at all."""
 
 from __future__ import annotations
 
@@ -7,26 +7,69 @@ from typing import TYPE_CHECKING
 from portwait.advice import shell_commands
 from portwait.model.case import Remedy
 from portwait.model.targets import ANY
-from portwait.text.escape import escape
+from portwait.text.escape import escape, shell
 
 if TYPE_CHECKING:
     from portwait.advice.facts import Facts
 
 
-def _missing(facts: Facts) -> bool:
-    return facts.verdict.state == "unavailable" and facts.target.address != ANY
+def _state(facts: Facts) -> str:
+    """Say what is the matter with the target's address; empty where nothing is."""
+    if facts.target.address == ANY or facts.verdict.state not in ("unavailable", "unknown"):
+        return ""
+    if facts.case.address is None:
+        return "absent" if facts.verdict.state == "unavailable" else ""
+    return facts.case.address.code
 
 
 def look_at_addresses(facts: Facts) -> Remedy | None:
-    """Show which addresses there are."""
-    if not _missing(facts) or facts.machine.system != "linux":
+    """Show which addresses there are, or what is the matter with this one."""
+    state = _state(facts)
+    if not state or facts.machine.system != "linux":
         return None
+    device = facts.case.address.device if facts.case.address is not None else ""
+    if state in ("tentative", "duplicate"):
+        flag = "tentative" if state == "tentative" else "dadfailed"
+        more = (
+            " It can be bound when that is over, in a second or two."
+            if state == "tentative"
+            else " Give one of the two hosts another address."
+        )
+        return Remedy(
+            "list-addresses", f"See the address and its state.{more}", (shell(("ip", "-6", "address", "show", flag)),)
+        )
+    if state == "vrf":
+        return Remedy(
+            "list-addresses",
+            f"Let the service bind to the device {escape(device)} (SO_BINDTODEVICE), or start it there:",
+            (shell(("ip", "vrf", "exec", device, "COMMAND")),),
+        )
+    if state == "no-zone":
+        word = f"[{facts.target.address}%{device or 'INTERFACE'}]:{facts.target.port}"
+        return Remedy(
+            "list-addresses",
+            f"Name the interface with the address, {escape(word)}. See which it is on:",
+            (shell(("ip", "-6", "-brief", "address")),),
+        )
     return Remedy("list-addresses", "See which addresses this host has:", ("ip -brief address",))
+
+
+def switch_ipv6_on(facts: Facts) -> Remedy | None:
+    """IPv6 is switched off by a setting."""
+    if _state(facts) != "ipv6-off" or facts.case.address is None or not facts.machine.may_set:
+        return None
+    setting = f"net.ipv6.conf.{facts.case.address.device}.disable_ipv6=0"
+    return Remedy(
+        "switch-ipv6-on",
+        "Let the service bind an IPv4 address, or switch IPv6 on. At boot the setting comes from /etc/sysctl.d, or "
+        "from ipv6.disable_ipv6 on the kernel's command line.",
+        (shell_commands.as_root(facts.machine, "sysctl", "-w", setting),),
+    )
 
 
 def network_online(facts: Facts) -> Remedy | None:
     """Start after the network is up."""
-    if not _missing(facts) or not facts.machine.systemd:
+    if _state(facts) not in ("absent", "tentative") or not facts.machine.systemd:
         return None
     return Remedy(
         "network-online",
@@ -37,7 +80,7 @@ def network_online(facts: Facts) -> Remedy | None:
 
 def nonlocal_bind(facts: Facts) -> Remedy | None:
     """Bind an address that is not there yet: a floating one."""
-    if not _missing(facts) or not facts.machine.may_set or facts.target.zone:
+    if _state(facts) != "absent" or not facts.machine.may_set or facts.target.zone:
         return None
     setting = f"net.ipv{facts.target.family or 6}.ip_nonlocal_bind=1"
     return Remedy(

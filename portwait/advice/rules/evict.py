@@ -29,7 +29,13 @@ def evict(facts: Facts) -> Remedy | None:
         else ""
     )
     more = ""
-    if any(facts.by_number(one) for one in live):
+    if any(not facts.is_from_here(one) for one in live):
+        after = (
+            f" {shell_commands.called(shell_commands.owners(live))} opens connections from its clients' addresses and "
+            "ports, so another one can take the port at any time. A service that binds an address of this host, and "
+            "not all of them, starts beside them."
+        )
+    elif any(facts.by_number(one) for one in live):
         who = shell_commands.called(shell_commands.owners(live))
         after = (
             f" {facts.target.port} is outside today's ip_local_port_range. If the range was another when {who} "

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portwait.advice import shell_commands
+from portwait.advice import shell_commands, stopping
 from portwait.model.case import Remedy
 
 if TYPE_CHECKING:
     from portwait.advice.facts import Facts
 
 _RPC = ("nfs", "sunrpc", "mountd", "nlockmgr")
+_RESERVED_PORT_TAKERS = ("rpc.", "rpcbind", "ypbind", "ypserv", "automount", "amd", "mount.nfs", "rsh", "rlogin")
+_BINDRESVPORT = range(512, 1024)
 _PRIVILEGED = range(665, 1024)  # sunrpc.min_resvport to sunrpc.max_resvport (RPC_DEF_MIN_RESVPORT)
 
 
@@ -26,7 +28,8 @@ def kernel_rpc(facts: Facts) -> Remedy | None:
     ):
         return None
     port = facts.target.port
-    setting = f"min_resvport={port + 1}" if port < 1000 else f"max_resvport={port - 1}"
+    below, above = port - _PRIVILEGED.start, _PRIVILEGED.stop - 1 - port  # how many ports are on either side
+    setting = f"min_resvport={port + 1}" if below < above else f"max_resvport={port - 1}"
     return Remedy(
         "kernel-rpc",
         "This is the kernel's own NFS or RPC client. It takes a port from sunrpc.min_resvport to max_resvport by "
@@ -37,6 +40,25 @@ def kernel_rpc(facts: Facts) -> Remedy | None:
             shell_commands.as_root(facts.machine, "sysctl", "-w", f"sunrpc.{setting}"),
             shell_commands.append(facts.machine, "/etc/modprobe.d/sunrpc.conf", [f"options sunrpc {setting}"]),
         ),
+    )
+
+
+def bindresvport(facts: Facts) -> Remedy | None:
+    """Some programs let libtirpc pick a low port; /etc/bindresvport.blacklist lists those that it leaves alone."""
+    takers = [
+        owner
+        for owner in shell_commands.owners(facts.blockers)
+        if owner.name.startswith(_RESERVED_PORT_TAKERS) and facts.target.port in _BINDRESVPORT
+    ]
+    if not takers:
+        return None
+    who, port = shell_commands.called(takers), facts.target.port
+    restarts = tuple(dict.fromkeys(line for one in takers if (line := stopping.restart(facts, one)) is not None))
+    return Remedy(
+        "bindresvport",
+        f"{who} was given {port} by bindresvport(3), which tries ports from 512 to 1023 by number, so reserving does "
+        "not keep it away. Put the port on the list of those that it leaves alone, and restart it.",
+        (shell_commands.append(facts.machine, "/etc/bindresvport.blacklist", [str(port)]), *restarts),
     )
 
 

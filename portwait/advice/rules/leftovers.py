@@ -11,26 +11,36 @@ from portwait.text.escape import shell
 
 if TYPE_CHECKING:
     from portwait.advice.facts import Facts
+    from portwait.model.blocker import Blocker
 
 _TIME_WAIT = 60.0  # seconds, TCP_TIMEWAIT_LEN (net/tcp.h); the guard's default timeout is longer
 
 
 def wait(facts: Facts) -> Remedy | None:
     """Wait for the kernel's timer."""
-    ends = [one.expires_in for one in facts.blockers]
+    ends = [_expected_end(one) for one in facts.blockers]
     known = [one for one in ends if one is not None]
     if not known or len(known) < len(ends):
         return None
     left = max(known)
+    surely = all(one.expires_in is not None for one in facts.blockers)
     limit = () if left <= _TIME_WAIT else ("-t", durations.show(left + 15))
     helps = "does not help here: the connection itself had to have it"
     if not facts.reuseaddr:
         helps = "helps where the connection had it too, as those of most servers have"
     return Remedy(
         "wait",
-        f"Wait {durations.show(left)}: the kernel ends it by itself. SO_REUSEADDR in the service {helps}.",
+        f"Wait {'' if surely else 'at most '}{durations.show(left)}: the kernel ends it by itself. "
+        f"SO_REUSEADDR in the service {helps}.",
         (shell(("portwait", *limit, *shell_commands.asked(facts))),),
     )
+
+
+def _expected_end(blocker: Blocker) -> float | None:
+    """Say in how many seconds the kernel ends a socket at the latest: a TIME_WAIT also where its timer is not seen."""
+    if blocker.expires_in is None and blocker.kind.name == "time-wait":
+        return _TIME_WAIT
+    return blocker.expires_in
 
 
 def accepted_leftover(facts: Facts) -> Remedy | None:

@@ -9,6 +9,8 @@ from portwait.model.case import Remedy
 from portwait.text.escape import escape, shell
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from portwait.advice.facts import Facts
     from portwait.model.blocker import Blocker
     from portwait.model.owner import Owner
@@ -35,6 +37,14 @@ def docker_proxy(facts: Facts) -> Remedy | None:
     where = " and ".join(dict.fromkeys(escape(one.forwards or "") for one in proxies))
     port = facts.target.port
     find = ("docker", "ps", "--filter", f"publish={port}/{facts.target.protocol}")
+    if facts.published is False:
+        stop = stopping.stop(facts, [one._replace(unit=None) for one in proxies])
+        return Remedy(
+            "docker-proxy",
+            f"Docker's proxy forwards {port} to {where}, but no running container publishes {port}: it is left over "
+            f"from one that is gone. End it.{stop.words}",
+            stop.commands,
+        )
     return Remedy(
         "docker-proxy",
         f"Docker publishes {port} for the container at {where}. Find the container, stop it or publish another port.",
@@ -54,6 +64,16 @@ def socket_unit(facts: Facts) -> Remedy | None:
     return Remedy("socket-unit", f"{stop.words.strip()} Stop that unit.{take}", stop.commands or find)
 
 
+def _does(facts: Facts, servers: Sequence[Owner]) -> str:
+    """Say `serves` only where somebody accepts: no connection waits, and not every process is stopped."""
+    waiting = max((one.socket.queue or 0 for one in _servers(facts)), default=0)
+    if waiting or all(one.state in ("T", "t", "Z") for one in servers):
+        has = shell_commands.verb(servers, "has this port open", "have this port open")
+        wait = f" and {waiting} {'connection waits' if waiting == 1 else 'connections wait'} to be accepted"
+        return has + (wait if waiting else "")
+    return shell_commands.verb(servers, "serves on this port", "serve on this port")
+
+
 def stop_listener(facts: Facts) -> Remedy | None:
     """Stop who listens."""
     restarted = {pid for wrapper in facts.wrappers for pid in wrapper.pids}  # the JVM by its wrapper, at once
@@ -69,7 +89,7 @@ def stop_listener(facts: Facts) -> Remedy | None:
     stop = stopping.stop(facts, servers)
     return Remedy(
         "stop-listener",
-        f"{shell_commands.called(servers)} {shell_commands.verb(servers, 'serves', 'serve')} on this port. Stop "
-        f"{shell_commands.pronoun(servers)}, or give one of the two another port.{stop.words}",
+        f"{shell_commands.called(servers)} {_does(facts, servers)}. Stop {shell_commands.pronoun(servers)}, or give "
+        f"one of the two another port.{stop.words}",
         stop.commands,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portwait.advice import port_range, shell_commands
+from portwait.advice import port_range, shell_commands, stopping
 from portwait.model.case import Remedy
 from portwait.text.escape import escape
 
@@ -18,7 +18,28 @@ def _picked(facts: Facts) -> list[Blocker]:
     kinds = ("outbound", "self-connect", "time-wait", "closing", "unknown", "bound")
     if not facts.settings.hands_out(facts.target.port):
         return []
-    return [one for one in facts.blockers if one.kind.name in kinds and not facts.by_number(one)]
+    return [
+        one
+        for one in facts.blockers
+        if (one.kind.name in kinds and not facts.by_number(one) and facts.is_from_here(one))
+        or _may_have_asked_for_any(facts, one)
+    ]
+
+
+def _may_have_asked_for_any(facts: Facts, blocker: Blocker) -> bool:
+    """Whether a listener may have been given its port by bind(0): its command line does not name it, and it is seen."""
+    port = str(facts.target.port)
+    return (
+        blocker.kind.name == "listener"
+        and bool(blocker.owners)
+        and not any(stopping.is_manager(owner) or owner.forwards or owner.pid == 1 for owner in blocker.owners)
+        and not any(port in word for owner in blocker.owners for word in owner.cmdline)
+    )
+
+
+def _clients(facts: Facts) -> list[Blocker]:
+    """Choose those that are surely not servers with a port of their own: moving the range is for them."""
+    return [one for one in _picked(facts) if one.kind.name != "listener"]
 
 
 def _can_be_picked(facts: Facts) -> bool:
@@ -32,15 +53,25 @@ def reserve(facts: Facts) -> Remedy | None:
         return None
     port = str(facts.target.port)
     command = shell_commands.as_root(facts.machine, "portwait", "reserve", "--persist", port)
-    return Remedy(
-        "reserve-port", f"Reserve {port}, so that the kernel never picks it by itself again.{_stays(facts)}", (command,)
-    )
+    return Remedy("reserve-port", f"{_reserve_words(facts)}{_stays(facts)}", (command,))
+
+
+def _reserve_words(facts: Facts) -> str:
+    """Say what reserving does; for a listener only if it was given the port because it asked for any."""
+    picked = _picked(facts)
+    if picked and all(one.kind.name == "listener" for one in picked):
+        who = shell_commands.called(shell_commands.owners(picked))
+        return (
+            f"If {who} asked for any port (bind to port 0) and was given {facts.target.port}, reserve it, so that the "
+            "kernel never picks it by itself again."
+        )
+    return f"Reserve {facts.target.port}, so that the kernel never picks it by itself again."
 
 
 def _stays(facts: Facts) -> str:
     """Warn, where something does not end by itself, that this cure does not move it."""
     lasting = [one for one in facts.blockers if one.expires_in is None]
-    if all(one.kind.name == "bound" for one in lasting):
+    if all(one.kind.name in ("bound", "listener") for one in lasting):
         return " What is bound stays until it is closed." if lasting else ""
     return " A connection that exists stays until it is closed or evicted."
 
@@ -56,7 +87,7 @@ def reserve_from_outside(facts: Facts) -> Remedy | None:
 
 def narrow_range(facts: Facts) -> Remedy | None:
     """Take the port out of the range."""
-    if not _picked(facts) or not facts.machine.may_set or facts.settings.ephemeral_range is None:
+    if not _clients(facts) or not facts.machine.may_set or facts.settings.ephemeral_range is None:
         return None
     services = {port for port in facts.listening if facts.settings.hands_out(port)}
     narrower = port_range.narrower(facts.settings.ephemeral_range, {facts.target.port, *services})
@@ -74,7 +105,7 @@ def narrow_range(facts: Facts) -> Remedy | None:
 def other_parity(facts: Facts) -> Remedy | None:
     """Give the service a port that connect() looks at last; for UDP all are alike, and bind(0) prefers it."""
     seen, port = facts.settings, facts.target.port
-    connected = facts.target.protocol == "tcp" and any(one.kind.name != "bound" for one in _picked(facts))
+    connected = facts.target.protocol == "tcp" and any(one.kind.name != "bound" for one in _clients(facts))
     if not connected or not seen.prefers(port) or seen.ephemeral_range is None:
         return None
     other = port + 1 if port < seen.ephemeral_range[1] else port - 1

@@ -1,0 +1,233 @@
+"""Advice on real sockets, tested by pasting it: what it freed, and what it left alone.
+
+What takes a service manager is in tests/world/test_systemd_advice.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import states
+from tests.support.guarding import run
+from tests.support.mounts import private_host
+from tests.support.netns import sysctl
+from tests.support.packages import needs
+from tests.support.programs import Program, eventually, portwait, running
+from tests.support.surroundings import cgroup, in_cgroup
+from tests.support.without import without
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+pytestmark = pytest.mark.usefixtures("net")
+
+PORT = 30010
+RANGE = "net.ipv4.ip_local_port_range"
+SERVER = """
+import socket, sys, time
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+print("ready", server.getsockname()[1], flush=True)
+while True:
+    server.accept()
+"""
+
+
+def told(*words: str, before: Sequence[str] = ()) -> dict[str, Any]:
+    """Explain as JSON; the one target."""
+    (target,) = json.loads(run([*before, *portwait("explain", "--json", *words)]).out)["targets"]
+    return target  # type: ignore[no-any-return]  # JSON
+
+
+def remedies(*words: str, before: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+    """Answer the remedies by their codes, in their order."""
+    return {remedy["code"]: remedy for remedy in told(*words, before=before)["remedies"]}
+
+
+def paste(remedy: dict[str, Any]) -> None:
+    """Run the commands of a remedy, with the portwait under test where they name it."""
+    path = f"{Path(str(portwait()[0])).parent}:{os.environ['PATH']}"
+    for command in remedy["commands"]:
+        subprocess.run(["sh", "-ec", command], check=True, env={**os.environ, "PATH": path}, stdout=subprocess.DEVNULL)
+
+
+def is_free(port: int = PORT, address: str = "") -> bool:
+    """Whether a server that sets SO_REUSEADDR could bind the port."""
+    with contextlib.suppress(OSError), socket.create_server((address, port)):
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def serving(port: int = PORT) -> Iterator[Program]:
+    with running([sys.executable, "-IS", "-c", SERVER, str(port)]) as program:
+        program.says("ready")
+        yield program
+
+
+def test_a_process_that_was_stopped() -> None:
+    """As by Ctrl-Z: TERM alone would wait until it is continued, so CONT follows it, and the words say why."""
+    with serving() as server:
+        os.kill(server.pid, signal.SIGSTOP)
+        eventually(lambda: told(str(PORT))["blockers"][0]["owners"][0]["state"] == "T", "the stop")
+        remedy = remedies(str(PORT))["stop-listener"]
+        assert remedy["commands"] == [f"kill {server.pid}; kill -CONT {server.pid}"]
+        assert "is stopped (Ctrl-Z, SIGSTOP)" in remedy["summary"]
+        assert "has this port open" in remedy["summary"]
+        paste(remedy)
+        eventually(is_free, "the end")
+
+
+def test_connections_that_nobody_accepts() -> None:
+    """A process that has a listener open and does not accept does not serve, and the queue says so."""
+    with (
+        running([sys.executable, "-IS", "-c", SERVER.replace("server.accept()", "time.sleep(1)"), str(PORT)]) as idle,
+        contextlib.ExitStack() as clients,
+    ):
+        idle.says("ready")
+        for _ in range(2):
+            clients.enter_context(socket.create_connection(("127.0.0.1", PORT)))
+        remedy = remedies(str(PORT))["stop-listener"]
+        assert "has this port open and 2 connections wait to be accepted" in remedy["summary"]
+        assert told(str(PORT))["blockers"][0]["queue"] == 2
+
+
+def test_all_workers_of_a_master_that_was_killed() -> None:
+    """Several, among many other processes of one cgroup: what is printed ends them all and nobody else."""
+    master = """
+import os, signal, socket, sys
+server = socket.create_server(("127.0.0.1", 30010))
+for _ in range(5):
+    if os.fork() == 0:
+        signal.pause()
+server.close()
+for _ in range(40):
+    if os.fork() == 0:
+        signal.pause()
+print("ready", flush=True)
+signal.pause()
+"""
+    with cgroup("workers") as folder, running([*in_cgroup(folder), sys.executable, "-IS", "-c", master]) as program:
+        program.says("ready")
+        os.kill(program.pid, signal.SIGKILL)
+        program.process.wait()
+        remedy = remedies(str(PORT))["stop-listener"]
+        [command] = remedy["commands"]
+        assert len(command.split()) == 6
+        paste(remedy)
+        eventually(is_free, "the end")
+        others = Path(folder, "cgroup.procs").read_text().split()
+        assert len(others) >= 40
+        for pid in map(int, others):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("state", ["outbound_established", "outbound_time_wait"])
+def test_evicting_works_outside_of_todays_range(state: str) -> None:
+    """The range was another when the client connected: evict comes first, frees the port, and ends no process."""
+    with getattr(states, state)(22222):
+        sysctl(RANGE, "32768 60999")
+        found = remedies("22222")
+        assert "evict" in list(found)[:2]
+        if state == "outbound_established":
+            assert list(found).index("evict") < list(found).index("stop-owner")
+        paste(found["evict"])
+        assert is_free(22222)
+
+
+def test_a_listener_that_was_given_its_port() -> None:
+    """It asked for any: reserving is the cure, once it is gone."""
+    sysctl(RANGE, "30010 30010")
+    with running([sys.executable, "-IS", "-c", SERVER, "0"]) as server:
+        assert server.says("ready").strip().endswith(str(PORT))
+        sysctl(RANGE, "1024 65000")
+        with private_host() as host:
+            remedy = remedies(str(PORT))["reserve-port"]
+            assert "If python" in remedy["summary"]
+            host.run("sh", "-ec", f"exec {portwait()[0]!s} reserve {PORT}")
+        assert sysctl("net.ipv4.ip_local_reserved_ports") == str(PORT)
+    assert "reserve-port" not in remedies(str(PORT))
+
+
+def test_single_addresses_that_are_taken() -> None:
+    """A service that binds every address fails, and one that binds another address starts: that is said."""
+    with socket.create_server(("127.0.0.53", PORT)), socket.create_server(("127.0.0.2", PORT)):
+        text = run(portwait("explain", str(PORT)), env={**os.environ, "COLUMNS": "2000"}).out
+        assert f"Only 127.0.0.2 and 127.0.0.53 are taken: a service that binds another address, ADDRESS:{PORT}" in text
+        assert not is_free(PORT)
+        assert is_free(PORT, "127.0.0.1")
+
+
+def test_time_wait_without_netlink() -> None:
+    """The other tables show no timer and no owner: it has none, root or not, and waiting helps."""
+    with states.outbound_time_wait(PORT):
+        target = told(str(PORT), before=without("socket:16=EAFNOSUPPORT"))
+        [blocker] = target["blockers"]
+        assert (blocker["unseen"], blocker["owners"]) == (None, [])
+        assert "Wait at most 1m" in {one["code"]: one["summary"] for one in target["remedies"]}["wait"]
+
+
+def test_a_transparent_proxy() -> None:
+    """The connection's local address is another host's: reserving would change nothing, and is not proposed."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_IP, 19, 1)  # IP_TRANSPARENT
+        client.setblocking(False)
+        client.bind(("198.51.100.7", PORT))
+        with contextlib.suppress(BlockingIOError):
+            client.connect(("127.0.0.1", 7000))
+        target = told(str(PORT))
+        assert target["blockers"][0]["local"] == f"198.51.100.7:{PORT}"
+        codes = [one["code"] for one in target["remedies"]]
+        assert not {"reserve-port", "narrow-range", "other-parity"} & set(codes)
+        text = run(portwait("explain", str(PORT)), env={**os.environ, "COLUMNS": "2000"}).out
+        assert "Its local address is none of this host's" in text
+        assert "another port" not in text
+
+
+def test_what_keeps_an_ipv6_address_from_being_bound() -> None:
+    """Each of the things that EADDRNOTAVAIL and EINVAL can mean has its own words."""
+    sysctl("net.ipv6.conf.default.dad_transmits", "0")
+    subprocess.run(["ip", "link", "add", "v0", "type", "veth", "peer", "v1"], check=True)
+    for command in ("link set v0 up", "link set v1 up", "address add fe80::77/64 dev v0 nodad"):
+        subprocess.run(["ip", *command.split()], check=True)
+    without_zone = run(portwait("explain", f"[fe80::77]:{PORT}"), env={**os.environ, "COLUMNS": "2000"}).out
+    assert "fe80::77 is a link-local address, which has to be named with its interface (EINVAL)" in without_zone
+    assert f"[fe80::77%v0]:{PORT}" in without_zone
+    sysctl("net.ipv6.conf.v0.dad_transmits", "100")
+    subprocess.run(["ip", "address", "add", "2001:db8::1/64", "dev", "v0"], check=True)
+    eventually(lambda: " tentative" in _addresses(), "the start of duplicate address detection")
+    assert "2001:db8::1 is tentative on v0" in run(portwait("explain", f"[2001:db8::1]:{PORT}")).out
+    sysctl("net.ipv6.conf.all.disable_ipv6", "1")
+    paste(remedies(f"[2001:db8::2]:{PORT}")["switch-ipv6-on"])
+    assert sysctl("net.ipv6.conf.all.disable_ipv6") == "0"
+
+
+def _addresses() -> str:
+    return subprocess.run(["ip", "-6", "address"], check=True, text=True, capture_output=True).stdout
+
+
+def test_a_port_of_bindresvport() -> None:
+    """It picks a low port by number; one that is on its blacklist it leaves alone."""
+    needs("/usr/lib/x86_64-linux-gnu/libtirpc.so.3", "libtirpc3")
+    program = """
+import ctypes, signal, socket
+open("/proc/self/comm", "w").write("rpc.statd")
+library = ctypes.CDLL("libtirpc.so.3")
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+assert library.bindresvport(sock.fileno(), None) == 0
+print("ready", sock.getsockname()[1], flush=True)
+signal.pause()
+"""
+    with running([sys.executable, "-IS", "-c", program]) as taker:
+        port = taker.says("ready").split()[-1]
+        remedy = remedies(f"{port}/udp")["bindresvport"]
+        assert remedy["commands"] == [rf"printf '\n%s\n' {port} >> /etc/bindresvport.blacklist"]
