@@ -53,9 +53,8 @@ class Inspection:
         """Find the holds of other portwaits on a free target's port, which keep nobody from binding it."""
         if case.verdict.state != "free":
             return ()
-        ours = inodes(number for one in self.survey.holds for number in one.descriptors)
         try:
-            found = diagnose([case.target], reuseaddr=False, ours=ours).blockers[case.target]
+            found = diagnose([case.target], reuseaddr=False, ours=self.survey.own_inodes()).blockers[case.target]
         except TablesError:
             return ()
         return tuple(blocker for blocker in found if blocker.kind.name == "hold")

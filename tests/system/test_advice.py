@@ -6,6 +6,7 @@ What takes a service manager is in tests/world/test_systemd_advice.py.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -18,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support import states
-from tests.support.guarding import run
+from tests.support.golden import UNBROKEN, assert_golden
+from tests.support.guarding import Outcome, run
 from tests.support.mounts import private_host
 from tests.support.netns import sysctl
 from tests.support.packages import needs
 from tests.support.programs import Program, eventually, portwait, running
-from tests.support.surroundings import cgroup, in_cgroup
+from tests.support.surroundings import PLAIN_HOST, cgroup, in_cgroup
 from tests.support.without import without
 
 if TYPE_CHECKING:
@@ -102,7 +104,7 @@ def test_connections_that_nobody_accepts() -> None:
 
 
 def test_all_workers_of_a_master_that_was_killed() -> None:
-    """Several, among many other processes of one cgroup: what is printed ends them all and nobody else."""
+    """Several, among hundreds of other processes of one cgroup: what is printed ends them all and nobody else."""
     master = """
 import os, signal, socket, sys
 server = socket.create_server(("127.0.0.1", 30010))
@@ -110,7 +112,7 @@ for _ in range(5):
     if os.fork() == 0:
         signal.pause()
 server.close()
-for _ in range(40):
+for _ in range(200):
     if os.fork() == 0:
         signal.pause()
 print("ready", flush=True)
@@ -126,7 +128,7 @@ signal.pause()
         paste(remedy)
         eventually(is_free, "the end")
         others = Path(folder, "cgroup.procs").read_text().split()
-        assert len(others) >= 40
+        assert len(others) >= 200
         for pid in map(int, others):
             os.kill(pid, signal.SIGKILL)
 
@@ -215,6 +217,10 @@ def _addresses() -> str:
     return subprocess.run(["ip", "-6", "address"], check=True, text=True, capture_output=True).stdout
 
 
+def _explained(target: str, *options: str) -> Outcome:
+    return run([*PLAIN_HOST, *portwait("explain", *options, target)], env={**os.environ, **UNBROKEN})
+
+
 def test_a_port_of_bindresvport() -> None:
     """It picks a low port by number; one that is on its blacklist it leaves alone."""
     needs("/usr/lib/x86_64-linux-gnu/libtirpc.so.3", "libtirpc3")
@@ -230,4 +236,6 @@ signal.pause()
     with running([sys.executable, "-IS", "-c", program]) as taker:
         port = taker.says("ready").split()[-1]
         remedy = remedies(f"{port}/udp")["bindresvport"]
+        look = functools.partial(_explained, f"{port}/udp")
+        assert_golden(Path(__file__).with_name("golden") / "bindresvport.txt", look, {"PORT": port})
         assert remedy["commands"] == [rf"printf '\n%s\n' {port} >> /etc/bindresvport.blacklist"]
