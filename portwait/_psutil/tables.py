@@ -74,6 +74,19 @@ class PsutilTables:
         """Read the TCP listeners on these ports."""
         return self.sockets("tcp", ranges, listening=True)
 
+    def connections(self) -> list[tuple[str, int, bytes]]:
+        """Read of every TCP socket its state, its local port, and its destination as bytes, empty where it has none."""
+        return [
+            (
+                entry.state,
+                entry.local_port,
+                f"{entry.remote_port} {entry.local_address} {entry.remote_address}".encode()
+                if entry.remote_port
+                else b"",
+            )
+            for entry in self.sockets("tcp", ())
+        ]
+
     def again(self, which: KernelSocket) -> KernelSocket | None:
         """Return what is known: psutil has no way to look at one socket."""
         return which

@@ -38,7 +38,7 @@ def advise(audit: Audit) -> tuple[Advice, ...]:
     if not at_risk:
         return ()
     exposed = ports.merge((one.port, one.port) for one in audit.at_risk if one.in_range and not one.reserved)
-    known = {finding.port for finding in audit.findings if finding.listening}
+    known = {finding.port for finding in audit.findings if finding.listening} | audit.served
     used = ports.count(ports.intersect([audit.span], audit.in_use))
     cures = (
         _evict(audit),
@@ -128,8 +128,8 @@ def _is_quiet(audit: Audit, port: int, known: Collection[int]) -> bool:
 
 def _narrow(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | None:
     """Narrow the range to a part that has none of the ports."""
-    narrower = port_range.narrower(audit.span, _each(exposed), used)
-    if narrower is None or not audit.machine.may_set:
+    narrower = port_range.narrower(audit.span, _services(audit, exposed), used)
+    if narrower is None or not exposed or not audit.machine.may_set:
         return None
     low, high = narrower
     return Advice(
@@ -142,7 +142,7 @@ def _narrow(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | Non
 
 def _apart(audit: Audit, exposed: tuple[Range, ...], known: Collection[int], used: int) -> Advice | None:
     """Move services out of the range for good, where no part of it is free of them."""
-    wider = port_range.apart(audit.span, _each(exposed), used)
+    wider = port_range.apart(audit.span, _services(audit, exposed), used)
     first, last = _SERVICES[0], max(_SERVICES[1], _SERVICES[0] + ports.count(exposed))
     busy = any(first <= port <= last for port in known)
     if wider is None or not exposed or not audit.machine.may_set or last >= wider[0] or busy:
@@ -156,10 +156,11 @@ def _apart(audit: Audit, exposed: tuple[Range, ...], known: Collection[int], use
     )
 
 
-def _each(ranges: tuple[Range, ...]) -> Iterator[int]:
-    """Go through the ports of ranges."""
-    for first, last in ranges:
+def _services(audit: Audit, exposed: tuple[Range, ...]) -> Iterator[int]:
+    """Go through the ports that no range should have: those at risk, and of all other listeners, as in `explain`."""
+    for first, last in exposed:
         yield from range(first, last + 1)
+    yield from (port for port in audit.served if audit.settings.hands_out(port))
 
 
 def _left(low: int, high: int, used: int) -> str:

@@ -48,12 +48,21 @@ def within(clients: float, probability: float) -> float:
     return -math.expm1(-clients * probability)
 
 
-def by_udp(span: Range, reserved: Collection[int], bound: Collection[int], port: int) -> float:
-    """How probable it is that a UDP socket without a port of its own is given this one; `bound` are UDP's ports."""
-    low, high = span
-    if not low <= port <= high or port in reserved:
-        return 0.0
-    return 1 / sum(1 for one in range(low, high + 1) if one == port or not (one in reserved or one in bound))
+class UdpChoice:
+    """The kernel's choice of a UDP port at one moment: any that has no socket, of either parity."""
+
+    def __init__(self, span: Range, reserved: Collection[int], bound: Collection[int]) -> None:
+        """`span` is the range, `bound` are the ports of UDP sockets."""
+        low, high = span
+        self._span, self._reserved, self._bound = span, reserved, bound
+        self._free = sum(1 for port in range(low, high + 1) if port not in reserved and port not in bound)
+
+    def picked(self, port: int) -> float:
+        """Say how probable it is that a UDP socket without a port of its own is given this one, once that is free."""
+        low, high = self._span
+        if not low <= port <= high or port in self._reserved:
+            return 0.0
+        return 1 / (self._free + (port in self._bound))
 
 
 class Choice:

@@ -10,7 +10,8 @@ from portwait.text.escape import escape
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from portwait.audit.scan import Audit, Finding
+    from portwait.audit.scan import Audit
+    from portwait.audit.sockets import Finding
 
 
 class _Family(NamedTuple):

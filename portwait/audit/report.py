@@ -1,8 +1,7 @@
-"""An audit in words and as a dictionary: pure functions. The picture and the metrics are their own modules."""
+"""An audit in words and as a dictionary: pure functions."""
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING
 
 from portwait.audit import advice, strip
@@ -10,38 +9,40 @@ from portwait.model import ports
 from portwait.reserved.report import drift_notes, persisted_dict, unreadable_notes
 from portwait.text import durations
 from portwait.text.escape import escape
+from portwait.text.layout import Paper
 from portwait.text.plural import abbreviate, amount, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from portwait.audit.scan import Audit, Finding
+    from portwait.audit.scan import Audit
+    from portwait.audit.sockets import Finding
 
 SCHEMA = 1
-_WIDTH = 78
 
 
-def text(audit: Audit) -> str:
-    """Write the report for a person, at 80 columns where the words allow it."""
+def text(audit: Audit, width: int = 0) -> str:
+    """Write the report for a person on a terminal of this many columns; 0: lines as long as they are."""
+    paper = Paper(width)
     blocks: list[list[str]] = [
-        list(_settings(audit)),
-        [strip.SCALE, *strip.lines(audit), strip.LEGEND],
-        _table(audit),
+        [line for name, value in _settings(audit) for line in paper.wrap(value, f"{name:<15}", " " * 15)],
+        strip.block(audit, width),
+        _table(audit, width),
     ]
-    blocks += [_wrapped(f"note: {note}") for note in notes(audit)]
-    blocks += [_cure(cure) for cure in advice.advise(audit)]
+    blocks += [paper.wrap(f"note: {note}") for note in notes(audit)]
+    blocks += [_cure(cure, paper) for cure in advice.advise(audit)]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
-def _settings(audit: Audit) -> Iterator[str]:
+def _settings(audit: Audit) -> Iterator[tuple[str, str]]:
     low, high = audit.span
-    yield f"range          {low}-{high} ({amount([audit.span])}), of them in use {_used(audit):,}"
-    yield f"reserved       {counted(audit.settings.reserved)}"
+    yield "range", f"{low}-{high} ({amount([audit.span])}), of them in use {_used(audit):,}"
+    yield "reserved", counted(audit.settings.reserved)
     start = audit.settings.unprivileged_start
-    yield f"unprivileged   from {start}" if start is not None else "unprivileged   cannot be read"
-    yield f"connections    {_rate(audit)}"
+    yield "unprivileged", f"from {start}" if start is not None else "cannot be read"
+    yield "connections", _rate(audit)
     if audit.by_bind:
-        yield f"               {_percent(audit.by_bind)} of the clients called bind(port 0) first, by their parity"
+        yield "", f"{_percent(audit.by_bind)} of the clients called bind(port 0) first, by their parity"
 
 
 def _used(audit: Audit) -> int:
@@ -57,28 +58,34 @@ def _rate(audit: Audit) -> str:
     return f"{audit.rate.per_second:.3g} opened per second, {how}"
 
 
-def _table(audit: Audit) -> list[str]:
-    """A line for each port that somebody listens on, and for each run of ports that nobody does."""
-    rows = [_row(group) for group in _groups(audit.findings)]
+def _table(audit: Audit, width: int) -> list[str]:
+    """Write a line for each port that somebody listens on, and for each run of ports that nobody does."""
+    rows = [_row(group, audit) for group in _groups(audit.findings)]
     if not rows:
         return ["Nobody listens, and no port was named."]
     head = ("PORT", "WHO", "GIVEN AWAY", f"IN A RESTART OF {durations.show(audit.gap)}")
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(3)]
-    return [
-        "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths)), row[3])).rstrip() for row in (head, *rows)
-    ]
+    lines: list[str] = []
+    for row in (head, *rows):
+        first = "  ".join(row[column].ljust(widths[column]) for column in range(3))
+        if width and len(first) + 2 + len(row[3]) > width:
+            lines += [first.rstrip(), *Paper(width).wrap(row[3], "    ")]
+        else:
+            lines.append(f"{first}  {row[3]}".rstrip())
+    return lines
 
 
 def _groups(findings: Sequence[Finding]) -> list[list[Finding]]:
     """Join neighbours that nobody listens on and of which the same is to be said."""
     groups: list[list[Finding]] = []
-    for finding in sorted(findings, key=lambda one: (not one.at_risk, one.port, one.protocol)):
+    for finding in sorted(findings, key=lambda finding: (not finding.at_risk, finding.protocol, finding.port)):
         before = groups[-1][-1] if groups else None
         if (
             before is not None
             and not finding.listening
             and not before.listening
             and finding.port == before.port + 1
+            and finding.protocol == before.protocol
             and (finding.at_risk, finding.taken, finding.reserved) == (before.at_risk, before.taken, before.reserved)
         ):
             groups[-1].append(finding)
@@ -87,29 +94,37 @@ def _groups(findings: Sequence[Finding]) -> list[list[Finding]]:
     return groups
 
 
-def _row(group: Sequence[Finding]) -> tuple[str, str, str, str]:
+def _row(group: Sequence[Finding], audit: Audit) -> tuple[str, str, str, str]:
     first = group[0]
     span = ports.show([(first.port, group[-1].port)])
-    who = escape(", ".join(first.processes), 16) or ("?" if first.listening else "nobody")
-    return f"{span}/{first.protocol}", who, _given_away(first), _chance(group)
+    who = escape(", ".join(first.processes), 16) or ("?" if first.listening else "-")
+    return f"{span}/{first.protocol}", who, _given_away(first), _chance(group, audit)
 
 
 def _given_away(finding: Finding) -> str:
+    if finding.origin == "ignored":
+        return "ignored"
     if finding.taken:
         return "yes: taken"
     if not finding.in_range:
         return "no: outside"
-    return "no: reserved" if finding.reserved else "yes"
+    if finding.reserved:
+        return "no: reserved"
+    return "picked by bind(0)" if finding.origin == "picked" else "yes"
 
 
-def _chance(group: Sequence[Finding]) -> str:
-    worst = max(group, key=lambda one: one.per_client)
+def _chance(group: Sequence[Finding], audit: Audit) -> str:
+    worst = max(group, key=lambda finding: finding.per_client)
+    if worst.origin == "picked":
+        return "another number after each start, nothing to keep"
     if not worst.at_risk or worst.taken:
         return "-"
     if not worst.per_client:
-        return "0 %, of the other parity"
+        first, other = ("odd", "even") if audit.span[0] % 2 else ("even", "odd")
+        return f"connect() tries {first} ports first; this one is {other}"
     most = "at most " if len(group) > 1 else ""
-    each = f"1 client in {1 / worst.per_client:,.0f}"
+    what = "connections" if worst.protocol == "tcp" else "sockets"
+    each = f"1 in {1 / worst.per_client:,.0f} new {what} would get it"
     return each if worst.probability is None else f"{most}{_percent(worst.probability)}, {each}"
 
 
@@ -121,27 +136,25 @@ def _percent(part: float) -> str:
 
 
 def notes(audit: Audit) -> list[str]:
-    """What is worth knowing beside the ports."""
-    found = drift_notes(audit.ours, audit.drift, audit.machine)
-    found += unreadable_notes(audit.unreadable)
+    """Say what is worth knowing beside the ports."""
+    result = drift_notes(audit.ours, audit.drift, audit.machine)
+    result += unreadable_notes(audit.unreadable)
     if audit.lost_at_boot:
-        found.append(f"neither a file of sysctl.d nor a unit of ours reserves {abbreviate(audit.lost_at_boot)} at boot")
+        result.append(
+            f"neither a file of sysctl.d nor a unit of ours reserves {abbreviate(audit.lost_at_boot)} at boot"
+        )
     if audit.lost:
-        found.append(f"cannot see everything: {audit.lost}")
-    return found
+        result.append(f"cannot see everything: {audit.lost}")
+    return result
 
 
-def _cure(cure: advice.Advice) -> list[str]:
-    words = [*_wrapped(cure.summary), *_wrapped(f"price: {cure.price}", indent="  ")]
+def _cure(cure: advice.Advice, paper: Paper) -> list[str]:
+    words = [*paper.wrap(cure.summary), *paper.wrap(f"price: {cure.price}", "  ")]
     return [*words, *(f"    {line}" for line in cure.commands)]
 
 
-def _wrapped(words: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(words, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
-
-
 def as_dict(audit: Audit) -> dict[str, object]:
-    """The same for programs; lists of ports are strings as the kernel writes them."""
+    """Answer the same for programs; lists of ports are strings as the kernel writes them."""
     return {
         "schema": SCHEMA,
         "range": list(audit.span),
@@ -167,6 +180,7 @@ def as_dict(audit: Audit) -> dict[str, object]:
                 "preferred": finding.preferred,
                 "taken": finding.taken,
                 "at_risk": finding.at_risk,
+                "origin": finding.origin,
                 "per_client": finding.per_client,
                 "probability": finding.probability,
             }

@@ -1,7 +1,8 @@
-"""The space of all ports as two lines of text: what the kernel may choose from, and what stands on it. Pure."""
+"""All ports as two lines of text: what the kernel may choose from, and what is on it. Pure functions."""
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from portwait.model import ports
@@ -12,27 +13,51 @@ if TYPE_CHECKING:
     from portwait.audit.scan import Audit
     from portwait.model.sockets import Range
 
-COLUMN = 1024
-"""Ports to a column; 64 columns fit on any screen."""
-
-LEGEND = "= range  r reserved  : in use  L listener  ! at risk  (a column: 1,024 ports)"
-SCALE = "0       8192    16384   24576   32768   40960   49152   57344  65535"
+_WIDEST = 64
+"""Columns of 1,024 ports each; a narrower terminal gets half as many, or a quarter."""
 
 
-def lines(audit: Audit) -> tuple[str, str]:
-    """Draw it: the range and what is reserved, then who is there."""
-    columns = [(first, first + COLUMN - 1) for first in range(0, 65536, COLUMN)]
+def block(audit: Audit, width: int = 0) -> list[str]:
+    """Draw the scale, both lines and the legend for a terminal of this many columns; 0: as wide as they are."""
+    count = columns(width)
+    return [scale(count), *lines(audit, count), *_legend(count, width)]
+
+
+def columns(width: int) -> int:
+    """Choose how many columns the lines have: the number at the end of the scale needs room behind them."""
+    return next((count for count in (_WIDEST, 32) if not width or count + 5 <= width), 16)
+
+
+def scale(count: int = _WIDEST) -> str:
+    """Write the port of every eighth column above it."""
+    marks = range(0, count, 8)
+    return "".join(f"{column * 65536 // count:<8}" for column in marks)[: count - 1] + "65535"
+
+
+def lines(audit: Audit, count: int = _WIDEST) -> tuple[str, str]:
+    """Draw the range and what is reserved, then who is there."""
+    size = 65536 // count
+    spans = [(first, first + size - 1) for first in range(0, 65536, size)]
     at_risk = _ports(finding.port for finding in audit.at_risk)
     listening = _ports(finding.port for finding in audit.findings if finding.listening)
     settings = (("r", audit.settings.reserved), ("=", (audit.span,)))
     uses = (("!", at_risk), ("L", listening), (":", audit.in_use))
-    return _draw(columns, settings), _draw(columns, uses)
+    return _draw(spans, settings), _draw(spans, uses)
+
+
+def _legend(count: int, width: int) -> list[str]:
+    words = "= range  r reserved  : in use  L listener  ! at risk"
+    column = f"(a column: {65536 // count:,} ports)"
+    whole = f"{words}  {column}"
+    if not width or len(whole) <= width:
+        return [whole]
+    return [*textwrap.wrap(words, width), column]
 
 
 def _ports(numbers: Iterable[int]) -> tuple[Range, ...]:
     return ports.merge((number, number) for number in numbers)
 
 
-def _draw(columns: Sequence[Range], signs: Sequence[tuple[str, Sequence[Range]]]) -> str:
+def _draw(spans: Sequence[Range], signs: Sequence[tuple[str, Sequence[Range]]]) -> str:
     """Give each column the first sign whose ports it has any of."""
-    return "".join(next((sign for sign, where in signs if ports.intersect([column], where)), ".") for column in columns)
+    return "".join(next((sign for sign, where in signs if ports.intersect([column], where)), ".") for column in spans)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from typing import TYPE_CHECKING
 
 from portwait.audit import prometheus, report
 from portwait.audit.scan import AuditError, audit
+from portwait.audit.sockets import Wanted
 from portwait.errors import TablesError, UsageError
 from portwait.model import ports
 from portwait.options import reader
@@ -19,16 +22,23 @@ if TYPE_CHECKING:
 AT_RISK = 1
 """The status when the kernel may hand out a port, or has done so."""
 
+_NARROWEST = 40
+
 _DESCRIPTION = """\
 Say which ports of this host the kernel may hand out to somebody's connect(),
-how likely that is while a service restarts, and what to do about it. Looks at
-every TCP listener and at PORTS, reads tables only, and changes nothing.
+how likely that is while a service restarts, and what to do about it. Judges
+every TCP listener, or PORTS alone. It reads tables only, and changes nothing.
 """
 
 _EPILOG = """\
-PORTS are ports and ranges: 50001,5200-5300,6001. They are looked at whether
-somebody listens or not; on them UDP sockets too. --only leaves out the
-listeners that are not among them.
+PORTS are ports and ranges: 50001,5200-5300,40000-50000/udp. They are judged
+whether somebody listens or not, and then no others are; on a port without a
+protocol a UDP socket counts too. --only says the same again.
+
+A listener whose number the kernel picked (containerd, Docker's DNS at
+127.0.0.11) is shown and is not at risk: it takes another number after each
+start. It is on loopback, its port has the parity that bind(0) prefers, and its
+command line does not have the number. --ignore PORTS says it of others.
 
 The probability is that of at least one new connection being given the port
 while it is free for the gap. It comes from the range, what is reserved and in
@@ -43,8 +53,9 @@ exit status:
 
 examples:
   portwait audit                         every listener
-  portwait audit --gap 30s 30000-30100   planned ports as well; 30 s to restart
-  portwait audit --only 30010            one port, for CI
+  portwait audit --gap 30s 30000-30100   planned ports; 30 s to restart
+  portwait audit 30010                   one port, for CI
+  portwait audit --ignore 35421          every listener but this one
   portwait audit --format prometheus --output /var/lib/node_exporter/ports.prom
 """
 
@@ -54,20 +65,44 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     options = reader.read("audit", words, (_DESCRIPTION, _EPILOG))
     if options.only and not options.ports:
         raise UsageError("cannot audit nothing: --only wants PORTS (see portwait audit --help)")
-    named = ports.parse(",".join(options.ports)) if options.ports else ()
+    wanted = _wanted(options.ports, options.ignore)
     try:
-        found = audit(named, only=options.only, gap=options.gap, rate=options.rate, window=options.window)
+        result = audit(wanted, gap=options.gap, rate=options.rate, window=options.window)
     except TablesError as error:
         raise AuditError(f"cannot audit: the socket tables cannot be read: {error}") from error
     form = "json" if options.json else options.format
     if form == "json":
-        text = json.dumps(report.as_dict(found), indent=2) + "\n"
+        text = json.dumps(report.as_dict(result), indent=2) + "\n"
     else:
-        text = prometheus.text(found) if form == "prometheus" else report.text(found)
+        text = (
+            prometheus.text(result) if form == "prometheus" else report.text(result, 0 if options.output else _width())
+        )
     if options.output is not None:
         _write(options.output, text)
         text = ""
-    return AT_RISK if found.at_risk else 0, text
+    return AT_RISK if result.at_risk else 0, text
+
+
+def _wanted(words: Sequence[str], ignored: str) -> Wanted:
+    """Read PORTS, each with /tcp, /udp or neither."""
+    by_protocol: dict[str, list[str]] = {"tcp": [], "udp": []}
+    for word in ",".join(words).split(",") if words else ():
+        listed, slash, protocol = word.rpartition("/")
+        if not slash or protocol not in by_protocol:
+            listed, protocol = word, "tcp"
+        by_protocol[protocol].append(listed)
+    tcp, udp = (ports.parse(",".join(listed)) if listed else () for listed in by_protocol.values())
+    return Wanted(tcp, udp, ports.parse(ignored) if ignored else ())
+
+
+def _width() -> int:
+    """Ask the terminal for its columns; 0 for a pipe, which gets whole lines."""
+    try:
+        if not sys.stdout.isatty():
+            return 0
+        return max(_NARROWEST, os.get_terminal_size(sys.stdout.fileno()).columns or 80)  # a serial console says 0
+    except (AttributeError, OSError, ValueError):  # no stdout at all, or a closed one
+        return 0
 
 
 def _write(path: str, text: str) -> None:

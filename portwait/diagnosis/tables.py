@@ -29,6 +29,9 @@ class Tables(Protocol):
     def listeners(self, ranges: Sequence[Range]) -> tuple[KernelSocket, ...]:
         """Read the TCP listeners on these ports."""
 
+    def connections(self) -> list[tuple[str, int, bytes]]:
+        """Read of every TCP socket its state, its local port, and its destination as bytes, empty where it has none."""
+
     def again(self, which: KernelSocket) -> KernelSocket | None:
         """Look at one socket once more; None when it is gone."""
 

@@ -94,6 +94,7 @@ class Options:
     env: tuple[str, ...] = ()
     persist: bool = False
     only: bool = False
+    ignore: str = ""
     gap: float = 10.0
     rate: float | None = None
     window: float = 1.0

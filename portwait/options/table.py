@@ -201,7 +201,8 @@ ROWS = (
         metavar="NAME,...",
     ),
     Row("--persist", "reserve release", "at boot too"),
-    Row("--only", "audit", "look at PORTS alone"),
+    Row("--only", "audit", "judge PORTS alone, as without it"),
+    Row("--ignore", "audit", "ports that are not at risk, whoever listens", reader="ports", metavar="PORTS"),
     Row(
         "--gap",
         "audit",

@@ -143,6 +143,13 @@ def _signal_of(text: str) -> int:
     return number
 
 
+def _ports(text: str) -> str:
+    from portwait.model import ports
+
+    ports.parse(text)  # raises UsageError
+    return text
+
+
 READERS: dict[str, Callable[[str], object]] = {
     "yes": _yes,
     "duration": durations.parse,
@@ -159,4 +166,5 @@ READERS: dict[str, Callable[[str], object]] = {
     "log_format": _log_format,
     "format": _format,
     "file": _file,
+    "ports": _ports,
 }

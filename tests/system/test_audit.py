@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import json
 import math
+import os
+import pty
 import random
 import socket
 import stat
+import struct
+import subprocess
 import sys
+import termios
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +24,7 @@ import pytest
 from tests.support import schemas, states, storm
 from tests.support.mounts import Host, private_host
 from tests.support.netns import sysctl as setting
-from tests.support.programs import portwait
+from tests.support.programs import portwait, running
 from tests.support.states import LOOPBACK, WILDCARD
 
 if TYPE_CHECKING:
@@ -115,7 +121,7 @@ class TestFindings:
         commands = [line.strip() for line in done.stdout.splitlines() if line.startswith("    ")]
         assert "sudo portwait reserve --persist 30010" in commands
         changing = [one for one in commands if any(word in one for word in ("sysctl", "portwait", "/etc"))]
-        assert len(changing) == 5
+        assert len(changing) == 3
         assert [one for one in changing if not (one.startswith("sudo ") or " | sudo tee -a " in one)] == []
 
     def test_an_accepted_connection_takes_nothing(self, host: Host) -> None:
@@ -131,13 +137,86 @@ class TestFindings:
             document = audited(host, *QUICKLY, "40000")
         assert document["at_risk"] == ["40000/tcp", "40000/udp"]
 
+    def test_named_ports_are_enough(self, host: Host) -> None:
+        """Rule: PORTS alone say what is judged; --only says the same again."""
+        setting(RANGE, "32768 60999")
+        with states.listening(40000):
+            for words in (("30010",), ("--only", "30010")):
+                document = audited(host, *QUICKLY, *words, at_risk=False)
+                assert [port["port"] for port in document["ports"]] == [30010]
+
+    def test_a_range_of_udp(self, host: Host) -> None:
+        """Rule: every port of it is judged, the cure keeps all of them, and ten thousand ports take no time."""
+        setting(RANGE, "1024 60999")
+        with states.udp_bound(40001), states.listening(40002):
+            document = audited(host, *QUICKLY, "40000-50000/udp", at_risk=True)
+        assert {port["protocol"] for port in document["ports"]} == {"udp"}
+        assert len(document["ports"]) == 10001
+        assert document["advice"][0]["commands"] == ["portwait reserve --persist 40000-50000"]
+
+    @pytest.mark.parametrize(
+        ("address", "port", "named", "origin"),
+        [
+            (LOOPBACK, 40001, False, "picked"),
+            (LOOPBACK, 40000, False, "planned"),
+            (WILDCARD, 40001, False, "planned"),
+            (LOOPBACK, 40001, True, "planned"),
+            ("127.0.0.11", 40000, False, "picked"),
+            (LOOPBACK, 30001, False, "planned"),
+        ],
+        ids=["bind-0", "parity", "wildcard", "command-line", "docker-dns", "outside"],
+    )
+    def test_what_was_picked_is_told_from_what_was_planned(
+        self, host: Host, address: str, port: int, *, named: bool, origin: str
+    ) -> None:
+        """Rule: on loopback, of the parity that bind(0) prefers, and not in the command line: no number to keep."""
+        setting(RANGE, "32768 60999")
+        script = (
+            "import socket, sys; server = socket.create_server((sys.argv[1], int(sys.stdin.readline())))\n"
+            "print('ready', flush=True); input()"
+        )
+        argv = [sys.executable, "-c", script, address, *([f"--port={port}"] if named else [])]
+        with running(argv, stdin=subprocess.PIPE) as server:
+            server.tell(str(port))
+            server.says("ready")
+            document = audited(host, *QUICKLY, at_risk=origin == "planned" and port > 32768)
+            assert of_port(document, port)["origin"] == origin
+            assert audited(host, *QUICKLY, "--ignore", str(port), at_risk=False)["at_risk"] == []
+            assert audited(host, *QUICKLY, str(port))["at_risk"] == ([f"{port}/tcp"] if port > 32768 else [])
+
+    def test_a_picked_port_is_what_bind_0_gives(self, host: Host) -> None:
+        """Rule: the parity is the kernel's: a server on loopback that bound port 0 is not at risk."""
+        setting(RANGE, "32768 60999")
+        script = "import socket; s=socket.create_server(('127.0.0.1', 0)); print('ready', flush=True); input()"
+        with running([sys.executable, "-c", script], stdin=subprocess.PIPE) as server:
+            server.says("ready")
+            assert [port["origin"] for port in audited(host, *QUICKLY, at_risk=False)["ports"]] == ["picked"]
+
+    def test_the_width_is_that_of_the_terminal(self, host: Host) -> None:
+        """Rule: a pipe gets whole lines; a terminal gets lines that fit, one of 0 columns those of 80."""
+        setting(RANGE, "1024 65000")
+        piped = host.run(*portwait("audit", *QUICKLY, "30010"), check=False).stdout.splitlines()
+        assert max(map(len, piped)) > 100
+        for columns, widest in ((60, 60), (100, 100), (0, 80)):
+            main, side = pty.openpty()
+            fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+            subprocess.run(host.argv(portwait("audit", *QUICKLY, "30010")), stdout=side, check=False, timeout=30)
+            os.close(side)
+            shown = b""
+            with contextlib.suppress(OSError):  # EIO: all was read
+                while part := os.read(main, 1 << 16):
+                    shown += part
+            os.close(main)
+            lines = [line for line in shown.decode().splitlines() if not line.startswith("    ")]
+            assert max(map(len, lines)) <= widest
+
     def test_nothing_is_probed(self, host: Host) -> None:
         """Rule: audit reads tables only: a probe could make somebody's start fail."""
         hook = "lambda event, _: event in ('socket.bind', 'socket.connect') and sys.exit(99)"
         script = f"import sys; sys.addaudithook({hook}); from portwait.cli import main; sys.exit(main())"
         setting(RANGE, "32768 60999")
         with states.listening(40000):
-            done = host.run(sys.executable, "-c", script, "audit", *QUICKLY, "40002", check=False)
+            done = host.run(sys.executable, "-c", script, "audit", *QUICKLY, check=False)
         assert done.returncode == 1
         assert "40000/tcp" in done.stdout
 

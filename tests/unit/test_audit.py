@@ -16,7 +16,8 @@ from portwait._linux import snmp
 from portwait.advice import Facts
 from portwait.advice.rules import outbound
 from portwait.audit import advice, prometheus, report, strip
-from portwait.audit.scan import Audit, Finding, Rate
+from portwait.audit.scan import Audit, Rate
+from portwait.audit.sockets import Finding
 from portwait.host.machine import Machine
 from portwait.model import ports
 from portwait.model.blocker import Blocker
@@ -272,11 +273,21 @@ class TestPicture:
         assert setting == "." * 7 + "r" + "." * 24 + "=" * 11 + "r" + "=" * 16 + "." * 4
         assert use == "L" + "." * 38 + "!" + "." * 8 + ":" + "." * 15
 
-    def test_the_scale_stands_over_its_columns(self) -> None:
-        """Rule: a number begins at the column of its port."""
-        for port in range(8192, 65536, 8192):
-            if port < 57345:
-                assert strip.SCALE.index(str(port)) == port // strip.COLUMN
+    @pytest.mark.parametrize("width", [0, 40, 60, 67, 68, 69, 80, 200])
+    def test_fits_the_terminal_and_the_scale_stands_over_its_columns(self, width: int) -> None:
+        """Rule: a number begins at the column of its port, and no line is wider than the terminal."""
+        scale, *drawn = strip.block(EVERYTHING, width)
+        count = strip.columns(width)
+        assert [len(line) for line in drawn[:2]] == [count, count]
+        assert max(map(len, [scale, *drawn])) <= (width or 80)
+        for column in range(0, count, 8):
+            assert scale.index(str(column * 65536 // count)) == column
+        assert scale.index("65535") == count - 1
+
+    def test_a_narrow_terminal_has_fewer_columns(self) -> None:
+        """Rule: nothing is broken in two below 69 columns; a column stands for more ports."""
+        assert [strip.columns(width) for width in (0, 80, 69, 68, 60, 37, 36)] == [64, 64, 64, 32, 32, 32, 16]
+        assert "(a column: 2,048 ports)" in "".join(strip.block(EVERYTHING, 60))
 
 
 class TestText:
@@ -305,11 +316,62 @@ class TestText:
         assert "range                 1024-65000 (63,977 ports)" in rows
         assert "1024-65000 (63,977 ports), of them in use 0" in report.text(audit(span=span))
 
-    def test_fits_on_eighty_columns(self) -> None:
+    @pytest.mark.parametrize("width", [60, 70, 80, 120])
+    def test_fits_the_terminal(self, width: int) -> None:
         """Rule: all but commands to paste."""
         pasted = {f"    {line}" for cure in advice.advise(EVERYTHING) for line in cure.commands}
-        lines = [line for line in report.text(EVERYTHING).splitlines() if line not in pasted]
-        assert max(map(len, lines)) <= 80
+        lines = [line for line in report.text(EVERYTHING, width).splitlines() if line not in pasted]
+        assert max(map(len, lines)) <= width
+
+    def test_a_pipe_gets_whole_lines(self) -> None:
+        """Rule: what grep looks for stands on one line: a note, a summary, a price."""
+        lines = report.text(EVERYTHING).splitlines()
+        assert all(f"note: {note}" in lines for note in report.notes(EVERYTHING))
+        assert all({cure.summary, f"  price: {cure.price}"} <= {*lines} for cure in advice.advise(EVERYTHING))
+
+    @pytest.mark.parametrize(
+        ("row", "expected"),
+        [
+            (finding(40000), "40000/tcp  java  yes         3.5 %, 1 in 14,116 new connections would get it"),
+            (finding(40000, probability=None), "40000/tcp  java  yes         1 in 14,116 new connections would get it"),
+            (
+                finding(40001, per_client=0.0, probability=0.0),
+                "40001/tcp  java  yes         connect() tries even ports first; this one is odd",
+            ),
+            (
+                finding(40000, protocol="udp", probability=None),
+                "40000/udp  java  yes         1 in 14,116 new sockets would get it",
+            ),
+            (finding(40000, taken=True, listening=False, processes=()), "40000/tcp  -    yes: taken  -"),
+            (
+                finding(40000, processes=()),
+                "40000/tcp  ?    yes         3.5 %, 1 in 14,116 new connections would get it",
+            ),
+            (
+                finding(40001, origin="picked"),
+                "40001/tcp  java  picked by bind(0)  another number after each start, nothing to keep",
+            ),
+            (finding(40001, origin="ignored"), "40001/tcp  java  ignored     -"),
+            (finding(22, in_range=False), "22/tcp  java  no: outside  -"),
+            (finding(40000, reserved=True), "40000/tcp  java  no: reserved  -"),
+        ],
+        ids=lambda value: "" if isinstance(value, str) else str(value),
+    )
+    def test_a_cell_says_what_it_means(self, row: Finding, expected: str) -> None:
+        """Rule: nobody has to guess at a cell; `-` is nobody, `?` somebody who cannot be seen."""
+        assert expected.split() in [line.split() for line in report.text(audit(row)).splitlines()]
+
+    def test_parity_is_that_of_the_range(self) -> None:
+        """Rule: connect() prefers the parity of the range's low end, odd or even."""
+        words = "connect() tries odd ports first; this one is even"
+        assert words in report.text(audit(finding(40000, per_client=0.0), span=(32769, 60999)))
+
+    def test_what_nobody_planned_is_not_at_risk(self) -> None:
+        """Rule: a host whose only ports in the range are picked or ignored is done: 0 at risk, no advice."""
+        done = audit(SAFE, finding(40001, origin="picked"), finding(40003, origin="ignored"))
+        assert (done.at_risk, advice.advise(done)) == ((), ())
+        assert samples(prometheus.text(done))["portwait_ports_at_risk", ()] == 0
+        assert [port["origin"] for port in report.as_dict(done)["ports"]] == ["planned", "picked", "ignored"]  # type: ignore[attr-defined]  # a list of dictionaries
 
     @pytest.mark.parametrize(
         ("machine", "command"),
@@ -344,7 +406,10 @@ class TestText:
     def test_planned_ports_are_one_line(self) -> None:
         """Rule: neighbours of which the same is to be said are said once."""
         found = audit(*(finding(port, listening=False, named=True, processes=()) for port in range(40000, 40101)))
-        assert "40000-40100/tcp  nobody  yes         at most 3.5 %, 1 client in 14,116" in report.text(found)
+        assert (
+            "40000-40100/tcp  -    yes         at most 3.5 %, 1 in 14,116 new connections would get it"
+            in report.text(found)
+        )
 
     @pytest.mark.parametrize(
         ("part", "words"),
@@ -448,7 +513,8 @@ def test_the_kernels_count(text: str, expected: int | None) -> None:
         (["--rate", "many"], "connections a second"),
         (["--format", "xml"], "'xml'"),
         (["0"], "'0'"),
-        (["30010/udp"], "'30010/udp'"),
+        (["30010/sctp"], "'30010/sctp'"),
+        (["--ignore", "x"], "--ignore"),
     ],
     ids=" ".join,
 )

@@ -122,6 +122,6 @@ def test_within_a_time(clients: float, each: float, expected: float) -> None:
 
 def test_udp_takes_any_port() -> None:
     """No parity, nobody's port twice."""
-    assert probability.by_udp((40000, 40009), {40001}, {40002, 40003}, 40002) == pytest.approx(1 / 8)
-    assert probability.by_udp((40000, 40009), {40001}, {40002}, 40001) == 0
-    assert probability.by_udp((40000, 40009), (), (), 39999) == 0
+    assert probability.UdpChoice((40000, 40009), {40001}, {40002, 40003}).picked(40002) == pytest.approx(1 / 8)
+    assert probability.UdpChoice((40000, 40009), {40001}, {40002}).picked(40001) == 0
+    assert probability.UdpChoice((40000, 40009), (), ()).picked(39999) == 0

@@ -34,6 +34,7 @@ VALUES = {
     "log_format": "json",
     "format": "prometheus",
     "file": "ports.prom",
+    "ports": "30010,30020-30030",
 }
 """A value that each reader of the table takes; a reader without one fails its test."""
 

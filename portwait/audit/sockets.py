@@ -1,0 +1,203 @@
+"""The sockets of a host at one moment, and what they mean for the kernel's choice of a port.
+
+Judged are the TCP listeners, or the ports that are named. A UDP socket does not say whether it serves, so UDP counts on
+named ports only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from portwait.audit.probability import Choice, Traffic, UdpChoice, within
+from portwait.diagnosis import owners
+from portwait.model import ports
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Sequence
+
+    from portwait.model.owner import Owner
+    from portwait.model.port_settings import PortSettings
+    from portwait.model.sockets import KernelSocket, Range
+
+    Connection = tuple[str, int, bytes]
+
+Origin = Literal["planned", "picked", "ignored"]
+_DOCKER_DNS = "127.0.0.11"
+_SYSTEMD = 1  # its sockets have the ports of .socket units
+
+
+class Wanted(NamedTuple):
+    """The ports to judge, by protocol; none: every TCP listener. On `tcp` ports a UDP socket counts too."""
+
+    tcp: tuple[Range, ...] = ()
+    udp: tuple[Range, ...] = ()
+    ignored: tuple[Range, ...] = ()
+
+
+class Finding(NamedTuple):
+    """A port and what may happen to it. Probabilities are of TCP; of UDP only `per_client` is known."""
+
+    port: int
+    protocol: str
+    named: bool
+    """Whether it was asked for."""
+    listening: bool
+    processes: tuple[str, ...]
+    in_range: bool
+    reserved: bool
+    preferred: bool
+    """Whether it has the parity that connect() looks at first; for UDP all ports are alike."""
+    taken: bool
+    """Whether a connection has it now, and nobody listens there."""
+    per_client: float
+    """How probable it is that one new client is given the port."""
+    probability: float | None
+    """How probable it is that somebody is given it while it is free for the gap; None where no rate is known."""
+    origin: Origin = "planned"
+    """Whether somebody chose the number (`planned`), bind(0) did (`picked`), or the user ignores it (`ignored`)."""
+
+    @property
+    def at_risk(self) -> bool:
+        """Whether the kernel may hand it out, or has done so."""
+        return self.origin == "planned" and (self.taken or (self.in_range and not self.reserved))
+
+    def __str__(self) -> str:
+        """Write it as a target."""
+        return f"{self.port}/{self.protocol}"
+
+
+class Scan:
+    """The tables at one moment, sorted by what they mean for a choice."""
+
+    def __init__(
+        self,
+        settings: PortSettings,
+        connections: Iterable[Connection],
+        listeners: Sequence[KernelSocket],
+        udp: Sequence[KernelSocket],
+    ) -> None:
+        """`connections` are all TCP sockets: state, local port, and destination, empty where there is none."""
+        self._settings = settings
+        self._listeners = listeners
+        self._udp = udp
+        self._reserved = {port for first, last in settings.reserved for port in range(first, last + 1)}
+        self._served = {sock.local_port for sock in listeners}
+        bound: set[int] = set()
+        self._connected: dict[int, set[Hashable]] = {}
+        for state, port, destination in connections:
+            if destination:
+                self._connected.setdefault(port, set()).add(destination)
+            elif state == "CLOSE":
+                bound.add(port)
+        self.traffic = self._traffic(bound)
+        self.in_use = ports.merge((port, port) for port in self._connected)
+
+    def _traffic(self, bound: set[int]) -> Traffic:
+        """Tell clients of connect() from those of bind() by their parity: a table shows no more of it."""
+        used: dict[int, set[Hashable]] = {}
+        of_bind: set[int] = set()
+        for port, destinations in self._connected.items():
+            if port in self._served or not self._settings.covers(port):
+                continue
+            if self._settings.prefers(port):
+                used[port] = destinations
+            else:
+                of_bind.add(port)
+        part = len(of_bind) / (len(of_bind) + len(used)) if of_bind else 0.0
+        return Traffic(frozenset(bound | self._served | of_bind), used, part)
+
+    @property
+    def usable(self) -> tuple[int, int]:
+        """Count the ports of the preferred parity and of the other that a new destination can be reached from."""
+        low, high = self._span
+        bound = self.traffic.bound
+        free = [port for port in range(low, high + 1) if port not in self._reserved and port not in bound]
+        preferred = sum(1 for port in free if self._settings.prefers(port))
+        return preferred, len(free) - preferred
+
+    def findings(self, wanted: Wanted, *, clients: float | None) -> tuple[Finding, ...]:
+        """Judge every port that counts; `clients` are the new connections of one gap."""
+        named = {("tcp", port) for first, last in wanted.tcp for port in range(first, last + 1)}
+        named |= {("udp", port) for first, last in wanted.udp for port in range(first, last + 1)}
+        serving = [*self._listeners, *(sock for sock in self._udp if not sock.remote_port)]
+        named |= {
+            ("udp", sock.local_port)
+            for sock in serving
+            if ports.contains(wanted.tcp, sock.local_port) and sock.protocol == "udp"
+        }
+        judged = named or {("tcp", port) for port in self._served}
+        by_port: dict[tuple[str, int], list[KernelSocket]] = {}
+        for sock in serving:
+            if (sock.protocol, sock.local_port) in judged:
+                by_port.setdefault((sock.protocol, sock.local_port), []).append(sock)
+        owned = _owners(sock for socks in by_port.values() for sock in socks)
+        choice = Choice(self._span, self._reserved, self.traffic)
+        udp = UdpChoice(self._span, self._reserved, {sock.local_port for sock in self._udp})
+        result = []
+        for key in sorted(judged, key=lambda key: (key[1], key[0])):
+            protocol, port = key
+            socks = by_port.get(key, [])
+            processes = [owner for sock in socks for owner in owned.get(sock, ())]
+            each = choice.picked(port) if protocol == "tcp" else udp.picked(port)
+            result.append(
+                Finding(
+                    port=port,
+                    protocol=protocol,
+                    named=key in named,
+                    listening=bool(socks),
+                    processes=tuple(dict.fromkeys(owner.name for owner in processes)),
+                    in_range=self._settings.covers(port),
+                    reserved=port in self._reserved,
+                    preferred=protocol == "tcp" and self._settings.prefers(port),
+                    taken=not socks and self._is_taken(protocol, port),
+                    per_client=each,
+                    probability=None if clients is None or protocol == "udp" else within(clients, each),
+                    origin=self._origin(key in named, wanted.ignored, socks, processes),
+                )
+            )
+        return tuple(result)
+
+    def _is_taken(self, protocol: str, port: int) -> bool:
+        """Whether a connection has a port that nobody serves."""
+        if protocol == "udp":
+            return any(sock.local_port == port and sock.remote_port for sock in self._udp)
+        return port in self._connected and port not in self._served
+
+    def _origin(
+        self, named: bool, ignored: Sequence[Range], socks: Sequence[KernelSocket], processes: Sequence[Owner]
+    ) -> Origin:
+        """Tell a number that somebody chose from one that bind(0) did: nobody has to be kept from the latter.
+
+        bind(0) prefers the parity that connect() does not. A server that takes such a port serves programs of this
+        host, which learn the number after each start: it is on loopback, and its command line does not have the number.
+        """
+        port = socks[0].local_port if socks else 0
+        if ports.contains(ignored, port):
+            return "ignored"
+        if named or not socks or not self._settings.hands_out(port):
+            return "planned"
+        addresses = {sock.local_address for sock in socks}
+        if addresses == {_DOCKER_DNS}:
+            return "picked"
+        local = all(address.startswith("127.") or address == "::1" for address in addresses)
+        if not local or self._settings.prefers(port) or not processes:
+            return "planned"
+        chosen = any(owner.pid == _SYSTEMD or any(str(port) in word for word in owner.cmdline) for owner in processes)
+        return "planned" if chosen else "picked"
+
+    @property
+    def _span(self) -> Range:
+        return self._settings.ephemeral_range or (1, 0)
+
+
+def _owners(sockets: Iterable[KernelSocket]) -> dict[KernelSocket, tuple[Owner, ...]]:
+    """Name the processes that have each socket open; none where they cannot be seen."""
+    asked = list(sockets)
+    by_inode = owners.find([sock for sock in asked if sock.inode]).by_inode
+    return {
+        sock: (
+            *by_inode.get(sock.inode, ()),
+            *(owner for pid in sock.pids if (owner := owners.describe(pid)) is not None),
+        )
+        for sock in asked
+    }
