@@ -40,6 +40,7 @@ _portwait() {
         --log-format | --log-format=) words='auto console logfmt json' ;;
         --count | --count=) return ;;
         --env | --env=) return ;;
+        --ignore | --ignore=) return ;;
         --gap | --gap=) words='1s 10s 30s 1m' ;;
         --rate | --rate=) return ;;
         --window | --window=) words='1s 10s 30s 1m' ;;
@@ -58,7 +59,7 @@ _portwait() {
                 release-*)
                     words='--persist --json -h --help' ;;
                 audit-*)
-                    words='--only --gap --rate --window --format --output --json -h --help' ;;
+                    words='--only --ignore --gap --rate --window --format --output --json -h --help' ;;
                 pick-*)
                     words='-t --timeout --hold --no-hold --reuseaddr --no-reuseaddr --freebind --no-freebind -4 -6 --log-format -q --quiet --no-quiet -v --verbose --no-verbose --count --random --env -h --help' ;;
                 unit-*)
