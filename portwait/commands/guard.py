@@ -14,7 +14,6 @@ from portwait.bind import hold
 from portwait.bind.survey import Survey
 from portwait.errors import UsageError, own_fault
 from portwait.model import targets
-from portwait.systemd import listen_fds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,6 +74,8 @@ class Plan:
             hold.keep_all(self.survey.holds)
         finally:
             if self._hides:
+                from portwait.systemd import listen_fds
+
                 listen_fds.hide_ours()
 
 
@@ -131,7 +132,11 @@ def _plan(options: Options, command: Sequence[str]) -> Plan:
     if mode == "full" and not options.reuseaddr:
         raise UsageError("cannot use --hold=full with --no-reuseaddr: such a service cannot bind beside a full hold")
     mode = "none" if options.dry_run else mode
-    passes = options.listen or options.fdstore or listen_fds.has_ours()
+    passes = options.listen or options.fdstore
+    if "LISTEN_FDS" in os.environ:
+        from portwait.systemd import listen_fds
+
+        passes = passes or listen_fds.has_ours()
     if passes:
         from portwait.systemd import handover
 
@@ -143,8 +148,9 @@ def _plan(options: Options, command: Sequence[str]) -> Plan:
             passing = handover.Passing(options, wanted)
             return Plan(passing.survey(mode), passing)
     passed_in: frozenset[targets.Target] = frozenset()
-    with continuing_without("use the sockets that were passed in", options):
-        passed_in = listen_fds.passed_in(wanted)
+    if "LISTEN_FDS" in os.environ:
+        with continuing_without("use the sockets that were passed in", options):
+            passed_in = listen_fds.passed_in(wanted)
     return Plan(Survey(wanted, reuseaddr=options.reuseaddr, mode=mode, passed_in=passed_in), hides=passes)
 
 
