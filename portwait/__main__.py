@@ -5,26 +5,67 @@ from __future__ import annotations
 import os
 import sys
 
+WITHOUT_COMMAND = ("explain", "evict", "reserve", "release", "audit", "pick", "unit", "completion")
+"""The verbs: words behind their `--`, if any, cannot be started as they are."""
 
-def _trust_own_modules_first() -> None:
-    """Put PYTHONPATH and the script's own folder behind the standard library.
 
-    They are meant for the service; a `socket.py` in them must not become portwait's. Everything in front of the
-    standard library's first entry, which is always pythonXY.zip, is theirs.
+def _forget_the_services_modules() -> None:
+    """Take PYTHONPATH, the script's own folder and the user's site-packages off sys.path.
+
+    They are meant for the service: a `socket.py` or `tornado.py` in them must not become portwait's. Everything in
+    front of the standard library's first entry, which is always pythonXY.zip, is theirs. The folder that portwait
+    itself was loaded from stays, because its code runs already.
     """
     archive = f"python{sys.version_info[0]}{sys.version_info[1]}.zip"
+    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    theirs = [getattr(sys.modules.get("site"), "USER_SITE", None)]
     for index, entry in enumerate(sys.path):
         if entry.endswith(archive):
-            sys.path[:] = sys.path[index:] + sys.path[:index]
-            return
+            theirs += sys.path[:index]
+            break
+    ours = [entry for entry in sys.path if entry not in theirs]
+    if own not in ours:
+        ours.append(own)
+    sys.path[:] = ours
 
 
 def start() -> int:
     """Run the command line; the exit status, unless it becomes the command."""
-    _trust_own_modules_first()
-    from portwait.cli import main
+    _forget_the_services_modules()
+    try:
+        from portwait.cli import main
 
-    return main()
+        return main()
+    except Exception as fault:  # noqa: BLE001  # a half-done upgrade, a disk that fails: the service starts
+        return _start_all_the_same(fault)
+
+
+def _start_all_the_same(fault: Exception) -> int:
+    """Become what follows `--`, with nothing but what is loaded; the exit status where there is no such thing."""
+    words = sys.argv[1:]
+    guards = "--" in words[:-1] and words[0] not in WITHOUT_COMMAND
+    what = f"portwait: failed to run: {type(fault).__name__}: {fault}".partition("\n")[0]
+    _say(f"{what}; continuing without it" if guards else what)
+    if not guards:
+        return 125
+    command = words[words.index("--") + 1 :]
+    try:
+        from portwait import handoff
+
+        handoff.become(command)
+    except Exception:  # noqa: BLE001  # no part of portwait can be loaded
+        try:
+            os.execvp(command[0], command)  # noqa: S606  # that there is no shell is the point
+        except OSError as error:
+            _say(f"portwait: cannot run {command[0]!r}: {error.strerror}")
+            return 127 if isinstance(error, FileNotFoundError) else 126
+
+
+def _say(line: str) -> None:
+    try:
+        os.write(2, f"{line}\n".encode(errors="backslashreplace"))
+    except OSError:  # stderr is closed
+        return
 
 
 if __name__ == "__main__":

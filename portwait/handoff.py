@@ -10,6 +10,7 @@ from __future__ import annotations
 import _signal
 import errno
 import os
+import sys
 
 from portwait.errors import CommandNotExecutableError, CommandNotFoundError
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
-_DEFAULT_PATH = "/bin:/usr/bin"  # glibc's confstr(_CS_PATH), where PATH is not set
+_DEFAULT_PATH = b"/bin:/usr/bin"  # glibc's confstr(_CS_PATH), where PATH is not set
 _NOT_HERE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT)  # as glibc's execvp goes on
 
 
@@ -27,12 +28,32 @@ def become(command: Sequence[str]) -> NoReturn:
 
     Raises CommandNotFoundError or CommandNotExecutableError, and then the process is as the interpreter made it.
     """
+    words = as_given(command)
     restored = restore()
     try:
-        _exec_along_path(command)
+        _exec_along_path(words)
     finally:  # only reached when exec failed
         for number in restored:
             _signal.signal(number, _signal.SIG_IGN)
+
+
+def as_given(command: Sequence[str]) -> list[bytes]:
+    """Turn the command's words back into the bytes that this process was given.
+
+    The C library has decoded them and Python encodes them, and for some encodings (EUC-JP, GB18030) the two disagree;
+    the kernel still has the bytes. UTF-8 always comes back as it was.
+    """
+    raw: list[bytes] = []
+    if sys.getfilesystemencoding() != "utf-8":
+        try:
+            with open("/proc/self/cmdline", "rb", buffering=0) as file:
+                raw = (file.readall() or b"").split(b"\0")[:-1]
+        except OSError:
+            raw = []
+    if raw and [*command] == sys.argv[-len(command) :]:
+        return raw[-len(command) :]
+    given = dict(zip(sys.argv[::-1], raw[::-1]))  # some words are ours: a placeholder's, say
+    return [given[word] if word in given else os.fsencode(word) for word in command]
 
 
 def restore() -> tuple[int, ...]:
@@ -55,7 +76,9 @@ def restore_environment() -> None:
     try:
         with open("/proc/self/environ", "rb", buffering=0) as file:
             before = file.readall() or b""
-    except OSError:
+    except OSError:  # no /proc: what the interpreter adds stands last
+        if [*os.environb][-1] == b"LC_CTYPE":
+            os.unsetenv(b"LC_CTYPE")
         return
     for entry in before.split(b"\0"):
         if entry.startswith(b"LC_CTYPE="):
@@ -89,26 +112,26 @@ def _ignored_by(pid: int) -> int:
         return 0
 
 
-def _exec_along_path(command: Sequence[str]) -> NoReturn:
+def _exec_along_path(command: Sequence[bytes]) -> NoReturn:
     name = command[0]
     if not name:
         raise CommandNotFoundError("cannot run '': a command has a name")
-    if "/" in name:
+    if b"/" in name:
         error = _exec(name, command)
         raise _failure(name, error)
     denied: OSError | None = None
-    for folder in os.environ.get("PATH", _DEFAULT_PATH).split(":"):
-        error = _exec(f"{folder}/{name}" if folder else name, command)
+    for folder in os.environb.get(b"PATH", _DEFAULT_PATH).split(b":"):
+        error = _exec(folder + b"/" + name if folder else name, command)
         if error.errno == errno.EACCES:
             denied = error
         elif error.errno not in _NOT_HERE:
             raise _failure(name, error)
     if denied is None and error.errno == errno.ENOENT:
-        raise CommandNotFoundError(f"cannot run {name!r}: no such command in PATH")
+        raise CommandNotFoundError(f"cannot run {os.fsdecode(name)!r}: no such command in PATH")
     raise _failure(name, denied or error)
 
 
-def _exec(path: str, command: Sequence[str]) -> OSError:
+def _exec(path: bytes, command: Sequence[bytes]) -> OSError:
     """Try one file; only an error comes back."""
     try:
         os.execv(path, list(command))  # noqa: S606  # that there is no shell is the point
@@ -116,13 +139,13 @@ def _exec(path: str, command: Sequence[str]) -> OSError:
         if error.errno != errno.ENOEXEC:
             return error
     try:  # no format that the kernel knows: a script without a shebang, which execvp(3) gives to the shell
-        os.execv("/bin/sh", ["/bin/sh", path, *command[1:]])  # noqa: S606  # likewise
+        os.execv(b"/bin/sh", [b"/bin/sh", path, *command[1:]])  # noqa: S606  # likewise
     except OSError as error:
         return error
 
 
-def _failure(name: str, error: OSError) -> CommandNotFoundError | CommandNotExecutableError:
-    text = f"cannot run {name!r}: {error.strerror}"
+def _failure(name: bytes, error: OSError) -> CommandNotFoundError | CommandNotExecutableError:
+    text = f"cannot run {os.fsdecode(name)!r}: {error.strerror}"
     if error.errno == errno.ENOENT and os.path.lexists(name):
         return CommandNotFoundError(f"{text}; the file is there, so its interpreter is not (see its first line)")
     if error.errno == errno.ENOENT:

@@ -2,27 +2,78 @@
 
 from __future__ import annotations
 
-import contextlib
+import _socket
 import os
-import select
 import stat
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _DESCRIPTOR = 2
 _PIECE = 4096  # PIPE_BUF: a pipe that polls writable takes as much without blocking (pipe(7))
-_PATIENCE_MS = 200
+_PATIENCE = 0.05  # seconds for a reader that is busy
+_PAUSE = 0.002
+_reader_is_slow = False
 
 
 def write(text: str) -> None:
     """Write, and let fall what nobody takes within a moment. Raises nothing."""
+    global _reader_is_slow  # noqa: PLW0603  # who did not read the last line is not waited for again
+    until = time.monotonic() + (0 if _reader_is_slow else _PATIENCE)
     data = text.encode(errors="backslashreplace")
-    poll = select.poll()
-    poll.register(_DESCRIPTOR, select.POLLOUT)
-    with contextlib.suppress(OSError):
+    send, number = _writer()
+    try:
         while data:
-            ready = poll.poll(_PATIENCE_MS)
-            if not ready or not ready[0][1] & select.POLLOUT:
-                return
-            data = data[os.write(_DESCRIPTOR, data[:_PIECE]) :]
+            try:
+                data = data[send(data[:_PIECE]) :]
+            except BlockingIOError:
+                _reader_is_slow = time.monotonic() >= until
+                if _reader_is_slow:
+                    return
+                time.sleep(_PAUSE)
+        _reader_is_slow = False
+    except OSError:  # closed, or a reader that has gone
+        return
+    finally:
+        if number is not None:
+            os.close(number)
+
+
+def _writer() -> tuple[Callable[[bytes], int], int | None]:
+    """Answer what writes without blocking, and the descriptor to close behind it.
+
+    O_NONBLOCK belongs to what everybody shares who has this pipe or terminal open. So it is opened once more; a socket
+    has a flag for each message instead.
+    """
+    try:
+        mode = os.fstat(_DESCRIPTOR).st_mode
+        if stat.S_ISSOCK(mode):
+            return _send, None
+        if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+            number = os.open(f"/proc/self/fd/{_DESCRIPTOR}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+            return (lambda data: os.write(number, data)), number
+    except OSError:  # it is closed, there is no /proc, or another user's
+        return _write_where_it_polls, None
+    return (lambda data: os.write(_DESCRIPTOR, data)), None
+
+
+def _send(data: bytes) -> int:
+    sock = _socket.socket(fileno=os.dup(_DESCRIPTOR))
+    try:
+        return sock.send(data, _socket.MSG_DONTWAIT)
+    finally:
+        sock.close()
+
+
+def _write_where_it_polls(data: bytes) -> int:
+    """Write if it polls writable; another writer can still be quicker, and then this waits for the reader."""
+    import select
+
+    if not select.select([], [_DESCRIPTOR], [], 0)[1]:
+        raise BlockingIOError
+    return os.write(_DESCRIPTOR, data)
 
 
 def is_terminal() -> bool:

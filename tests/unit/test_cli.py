@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import site
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+import portwait
 from portwait import __main__, cli
 from portwait.commands import guard
 from portwait.errors import CommandNotExecutableError, CommandNotFoundError, PortwaitError, TablesError, UsageError
@@ -288,18 +291,20 @@ ZIP = f"/usr/lib/python{sys.version_info[0]}{sys.version_info[1]}.zip"
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        (["/srv/app", ZIP, "/usr/lib/python3"], [ZIP, "/usr/lib/python3", "/srv/app"]),
-        (["", "/a", "/b", ZIP, "/usr/lib/python3"], [ZIP, "/usr/lib/python3", "", "/a", "/b"]),
+        (["/srv/app", ZIP, "/usr/lib/python3"], [ZIP, "/usr/lib/python3"]),
+        (["", "/a", "/b", ZIP, "/usr/lib/python3"], [ZIP, "/usr/lib/python3"]),
+        ([ZIP, "/usr/lib/python3", "/root/.local/site"], [ZIP, "/usr/lib/python3"]),
         ([ZIP, "/usr/lib/python3"], [ZIP, "/usr/lib/python3"]),
         (["/a", "/frozen"], ["/a", "/frozen"]),
         ([], []),
     ],
-    ids=["the script's folder", "PYTHONPATH", "python -I", "no such entry", "nothing"],
+    ids=["the script's folder", "PYTHONPATH", "the user's site-packages", "python -I", "no such entry", "nothing"],
 )
-def test_what_is_meant_for_the_service_comes_last(
+def test_what_is_meant_for_the_service_is_taken_off(
     path: list[str], expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PYTHONPATH and the folder of the script stand behind the standard library, in their order."""
+    """PYTHONPATH, the script's folder and the user's packages go; the folder that portwait was loaded from stays."""
     monkeypatch.setattr(sys, "path", list(path))
-    __main__._trust_own_modules_first()
-    assert sys.path == expected
+    monkeypatch.setattr(site, "USER_SITE", "/root/.local/site")
+    __main__._forget_the_services_modules()
+    assert sys.path == [*expected, str(Path(portwait.__file__).parents[1])]

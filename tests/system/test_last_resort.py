@@ -1,0 +1,153 @@
+"""The service starts, whatever has happened to portwait's own files, its arguments' encoding and its surroundings."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import portwait as package
+from tests.support.guarding import GAVE_UP, STARTED, guard, run
+from tests.support.packages import needs
+from tests.support.programs import portwait, running
+from tests.support.states import outbound_established
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.usefixtures("net")
+
+PORT = 30010
+FREE_PATH = """
+import os, sys
+from portwait import handoff
+from portwait.__main__ import start
+def become(command):
+    print(*sorted(name for name in sys.modules if name.partition(".")[0] == "portwait"))
+    sys.stdout.flush()
+    os._exit(0)
+handoff.become = become
+sys.argv = ["portwait", "30010", "--", "true"]
+start()
+"""
+BREAKS: dict[str, Callable[[Path], object]] = {
+    "half written": lambda path: path.write_text("def"),
+    "unreadable": lambda path: path.write_text("raise OSError(5, 'Input/output error')"),
+    "gone": Path.unlink,
+    "another version's": lambda path: path.write_text(""),
+}
+ENCODINGS = {
+    "ja_JP.eucjp": "EUC-JP",
+    "ko_KR.euckr": "EUC-KR",
+    "zh_CN.gb18030": "GB18030",
+    "zh_HK.big5hkscs": "BIG5-HKSCS",
+}
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """Make an installation of portwait that may be broken; its script."""
+    shutil.copytree(Path(package.__file__).parent, tmp_path / "portwait", ignore=shutil.ignore_patterns("__pycache__"))
+    script = tmp_path / "guard"
+    shutil.copy(Path(__file__).parents[2] / "bin" / "portwait", script)
+    return script
+
+
+@pytest.mark.parametrize("how", BREAKS)
+def test_a_module_that_cannot_be_imported(how: str, copy: Path) -> None:
+    """For each module of the free path: one line, and the command runs."""
+    names = run([sys.executable, "-c", FREE_PATH]).out.split()
+    assert "portwait.bind.survey" in names
+    for name in names:
+        path = copy.parent.joinpath(*name.split("."))
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        before = path.read_text()
+        BREAKS[how](path)
+        seen = run([sys.executable, "-B", str(copy), str(PORT), "--", *STARTED])
+        path.write_text(before)
+        assert seen.started, (name, seen)
+        assert len(seen.err.splitlines()) <= 1, (name, seen)
+        if how in ("half written", "unreadable"):
+            assert "continuing without it" in seen.err, (name, seen)
+
+
+def test_without_a_command_a_broken_portwait_is_an_error(copy: Path) -> None:
+    """Nothing follows --, so there is nothing to start; nor behind a verb's."""
+    (copy.parent / "portwait" / "cli.py").write_text("def")
+    for words in ([str(PORT)], [str(PORT), "--"], ["pick", "1-2", "--", "echo", "{}"]):
+        seen = run([sys.executable, "-B", str(copy), *words])
+        assert (seen.status, seen.out) == (125, ""), words
+
+
+@pytest.mark.parametrize("locale", ENCODINGS)
+def test_every_byte_of_an_argument_arrives(locale: str, tmp_path: Path) -> None:
+    """The C library and Python disagree about some encodings; the command gets the bytes that the kernel has."""
+    needs("localedef", "locales")
+    source = locale.partition(".")[0]
+    made = run(["localedef", "-c", "-i", source, "-f", ENCODINGS[locale], str(tmp_path / locale)])
+    assert (tmp_path / locale).is_dir(), made
+    env = {**os.environ, "LOCPATH": str(tmp_path), "LC_ALL": locale}
+    words = [
+        "gr\u00fc\u00df \u65e5\u672c".encode(),
+        b"\xfe\x91",
+        b"\x8f\xa2\xb7",
+        b"\xa9\x5c",
+        b"",
+        b"plain",
+        b"\x96\x35\xb6\x30",
+    ]
+    print_bytes = b"import os; print(open('/proc/self/cmdline', 'rb').read().split(b'\\0')[4:-1])"
+    command = [os.fsencode(sys.executable), b"-IS", b"-c", print_bytes]
+    assert guard(str(PORT), "--", *command, *words, env=env).out == f"{words}\n"
+
+
+class TestWhatIsMeantForTheService:
+    """Its modules are not portwait's, and it still gets its variables."""
+
+    TRAPS = ("tornado", "rich", "better_exceptions", "greenlet", "psutil", "structlog", "tenacity", "socket", "select")
+
+    @pytest.mark.parametrize("form", ["console", "json"])
+    def test_pythonpath(self, form: str, tmp_path: Path) -> None:
+        """Libraries of ours load others where they find them: nothing of the service's folder is executed."""
+        for name in self.TRAPS:
+            (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'sprung')!r}, 'a').write({name!r})")
+        env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        with outbound_established(PORT):
+            seen = guard("--timeout", "1", "--log-format", form, str(PORT), "--", *STARTED, env=env, cwd=tmp_path)
+        assert seen.status == GAVE_UP
+        assert "failed" not in seen.err
+        assert not (tmp_path / "sprung").exists()
+        assert guard(str(PORT), "--", "printenv", "PYTHONPATH", env=env).out == f"{tmp_path}\n"
+
+
+class TestStderr:
+    """Nothing that is at the other end keeps the service waiting."""
+
+    def test_another_writer_fills_the_pipe(self) -> None:
+        """It may do so between our question whether there is room and our write: then we do not wait either."""
+        reading, writing = os.pipe()
+        filler = "import os\nwhile True: os.write(1, bytes(65536))"
+        try:
+            with (
+                running([sys.executable, "-ISc", filler], stdout=writing),
+                outbound_established(PORT),
+                running(portwait("--timeout", "1", str(PORT), "--", *STARTED), stderr=writing) as guarded,
+            ):
+                assert guarded.process.wait(3) == GAVE_UP
+            assert os.get_blocking(writing)
+        finally:
+            os.close(reading)
+            os.close(writing)
+
+
+def test_without_proc_the_service_does_not_see_lc_ctype() -> None:
+    """Python adds LC_CTYPE where there is no locale, and without /proc that can still be told."""
+    hidden = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh")
+    env = {"PATH": os.environ["PATH"], "HOME": "/"}
+    bare = subprocess.run([*hidden, "env"], env=env, check=True, capture_output=True, text=True).stdout
+    assert guard(str(PORT), "--", "env", before=hidden, env=env).out == bare
