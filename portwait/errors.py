@@ -10,7 +10,7 @@ class PortwaitError(Exception):
 
 
 class UsageError(PortwaitError):
-    """The command line, or an environment twin of an option, cannot be understood."""
+    """The command line, or an environment variable of an option, cannot be read."""
 
 
 class CommandNotFoundError(PortwaitError):

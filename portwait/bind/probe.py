@@ -44,30 +44,35 @@ def probe(target: Target, *, reuseaddr: bool = True) -> Verdict:
     return verdict
 
 
-def attempt(target: Target, *, reuseaddr: bool = True) -> tuple[Verdict, _socket.socket | None]:
+def attempt(target: Target, *, reuseaddr: bool = True, joins: bool = False) -> tuple[Verdict, _socket.socket | None]:
     """Ask once, and where the answer is `free` leave the bound socket open for the caller to close.
+
+    `joins` is for a socket that the service itself is given: with SO_REUSEPORT it receives beside others' sockets. A
+    probe of such a UDP service never does, so it may answer `free` without a socket.
 
     As long as it is open no connect() is given the port: whoever wants to keep the port binds a hold first and
     closes this socket then. (When it was closed before the hold was bound, the port was lost 3 times in 100.)
     """
     try:
         try:
-            return Verdict("free"), bind(target, reuseaddr=reuseaddr)
+            return Verdict("free"), bind(target, reuseaddr=reuseaddr, joins=joins)
         except OSError as error:
             if target.address != ANY or target.family != 0 or error.errno != errno.EAFNOSUPPORT:
                 raise
-        return Verdict("free"), bind(target, reuseaddr=reuseaddr, ipv4=True)
+        return Verdict("free"), bind(target, reuseaddr=reuseaddr, joins=joins, ipv4=True)
     except OSError as error:
         number = error.errno or 0
-        if number == errno.EADDRINUSE and target.reuseport and target.protocol == "udp" and may_join(target):
+        is_joinable = target.reuseport and target.protocol == "udp" and not joins
+        if number == errno.EADDRINUSE and is_joinable and may_join(target):
             return Verdict("free"), None
         return Verdict(_STATES.get(number, "unknown"), number), None
 
 
-def bind(target: Target, *, reuseaddr: bool, ipv4: bool = False) -> _socket.socket:
+def bind(target: Target, *, reuseaddr: bool, joins: bool = False, ipv4: bool = False) -> _socket.socket:
     """Bind a new socket as the service will; `ipv4` is for a `*` where there is no IPv6. Raises OSError.
 
-    A UDP socket gets neither SO_REUSEADDR nor SO_REUSEPORT: it would bind beside a live server and take its datagrams.
+    A UDP socket gets neither SO_REUSEADDR nor, unless it `joins`, SO_REUSEPORT: it would bind beside a live server and
+    take its datagrams.
     """
     inet4 = ipv4 or target.family == 4
     sock = _socket.socket(
@@ -75,11 +80,10 @@ def bind(target: Target, *, reuseaddr: bool, ipv4: bool = False) -> _socket.sock
         (_socket.SOCK_DGRAM if target.protocol == "udp" else _socket.SOCK_STREAM) | _socket.SOCK_CLOEXEC,
     )
     try:
-        if target.protocol == "tcp":
-            if reuseaddr:
-                sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
-            if target.reuseport:
-                sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
+        if reuseaddr and target.protocol == "tcp":
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        if target.reuseport and (joins or target.protocol == "tcp"):
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
         if target.freebind:
             allow_any_address(sock)
         bind_to_device(sock, target.device)

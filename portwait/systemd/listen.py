@@ -41,7 +41,7 @@ class ListeningSurvey(Survey):
         opened: dict[Target, _socket.socket] = {}
         self.listeners = opened
         for target in self.targets:
-            self.verdicts[target], sock = attempt(target, reuseaddr=self.reuseaddr)
+            self.verdicts[target], sock = attempt(target, reuseaddr=self.reuseaddr, joins=True)
             if sock is None:
                 continue
             opened[target] = sock

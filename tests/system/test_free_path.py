@@ -71,6 +71,7 @@ def test_a_free_port(words: tuple[str, ...]) -> None:
     """Nothing but modules of our own, and what is compiled into the interpreter or loaded by it anyway."""
     modules = loaded(*words, "--", "the", "command")
     assert modules & (OF_OTHERS | HEAVY) == set()
+    assert modules & {"portwait.options.table", "portwait.options.reader", "portwait.systemd"} == set()
     foreign = {name for name in modules if name.partition(".")[0] not in {"portwait", *sys.builtin_module_names}}
     assert foreign <= {"__future__", "_socket"}
 

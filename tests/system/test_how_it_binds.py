@@ -137,6 +137,21 @@ class TestReuseport:
         assert sent > 300
 
 
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside"])
+def test_a_socket_that_is_passed_on_joins(protocol: str, beside: bool) -> None:
+    """It is the service's, so it receives beside the old one, and lets the next one join."""
+    program = (
+        "import os, socket; s = socket.socket(fileno=3); "
+        "print(os.environ['LISTEN_FDS'], s.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT))"
+    )
+    words = ("--listen", "--reuseport", "-t0", f"{PORT}/{protocol}", "--", sys.executable, "-c", program)
+    with contextlib.ExitStack() as stack:
+        if beside:
+            stack.enter_context(bound(V4, udp=protocol == "udp", reuseport=True))
+        assert guard(*words).out == "1 1\n"
+
+
 @pytest.mark.parametrize("option", ["--reuseport", "--freebind"])
 def test_printed_commands_have_the_option(option: str) -> None:
     """What is pasted asks about the same bind."""

@@ -21,7 +21,7 @@ settings.load_profile("deterministic")
 
 @pytest.fixture
 def main(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
-    """Yield the command line as a function; it finds no twins, and must not replace the test by a command."""
+    """Yield the command line as a function, without variables of its own; it must not become a command."""
 
     def refuse(path: str, _argv: list[str]) -> None:
         pytest.fail(f"it became {path}")
