@@ -52,24 +52,21 @@ def images(engine: Engine) -> Images:
     for program, package in (("mmdebstrap", "mmdebstrap"), ("jlink", "openjdk-17-jdk-headless")):
         needs(program, package)
     folder = engine.folder
-    wheels = _wheels(folder)
-    pip = (f"--volume={wheels}:/wheels:ro", "--build-arg=PIP_NO_INDEX=1", "--build-arg=PIP_FIND_LINKS=/wheels")
+    collected = wheels(folder)
+    pip = (f"--volume={collected}:/wheels:ro", "--build-arg=PIP_NO_INDEX=1", "--build-arg=PIP_FIND_LINKS=/wheels")
     with tempfile.TemporaryDirectory(dir=folder) as roots:
         python = engine.import_("python", _unpack(roots, "python3", "dash", "coreutils", "tini"), _PATH)
-        tools = ("python3-venv", "bash", "dash", "coreutils", "libc-bin", "sed")
-        building = engine.import_("building", _unpack(roots, *tools), _PATH)
+        with_python, with_java = base_roots(roots)
+        base, jre = engine.import_("building", with_python, _PATH), engine.import_("java", with_java, "/opt/java/bin")
         bare = engine.import_("bare", _unpack(roots, *_DISTROLESS), "/")
-        jre = _unpack(roots, *_DISTROLESS, "libstdc++6", "zlib1g")
-        subprocess.run(["jlink", "--add-modules=jdk.httpserver", f"--output={jre / 'opt' / 'java'}"], check=True)
-        java = engine.import_("java", jre, "/opt/java/bin")
 
     def build(tag: str, file: str, *words: str, context: Path = ROOT, **bases: str) -> str:
         arguments = (f"--build-arg={name}={image}" for name, image in bases.items())
         return engine.build(tag, DOCKER / file, *words, *arguments, context=context)
 
-    portwait = build("localhost/portwait", "Dockerfile", *pip, BUILD=building, BASE=python)
-    packed = build("localhost/portwait-packed", "Dockerfile.packed", *pip, BUILD=building)
-    orders = build("localhost/orders", "Dockerfile.java", context=_service(folder), BASE=java)
+    portwait = build("localhost/portwait", "Dockerfile", *pip, BUILD=base, BASE=python)
+    packed = build("localhost/portwait-packed", "Dockerfile.packed", *pip, BUILD=base)
+    orders = build("localhost/orders", "Dockerfile.java", context=service(folder), BASE=jre)
     for image in (portwait, orders):  # as `docker push` to the registry that the Kubernetes files name
         engine.do("tag", image, registered(image))
     return Images(
@@ -88,7 +85,15 @@ def registered(image: str) -> str:
     return image.replace("localhost/", "registry.example/")
 
 
-def _wheels(folder: Path) -> Path:
+def base_roots(roots: str) -> tuple[Path, Path]:
+    """Make what images are built on: a root with Python and venv, and one with a JRE and no shell."""
+    tools = ("python3-venv", "bash", "dash", "coreutils", "libc-bin", "sed", "tini")
+    jre = _unpack(roots, *_DISTROLESS, "libstdc++6", "zlib1g")
+    subprocess.run(["jlink", "--add-modules=jdk.httpserver", f"--output={jre / 'opt' / 'java'}"], check=True)
+    return _unpack(roots, *tools), jre
+
+
+def wheels(folder: Path) -> Path:
     """Collect all that pip installs in a build, for the distribution's own Python."""
     needs("/usr/share/python-wheels", "python3-venv")
     (packer,) = re.findall(r'^PACKER = "(.+)"$', (DOCKER / "pack.py").read_text(), re.MULTILINE)
@@ -124,7 +129,7 @@ def _unpack(roots: str, *packages: str) -> Path:
     return root
 
 
-def _service(folder: Path) -> Path:
+def service(folder: Path) -> Path:
     """Put app.jar, a service that takes its port as an argument, into a folder."""
     context, classes = folder / "orders", folder / "classes"
     context.mkdir()

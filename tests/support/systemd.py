@@ -160,7 +160,7 @@ def machine(prepare: Callable[[Path], None] = lambda _: None) -> Iterator[Machin
         root = stack.enter_context(_overlay(folder))
         install(root)
         prepare(root)
-        yield stack.enter_context(_booted(root))
+        yield stack.enter_context(booted(root))
 
 
 @pytest.fixture(scope="session")
@@ -229,11 +229,12 @@ def _overlay(folder: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _booted(root: Path) -> Iterator[Machine]:
+def booted(root: Path, *options: str, target: str = "basic.target", **variables: str) -> Iterator[Machine]:
+    """Boot a root file system by systemd-nspawn, with further options and variables for that program."""
     (root / "etc/machine-id").write_text("")
     argv = ["systemd-nspawn", f"--directory={root}", f"--machine=portwait-{os.getpid()}", "--boot", "--private-network"]
-    argv += ["--register=no", "--keep-unit", "--console=pipe", "systemd.unit=basic.target"]
-    environment = {**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
+    argv += ["--register=no", "--keep-unit", "--console=pipe", *options, f"systemd.unit={target}"]
+    environment = {**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", **variables}
     with _own_cgroups() as enter, running([*enter, *argv], environment) as container:
         made = Machine(root, _leader(container))
         eventually(lambda: made.systemctl("is-system-running", check=False) in ("running", "degraded"), "the boot")
