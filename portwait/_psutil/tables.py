@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 
 
 class PsutilTables:
-    """The same questions as `SockDiag`, answered by psutil."""
+    """The same questions as `SockDiag`, answered by psutil, which reads each table whole: once for all questions."""
 
     lost = "sockets that are only bound, who called connect(), and timers cannot be seen"
+
+    def __init__(self) -> None:
+        """Nothing is read yet."""
+        self._tables: dict[str, tuple[KernelSocket, ...]] = {}
 
     def __enter__(self) -> PsutilTables:
         """Use it for a while."""
@@ -34,41 +38,14 @@ class PsutilTables:
 
     def sockets(self, protocol: str, ranges: Sequence[Range], *, listening: bool = False) -> tuple[KernelSocket, ...]:
         """Read all sockets of a protocol, both families, on these local ports (none given: all)."""
-        try:
-            connections = psutil.net_connections(protocol)
-        except (psutil.Error, OSError) as error:
-            raise TablesError(f"psutil cannot read the socket tables: {error}") from error
-        merged: dict[tuple[object, ...], KernelSocket] = {}
-        for connection in connections:
-            local, remote = connection.laddr, connection.raddr
-            if not local or (ranges and not any(first <= local.port <= last for first, last in ranges)):
-                continue
-            if protocol == "udp":
-                state = "ESTABLISHED" if remote else "CLOSE"
-            else:
-                state = "CLOSE" if connection.status == psutil.CONN_NONE else str(connection.status)
-            if listening and state != "LISTEN":
-                continue
-            pids = (connection.pid,) if connection.pid else ()
-            entry = KernelSocket(
-                family=socket.AF_INET6 if connection.family == socket.AF_INET6 else socket.AF_INET,
-                protocol=protocol,
-                state=state,
-                expires=None,
-                local_address=local.ip,
-                local_port=local.port,
-                remote_address=remote.ip if remote else "",
-                remote_port=remote.port if remote else 0,
-                interface=0,
-                cookie=0,
-                uid=-1,
-                inode=0,
-                pids=pids,
-            )
-            key = (entry.family, local, remote or None, state)
-            known = merged.get(key)
-            merged[key] = entry if known is None else known._replace(pids=(*known.pids, *pids))
-        return tuple(merged.values())
+        if protocol not in self._tables:
+            self._tables[protocol] = _read(protocol)
+        return tuple(
+            sock
+            for sock in self._tables[protocol]
+            if (not ranges or any(first <= sock.local_port <= last for first, last in ranges))
+            and (not listening or sock.state == "LISTEN")
+        )
 
     def listeners(self, ranges: Sequence[Range]) -> tuple[KernelSocket, ...]:
         """Read the TCP listeners on these ports."""
@@ -87,14 +64,51 @@ class PsutilTables:
             for entry in self.sockets("tcp", ())
         ]
 
-    def again(self, which: KernelSocket) -> KernelSocket | None:
+    def again(self, sock: KernelSocket) -> KernelSocket | None:
         """Return what is known: psutil has no way to look at one socket."""
-        return which
+        return sock
 
-    def other_end(self, which: KernelSocket) -> KernelSocket | None:
+    def other_end(self, sock: KernelSocket) -> KernelSocket | None:
         """Find the socket whose ends are the same, the other way round."""
-        ends = (which.remote_address, which.remote_port, which.local_address, which.local_port)
-        for other in self.sockets(which.protocol, [(which.remote_port, which.remote_port)]):
-            if ends == (other.local_address, other.local_port, other.remote_address, other.remote_port):
-                return other
+        ends = (sock.remote_address, sock.remote_port, sock.local_address, sock.local_port)
+        for peer in self.sockets(sock.protocol, [(sock.remote_port, sock.remote_port)]):
+            if ends == (peer.local_address, peer.local_port, peer.remote_address, peer.remote_port):
+                return peer
         return None
+
+
+def _read(protocol: str) -> tuple[KernelSocket, ...]:
+    """Read one table; a socket of several processes once, with all of them."""
+    try:
+        connections = psutil.net_connections(protocol)
+    except (psutil.Error, OSError) as error:
+        raise TablesError(f"psutil cannot read the socket tables: {error}") from error
+    merged: dict[tuple[object, ...], KernelSocket] = {}
+    for connection in connections:
+        local, remote = connection.laddr, connection.raddr
+        if not local:
+            continue
+        if protocol == "udp":
+            state = "ESTABLISHED" if remote else "CLOSE"
+        else:
+            state = "CLOSE" if connection.status == psutil.CONN_NONE else str(connection.status)
+        pids = (connection.pid,) if connection.pid else ()
+        entry = KernelSocket(
+            family=socket.AF_INET6 if connection.family == socket.AF_INET6 else socket.AF_INET,
+            protocol=protocol,
+            state=state,
+            expires=None,
+            local_address=local.ip,
+            local_port=local.port,
+            remote_address=remote.ip if remote else "",
+            remote_port=remote.port if remote else 0,
+            interface=0,
+            cookie=0,
+            uid=-1,
+            inode=0,
+            pids=pids,
+        )
+        key = (entry.family, local, remote or None, state)
+        known = merged.get(key)
+        merged[key] = entry if known is None else known._replace(pids=(*known.pids, *pids))
+    return tuple(merged.values())
