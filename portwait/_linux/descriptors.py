@@ -7,10 +7,11 @@ What is registered with an io_uring need not be open otherwise: it is in /proc/P
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from portwait._linux import procfs
+from portwait.model.record import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -18,7 +19,7 @@ _RING = "anon_inode:[io_uring]"
 _LONGEST_RING = 1 << 20  # bytes of a ring's description: about 30,000 files
 
 
-class Holder(NamedTuple):
+class Holder(Record):
     """A process's descriptor for a socket, or that of the io_uring where it is registered."""
 
     pid: int

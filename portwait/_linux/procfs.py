@@ -7,18 +7,17 @@ command line unreadable (its memory on a file system that never answers) costs a
 from __future__ import annotations
 
 import _thread
-import contextlib
 import os
 import time
-from typing import NamedTuple
 
 from portwait._linux import kernel
+from portwait.model.record import Record
 
 _LONGEST = 1 << 15  # bytes of a command line; a JVM's class path has been seen to fill half of it
 _PATIENCE = 0.5  # seconds
 
 
-class Stat(NamedTuple):
+class Stat(Record):
     """What is used of /proc/PID/stat; `birth` is the start in clock ticks since boot."""
 
     name: str
@@ -31,7 +30,7 @@ class Stat(NamedTuple):
     """`S` sleeping, `T` stopped, `Z` ended and not waited for..."""
 
 
-class Process(NamedTuple):
+class Process(Record):
     """A process. Its pid and `birth` are its identity, for pids are used again; `started` is seconds of the epoch."""
 
     pid: int
@@ -70,9 +69,12 @@ def stat_of(pid: int) -> Stat | None:
 def children(pid: int) -> list[int]:
     """List a process's children; none where the kernel does not keep such lists (CONFIG_PROC_CHILDREN)."""
     born: list[int] = []
-    with contextlib.suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            born += [int(word) for word in _read(f"/proc/{pid}/task/{thread}/children").split() if word.isdigit()]
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return born
+    for thread in threads:
+        born += [int(word) for word in _read(f"/proc/{pid}/task/{thread}/children").split() if word.isdigit()]
     return born
 
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import _socket
-import array
-import contextlib
 import errno
 import os
 import struct
 import time
-from typing import TYPE_CHECKING
 
 from portwait._linux import ends, kernel, wire
 from portwait.errors import TablesError
 from portwait.model.targets import plain
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
@@ -142,7 +140,8 @@ class SockDiag:
 
         Capabilities do not say it: what counts is the user namespace that the network namespace belongs to.
         """
-        with contextlib.closing(_socket.socket()) as own:
+        own = _socket.socket()
+        try:
             try:
                 own.bind(("127.0.0.1", 0))
                 own.listen(1)  # one that is only bound cannot be looked up
@@ -150,6 +149,8 @@ class SockDiag:
                 return 0
             shown = self.lookup("tcp", _socket.AF_INET, own.getsockname(), ("0.0.0.0", 0))  # a listener's other end
             return 0 if shown is None else self.destroy(shown)
+        finally:
+            own.close()
 
     def _single(self, request: bytes, protocol: str) -> KernelSocket | None:
         answer = self._ask(request, protocol)
@@ -250,6 +251,8 @@ class DestroyEvents:
 
 def _attach_filter(sock: _socket.socket, program: bytes) -> None:
     """Attach a classic BPF program; struct sock_fprog holds its length and its address (socket(7))."""
+    import array
+
     instructions = array.array("B", program)
     address, size = instructions.buffer_info()
     sock.setsockopt(_socket.SOL_SOCKET, kernel.SO_ATTACH_FILTER, struct.pack("@HP", size // 8, address))

@@ -8,11 +8,12 @@ the same number: among many processes one readlink each tells, and whole tables 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from portwait._linux import cgroup_tree, procfs
 from portwait._linux.descriptors import Holder, Table
+from portwait.model.record import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -29,7 +30,7 @@ _MOST_SHARERS = 4096
 """So many processes are asked whether they share an owner's descriptor."""
 
 
-class Holders(NamedTuple):
+class Holders(Record):
     """Holders by inode, and what may have kept the search from finding one for each (None: each has one)."""
 
     by_inode: Mapping[int, tuple[Holder, ...]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 
 RANGE = "net/ipv4/ip_local_port_range"
 RESERVED = "net/ipv4/ip_local_reserved_ports"
@@ -52,6 +51,8 @@ def replace_list(name: str, items: str) -> None:
     signal must not end the process in between. Where a later write fails, it is tried again, and so are all others
     before the error is raised.
     """
+    import signal
+
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         _write(name, _pieces(items) or [b"\n"], first=0)  # a write of nothing at all changes nothing

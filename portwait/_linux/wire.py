@@ -9,11 +9,12 @@ from __future__ import annotations
 import _socket
 import struct
 import sys
-from typing import TYPE_CHECKING, NamedTuple
 
 from portwait._linux import kernel
+from portwait.model.record import Record
 from portwait.model.sockets import KernelSocket, TcpInfo
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -142,7 +143,7 @@ def numbered(request: bytes, sequence: int) -> bytes:
     return request[:_SEQUENCE_AT] + _SEQUENCE.pack(sequence) + request[_SEQUENCE_AT + _SEQUENCE.size :]
 
 
-class Answer(NamedTuple):
+class Answer(Record):
     """One datagram's worth of answer: sockets, whether the end was reached, the error number (0: none)."""
 
     sockets: tuple[KernelSocket, ...]

@@ -5,8 +5,6 @@ A rule is a pure function from facts to a remedy, or to None where it does not f
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from portwait.advice import shell_commands, stopping
 from portwait.advice.facts import Facts
 from portwait.diagnosis import owners, tables
@@ -17,6 +15,7 @@ from portwait.model import ports
 from portwait.model.case import Remedy
 from portwait.text.plural import abbreviate
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
 
 from portwait.host.machine import Machine
+from portwait.model.record import Record
 from portwait.model.targets import plain
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _PRIVILEGED = 1024
 
 
-class Facts(NamedTuple):
+class Facts(Record):
     """A case, and what else a rule may look at."""
 
     case: Case

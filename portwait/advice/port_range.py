@@ -6,10 +6,9 @@ the setting is one line, of which the last one counts.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from portwait.model import ports
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 

@@ -7,12 +7,12 @@ and one that stopping the unit would leave alone are ended by their pid.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from portwait.advice import shell_commands
+from portwait.model.record import Record
 from portwait.text.escape import escape
 from portwait.text.plural import listed
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -39,7 +39,7 @@ _WAYS_IN = {
 _CURE = "KillMode=control-group in the [Service] of that unit ends such processes together with it."
 
 
-class Stop(NamedTuple):
+class Stop(Record):
     """Commands that stop some processes, and the sentences that have to stand beside them."""
 
     commands: tuple[str, ...]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from portwait.advice import advise, for_many, gather
 from portwait.bind.survey import Survey
@@ -18,6 +17,7 @@ from portwait.reports import summary
 from portwait.text.layout import Paper
 from portwait.wait.inspection import Inspection
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

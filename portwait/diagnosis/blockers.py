@@ -7,11 +7,8 @@ never made up.
 from __future__ import annotations
 
 import _socket
-import contextlib
 import os
 import time
-from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
 
 from portwait.diagnosis import evictable, interfaces, kinds, owners, tables
 from portwait.diagnosis.overlap import overlaps
@@ -19,7 +16,9 @@ from portwait.diagnosis.owners import user_name
 from portwait.errors import TablesError
 from portwait.model import ports
 from portwait.model.blocker import Blocker
+from portwait.model.record import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
@@ -34,7 +33,7 @@ _LOOKS = 3
 _ROUND_TRIP = 0.002  # seconds; an acknowledgement that is on its way takes one
 
 
-class Diagnosis(NamedTuple):
+class Diagnosis(Record):
     """The blockers of each target at one moment, and what could not be seen."""
 
     blockers: Mapping[Target, tuple[Blocker, ...]]
@@ -65,7 +64,13 @@ def diagnose(
     held = frozenset(held)
     blocking: dict[Target, list[Classified]] = {}
     listening: set[int] = set()
-    vrf_of = cache(interfaces.vrf_of)
+    vrfs: dict[int, int] = {}
+
+    def vrf_of(number: int) -> int:
+        if number not in vrfs:
+            vrfs[number] = interfaces.vrf_of(number)
+        return vrfs[number]
+
     with opened:
         for protocol in ("tcp", "udp"):
             asked = [target for target in targets if target.protocol == protocol]
@@ -108,17 +113,20 @@ def _classify(opened: tables.Tables, sockets: Sequence[KernelSocket]) -> list[Cl
         time.sleep(_ROUND_TRIP)
         for at in hidden:
             before = classified[at][1]
-            with contextlib.suppress(TablesError):
+            try:
                 now = opened.again(before)
                 if now is not None:
                     classified[at] = kinds.doubted(_by_another_look(opened, now, before), now, here), now
+            except TablesError:
+                continue
     unknown = [sock for kind, sock in classified if kind.evidence == "none"]
     if not unknown:
         return classified
-    listeners = [sock for sock in sockets if sock.state == "LISTEN"]
-    with contextlib.suppress(TablesError):
-        listeners += opened.listeners(ports.merge((sock.remote_port, sock.remote_port) for sock in unknown))
-    by_port = kinds.by_port(listeners)
+    try:
+        others = opened.listeners(ports.merge((sock.remote_port, sock.remote_port) for sock in unknown))
+    except TablesError:
+        others = ()
+    by_port = kinds.by_port((*(sock for sock in sockets if sock.state == "LISTEN"), *others))
     return [
         (kinds.by_listener(sock, by_port), sock) if kind.evidence == "none" else (kind, sock)
         for kind, sock in classified
@@ -148,10 +156,12 @@ def _peers(opened: tables.Tables, sockets: Iterable[KernelSocket]) -> dict[tuple
     peers = {}
     for sock in sockets:
         if sock.remote_port:
-            with contextlib.suppress(TablesError):
+            try:
                 peer = opened.other_end(sock)
-                if peer is not None and (peer.remote_port or kinds.is_here(sock, peer)):
-                    peers[_identity(sock)] = peer
+            except TablesError:
+                continue
+            if peer is not None and (peer.remote_port or kinds.is_here(sock, peer)):
+                peers[_identity(sock)] = peer
     return peers
 
 
@@ -200,9 +210,9 @@ class _Known:
             unseen=unseen,
             peer=peer_owner,
             peer_user=None if peer is None or not peer.inode else user_name(peer.uid),
-            peer_unit=peer_owner.unit if peer_owner else peer_place and peer_place.unit,
-            unit=owners[0].unit if owners else place and place.unit,
-            container=owners[0].container if owners else place and place.container,
+            peer_unit=peer_owner.unit if peer_owner else (peer_place.unit if peer_place else None),
+            unit=owners[0].unit if owners else (place.unit if place else None),
+            container=owners[0].container if owners else (place.container if place else None),
             device=self._device(sock.interface),
         )
         return blocker._replace(evictable=evictable.by_default(blocker))

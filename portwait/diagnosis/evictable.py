@@ -6,11 +6,11 @@ no process owns any more. The user widens or narrows that by naming kinds, and n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from portwait.diagnosis.owners import user_name
+from portwait.model.record import Record
 from portwait.options.table import EVICTABLE, EVICTED
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from portwait.model.owner import Owner
 
 
-class Selection(NamedTuple):
+class Selection(Record):
     """What the user allows: kinds by name, and of owners only these users and units (none given: all)."""
 
     kinds: frozenset[str] = frozenset(EVICTED)
@@ -47,7 +47,7 @@ def select(kinds: Iterable[str], users: Iterable[str] = (), units: Iterable[str]
     return Selection(frozenset(kinds), tuple(name or "" for name in names), tuple(units))
 
 
-class Refusal(NamedTuple):
+class Refusal(Record):
     """Why something was not done, and what helps. The code is a promise, as the JSON keys are."""
 
     code: str

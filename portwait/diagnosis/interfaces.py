@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import _socket
 import sys
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from portwait.model.targets import Target
 

@@ -9,12 +9,11 @@ TCP_REPAIR) has counts that are not its own, and destroying it would not free th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from portwait.bind import hold
 from portwait.model.kind import Kind
 from portwait.model.targets import plain
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 

@@ -8,10 +8,10 @@ every socket on the port. What the tables do not show, SO_REUSEADDR above all, i
 from __future__ import annotations
 
 import _socket
-from typing import TYPE_CHECKING
 
 from portwait.model.targets import ANY, plain
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -7,10 +7,11 @@ take. Elsewhere psutil does, and there the socket tables name the processes.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, NamedTuple
 
 from portwait.model.owner import Owner, forwarded
+from portwait.model.record import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from portwait.model.sockets import KernelSocket
 
 
-class Owners(NamedTuple):
+class Owners(Record):
     """Owners by the inode of their socket, and why some may be missing, in words."""
 
     by_inode: Mapping[int, tuple[Owner, ...]]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Protocol
 
 from portwait.errors import TablesError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
+    from typing import Protocol
 
     from portwait.model.sockets import KernelSocket, Range
+else:
+    Protocol = object
 
 
 class Tables(Protocol):

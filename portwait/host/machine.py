@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, NamedTuple
 
+from portwait.model.record import Record
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _CAP_NET_ADMIN = 12  # linux/capability.h
 
 
-class Machine(NamedTuple):
+class Machine(Record):
     """What is known of the host or container that this process runs in."""
 
     system: str = "linux"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
+from portwait.model.record import Record
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 _LONGEST = 1 << 16  # bytes of an environment
 
 
-class Supervisor(NamedTuple):
+class Supervisor(Record):
     """The supervisor above a process."""
 
     name: str

@@ -6,13 +6,13 @@ way to it or no answer in time, there is nothing to know, and nothing here raise
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING, NamedTuple
 
 from portwait.host.ask import ask
+from portwait.model.record import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -26,7 +26,7 @@ _PROPERTIES = (
 )
 
 
-class Member(NamedTuple):
+class Member(Record):
     """A process of a unit's control group."""
 
     pid: int
@@ -34,7 +34,7 @@ class Member(NamedTuple):
     parent: int
 
 
-class Unit(NamedTuple):
+class Unit(Record):
     """A unit as its manager describes it."""
 
     name: str
@@ -195,10 +195,12 @@ def _members(control_group: str) -> Iterator[Member]:
 
 
 def _pids(control_group: str) -> set[int]:
+    from contextlib import suppress
+
     for mount in _CGROUP_MOUNTS:
         found: set[int] = set()
         for folder, _, _ in os.walk(mount + control_group):
-            with contextlib.suppress(OSError, ValueError), open(f"{folder}/cgroup.procs", encoding="ascii") as file:
+            with suppress(OSError, ValueError), open(f"{folder}/cgroup.procs", encoding="ascii") as file:
                 found.update(int(line) for line in file)
         if found - {0}:
             return found - {0}

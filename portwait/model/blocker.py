@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
+from portwait.model.record import Record
 from portwait.model.targets import plain
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from portwait.model.kind import Kind
     from portwait.model.owner import Owner
     from portwait.model.sockets import KernelSocket
 
 
-class Blocker(NamedTuple):
+class Blocker(Record):
     """A socket that makes a bind fail, and what is known of it.
 
     `expires_in` and `idle` are seconds, None where the kernel does not say. `unseen` says why owners may be missing.

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
-
 from portwait.model.port_settings import PortSettings
+from portwait.model.record import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Literal
+
     from portwait.model.blocker import Blocker
     from portwait.model.targets import Target
     from portwait.model.verdict import Verdict
 
 
-class Remedy(NamedTuple):
+class Remedy(Record):
     """A piece of advice tied to what was seen.
 
     `commands` are ready to paste, or lines for a file that the summary names: right for this machine, quoted.
@@ -23,14 +25,14 @@ class Remedy(NamedTuple):
     commands: tuple[str, ...] = ()
 
 
-class AddressState(NamedTuple):
+class AddressState(Record):
     """Why an address cannot be bound, and at which interface or VRF that is so."""
 
     code: Literal["absent", "tentative", "duplicate", "ipv6-off", "vrf", "no-zone"]
     device: str = ""
 
 
-class Case(NamedTuple):
+class Case(Record):
     """One target with all that is known of it at one moment.
 
     `blockers` are empty unless the verdict is `held`; `remedies` are empty until `advice` was asked.

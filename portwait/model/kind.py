@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from portwait.model.record import Record
 
-Name = Literal["outbound", "accepted", "self-connect", "listener", "time-wait", "closing", "bound", "hold", "unknown"]
-Evidence = Literal[
-    "state", "ends", "syn-count", "peer", "listener", "remote-listener", "beside-listener", "mark", "none"
-]
-"""`beside-listener`: the kernel's count says that it called connect(), but somebody listens at its address and port."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
+    Name = Literal[
+        "outbound", "accepted", "self-connect", "listener", "time-wait", "closing", "bound", "hold", "unknown"
+    ]
+    Evidence = Literal[
+        "state", "ends", "syn-count", "peer", "listener", "remote-listener", "beside-listener", "mark", "none"
+    ]
+    # beside-listener: the kernel's count says that it called connect(), but somebody listens at its address and port
 
 
-class Kind(NamedTuple):
+class Kind(Record):
     """A kind and what it is known by; `proved` is whether that leaves no other."""
 
     name: Name

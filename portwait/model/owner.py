@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from portwait.model.record import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Place(NamedTuple):
+class Place(Record):
     """Where a process lives. `user_unit` is whether the unit is one of a user's own manager, not the system's."""
 
     unit: str | None = None
@@ -18,7 +19,7 @@ class Place(NamedTuple):
     pod: str | None = None
 
 
-class Owner(NamedTuple):
+class Owner(Record):
     """A process that has a socket open. Its pid and its start are its identity, for pids are used again.
 
     `started` is seconds since the epoch, for people; `birth` is the same in the kernel's ticks since boot, which no

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from portwait.model import ports
+from portwait.model.record import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from portwait.model.sockets import Range
 
 
-class PortSettings(NamedTuple):
+class PortSettings(Record):
     """The settings of this network namespace; `ephemeral_range` is None where it cannot be read."""
 
     ephemeral_range: Range | None = None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from portwait.model.record import Record
 
 Range = tuple[int, int]
 """First and last port, both included."""
 
 
-class TcpInfo(NamedTuple):
+class TcpInfo(Record):
     """What of struct tcp_info is used; counts in bytes and segments, times in milliseconds.
 
     `acked_control` is how many of SYN and FIN the other end has acknowledged to this one, less the bytes that are in
@@ -22,7 +22,7 @@ class TcpInfo(NamedTuple):
     not_sent: int | None = None
 
 
-class KernelSocket(NamedTuple):
+class KernelSocket(Record):
     """One socket of the kernel's tables.
 
     `state` is the header's name without its prefix; a UDP socket is ESTABLISHED when it is connected, else CLOSE, as

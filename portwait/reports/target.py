@@ -6,7 +6,6 @@ The words of DESIGN are kept: a port is `free` or `held`. Text of other processe
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from portwait.model.targets import ANY, plain
 from portwait.reports import sockets as socket_report
@@ -17,6 +16,7 @@ from portwait.text.layout import Paper
 from portwait.text.masking import mask
 from portwait.text.plural import listed
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

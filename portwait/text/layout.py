@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
+from portwait.model.record import Record
 from portwait.text.escape import columns
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CODES = {"held": "\x1b[1;31m", "free": "\x1b[1;32m", "other": "\x1b[1;33m", "command": "\x1b[1m"}
 
 
-class Paper(NamedTuple):
+class Paper(Record):
     """What is written on: `width` columns, 0 for lines as long as they are; with or without colours."""
 
     width: int = 0

@@ -10,12 +10,12 @@ The work for a word is bounded: what is cut off when it is shown is never looked
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from portwait.text import secret_names
 from portwait.text.escape import escape
 from portwait.text.secret_names import is_secret
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 

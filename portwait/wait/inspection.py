@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
 
 from portwait.diagnosis.blockers import Diagnosis, diagnose
 from portwait.errors import TablesError
@@ -14,6 +13,7 @@ from portwait.model.port_settings import PortSettings
 from portwait.model.targets import ANY, plain
 from portwait.model.verdict import Verdict
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 

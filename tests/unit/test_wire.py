@@ -242,8 +242,8 @@ def test_tables_that_changed_under_a_dump() -> None:
 
 def test_messages_of_another_kind_are_left_alone() -> None:
     """NLMSG_NOOP, say."""
-    assert wire.answer(message(1, b"anything") + message(3, b""), "tcp") == ((), True, 0, False)
-    assert wire.answer(b"", "tcp") == ((), False, 0, False)
+    assert wire.answer(message(1, b"anything") + message(3, b""), "tcp") == wire.Answer((), True, 0, False)
+    assert wire.answer(b"", "tcp") == wire.Answer((), False, 0, False)
 
 
 BROKEN = {
@@ -369,7 +369,7 @@ def test_tcp_info_of_any_kernel(length: int) -> None:
     found = wire.tcp_info(INFO.ljust(length, b"\xff")[:length], 1)
     control = 105 - (120 - 16) if length >= 216 else None
     assert found is not None
-    assert found == TcpInfo(1, 2, 3, control, *found[4:])
+    assert found == TcpInfo(1, 2, 3, control, found.not_sent)
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from portwait.advice import shell_commands
 from portwait.model.case import Remedy
 from portwait.model.targets import ANY
 from portwait.text.escape import escape, shell
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from portwait.advice.facts import Facts
 

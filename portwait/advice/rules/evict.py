@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from portwait.advice import shell_commands, stopping
 from portwait.diagnosis import evictable
 from portwait.model.case import Remedy
 from portwait.options.table import EVICTED
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from portwait.advice.facts import Facts
     from portwait.model.blocker import Blocker

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from portwait.advice import shell_commands, stopping
 from portwait.model.case import Remedy
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from portwait.advice.facts import Facts
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from portwait.advice import shell_commands, stopping
 from portwait.model.case import Remedy
 from portwait.text.escape import escape, shell
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

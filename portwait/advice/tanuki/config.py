@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ntpath
 import posixpath
-from typing import TYPE_CHECKING, NamedTuple
 
+from portwait.model.record import Record
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from types import ModuleType
@@ -42,7 +44,7 @@ _WINDOWS_SERVICES = {
 }
 
 
-class Wrapper(NamedTuple):
+class Wrapper(Record):
     """A wrapper that runs, with its JVM, and what its configuration says now."""
 
     pids: tuple[int, ...]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from typing import TYPE_CHECKING
 
 from portwait.advice import shell_commands, stopping
 from portwait.advice.tanuki import config
@@ -14,6 +13,7 @@ from portwait.host import untrusted_file
 from portwait.model.case import Remedy
 from portwait.text.escape import escape
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
