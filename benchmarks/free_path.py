@@ -14,7 +14,7 @@ CHECK = "ss -Htln sport = :30010 | grep -q . || exec true"
 
 def measure(programs: str, *, quick: bool) -> list[dict[str, Any]]:
     """Time whole processes."""
-    runs = 15 if quick else 100
+    runs = 15 if quick else 50
     portwait = f"{programs}/portwait"
     commands = {
         EMPTY: [f"{programs}/python", "-c", "pass"],

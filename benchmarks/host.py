@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 PORTS = (30010, 30012, 30014, 30016)
 """Of the blockers, one each."""
 EACH = 50  # connections of one process, both ends: 100 descriptors
-PROGRAMS = "PORTWAIT_BENCHMARK_PROGRAMS"
-"""The variable that says where the programs of the fresh environment are."""
+PROGRAMS = "BENCHMARK_PROGRAMS"
+"""The variable that says where the programs of the fresh environment are. (One of PORTWAIT_... would be named.)"""
 _CGROUP = "portwait-benchmark"
 
 

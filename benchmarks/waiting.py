@@ -112,7 +112,7 @@ def _cpu(pid: int) -> float:
 
 def measure(programs: str, *, quick: bool) -> list[dict[str, Any]]:
     """Measure the wake-up and the CPU."""
-    runs, seconds = (3, 1.0) if quick else (20, 10.0)
+    runs, seconds = (3, 1.0) if quick else (15, 5.0)
     python = f"{programs}/python"
     ways = {
         "portwait": [f"{programs}/portwait", "--timeout", "inf", str(PORT), "--", *SERVICE],
