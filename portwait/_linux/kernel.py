@@ -11,9 +11,6 @@ NLM_F_DUMP_INTR = 0x10
 NLM_F_DUMP = 0x300
 NLMSG_ERROR = 2
 NLMSG_DONE = 3
-SOL_NETLINK = 270
-NETLINK_EXT_ACK = 11
-NETLINK_GET_STRICT_CHK = 12
 
 # linux/rtnetlink.h, linux/if_link.h
 RTM_NEWLINK = 16
@@ -84,7 +81,6 @@ PF_KTHREAD = 0x00200000
 
 # asm-generic/socket.h
 SO_ATTACH_FILTER = 26
-SO_RCVBUFFORCE = 33
 SO_NETNS_COOKIE = 71
 
 # linux/bpf_common.h, linux/filter.h: the classic instructions that the event filter uses
