@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal
 
-from portwait.text import stderr
+from portwait.text import stderr, terminal
+from portwait.text.layout import Paper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +58,7 @@ class Log(Events):
         self._level = _LEVELS["error" if quiet else "debug" if verbose else "info"]
         self._can_live = self._terminal and form in ("auto", "console") and self._level <= _LEVELS["info"]
         self._structured = None if form in ("auto", "console") else _structured(form, self._write)
-        self._colours = _COLOURS if self._terminal and not os.environ.get("NO_COLOR") else {}
+        self._colours = _COLOURS if terminal.colours(terminal=self._terminal) else {}
         self._priorities = stderr.is_journal()
 
     def say(self, level: Level, event: str, text: str, fields: dict[str, object]) -> None:
@@ -70,7 +71,9 @@ class Log(Events):
             getattr(self._structured, level)(event, text=text, **fields)
 
     def _to_read(self, level: Level, text: str) -> str:
-        lines = f"portwait: {text}".split("\n")
+        first, *others = text.split("\n")
+        width = stderr.columns()
+        lines = [*Paper(width).wrap(first, "portwait: ", "  "), *others]
         if level in self._colours:
             lines[0] = f"{self._colours[level]}{lines[0]}\x1b[0m"
         if self._priorities:  # the details are for who reads everything: `journalctl -p warning` has a line a change

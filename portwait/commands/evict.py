@@ -19,6 +19,7 @@ from portwait.model import targets
 from portwait.options import reader
 from portwait.options.table import EVICTED
 from portwait.reports import target as target_report
+from portwait.text import terminal
 from portwait.text.plural import names
 from portwait.wait.inspection import Inspection
 
@@ -114,7 +115,7 @@ def _as_text(before: Cases, after: Cases, actions: Mapping[Target, Sequence[Acti
         own = actions.get(target, ())
         if case.held:
             said = [str(action) for action in filter(is_news, own) if action.event != "evicted"]
-            blocks.append("\n  ".join([target_report.full(case), *said]))
+            blocks.append("\n  ".join([target_report.full(case, terminal.paper(1)), *said]))
         elif before[target].held:
             count = sum(action.event == "evicted" for action in own)
             how = f"{count} evicted" if count else "what was in the way has gone by itself"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
-import sys
 
 from portwait.advice import advise, for_many, gather
 from portwait.bind.survey import Survey
@@ -14,7 +12,7 @@ from portwait.host.port_settings import port_settings
 from portwait.model import targets
 from portwait.options import reader
 from portwait.reports import summary
-from portwait.text.layout import Paper
+from portwait.text import terminal
 from portwait.wait.inspection import Inspection
 
 TYPE_CHECKING = False
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 _MOST_IN_FULL = 4
 """More targets than that get a line each."""
 
-_NARROWEST, _WIDEST = 40, 100
 
 _DESCRIPTION = """\
 Say who is in the way of a service that wants these ports: which socket, which
@@ -77,22 +74,8 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     text = (
         summary.as_json(cases, inspection.diagnosis.lost)
         if asked.json
-        else summary.as_text(cases, inspection.diagnosis.lost, _paper(), in_full=in_full, cures=for_many(cases, here))
+        else summary.as_text(
+            cases, inspection.diagnosis.lost, terminal.paper(1), in_full=in_full, cures=for_many(cases, here)
+        )
     )
     return int(any(case.verdict.state == "held" for case in cases)), text
-
-
-def _paper() -> Paper:
-    """Fit the terminal, or what COLUMNS says; 80 columns for anything else, and colours for a terminal alone."""
-    wanted = os.environ.get("COLUMNS", "")
-    columns, terminal = 80, False
-    try:
-        terminal = sys.stdout.isatty()
-        if terminal:
-            columns = min(os.get_terminal_size(sys.stdout.fileno()).columns, _WIDEST)
-    except (AttributeError, OSError, ValueError):  # no stdout at all, a closed one
-        pass
-    if wanted.isascii() and wanted.isdigit() and len(wanted) < 5:
-        columns = int(wanted)
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") in (None, "dumb")
-    return Paper(max(_NARROWEST, columns), colours=terminal and not plain)

@@ -37,8 +37,8 @@ def process(owner: Owner) -> str:
     return f"{escape(owner.name, 40)} ({', '.join(escape(part) for part in parts if part)})"
 
 
-def of(blockers: Sequence[Blocker]) -> list[Line]:
-    """Describe the blockers, of those that are alike a few."""
+def of(blockers: Sequence[Blocker], explained: Blocker | None = None) -> list[Line]:
+    """Describe the blockers, of those that are alike a few; the headline has `explained` why an owner is not seen."""
     alike: dict[object, list[Blocker]] = {}
     for one in blockers:
         alike.setdefault((one.kind, one.socket.state, tuple(owner.pid for owner in one.owners), one.unseen), []).append(
@@ -52,7 +52,8 @@ def of(blockers: Sequence[Blocker]) -> list[Line]:
             lines += _other_end(one)
         if len(group) > len(shown):
             lines.append(("  ", f"and {len(group) - len(shown)} more like these", "  "))
-        lines += _whose(group[0])
+        known = _who_is_unseen(explained) if explained is not None else None
+        lines += _whose(group[0], said=known is not None and known == _who_is_unseen(group[0]))
     return lines
 
 
@@ -108,8 +109,13 @@ def _other_end(blocker: Blocker) -> list[Line]:
     return [_labelled("other end", f"not seen here; the services database calls port {port} {name}")]
 
 
-def _whose(blocker: Blocker) -> list[Line]:
-    """Write who has the socket open, or what is known of whoever has."""
+def _who_is_unseen(blocker: Blocker) -> tuple[str | None, ...]:
+    """Tell blockers apart by what is said of owners that are not seen."""
+    return blocker.unseen, blocker.user, blocker.unit, blocker.container
+
+
+def _whose(blocker: Blocker, *, said: bool) -> list[Line]:
+    """Write who has the socket open, or what is known of whoever has, unless that was said."""
     lines = []
     for owner in blocker.owners[:_OWNERS]:
         command = command_line(owner.cmdline, _COMMAND) or escape(owner.name)
@@ -120,7 +126,7 @@ def _whose(blocker: Blocker) -> list[Line]:
             lines.append(_labelled("pod", escape(owner.pod)))
     if len(blocker.owners) > _OWNERS:
         lines.append(_labelled("process", f"and {len(blocker.owners) - _OWNERS} more that share it"))
-    if blocker.unseen is not None:
+    if blocker.unseen is not None and not said:
         known = [f"its user is {escape(blocker.user)}"] if blocker.user is not None else []
         known += [f"it was made in {escape(place)}" for place in (blocker.unit, blocker.container) if place]
         lines.append(_labelled("unseen", blocker.unseen + (f" ({', '.join(known)})" if known else "")))

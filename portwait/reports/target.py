@@ -99,8 +99,20 @@ def _by(blockers: Sequence[Blocker]) -> str:
     if all(blocker.socket.inode == 0 and blocker.unseen is None for blocker in blockers):
         left = max((blocker.expires_in or 0 for blocker in blockers), default=0)
         return f"by {what}: no process owns it" + (f", it ends by itself in {durations.show(left)}" if left else "")
-    unseen = next((blocker for blocker in blockers if blocker.unseen), blockers[0])
+    unseen = _first_unseen(blockers)
     return f"by {what}{_of(unseen)}: {unseen.unseen or 'owner not known'}"
+
+
+def _first_unseen(blockers: Sequence[Blocker]) -> Blocker:
+    """Choose the blocker whose missing owner the headline explains."""
+    return next((blocker for blocker in blockers if blocker.unseen), blockers[0])
+
+
+def _unseen_of(case: Case) -> Blocker | None:
+    """Name the blocker whose missing owner the headline has explained already; None where it names processes."""
+    if not case.blockers or any(blocker.owners for blocker in case.blockers):
+        return None
+    return _first_unseen(case.blockers)
 
 
 def _of(blocker: Blocker) -> str:
@@ -116,8 +128,8 @@ def full(case: Case, paper: Paper | None = None, *, briefly: bool = False) -> st
     state = case.verdict.state
     style = state if state in ("held", "free") else "other"
     more = f". {_more(case.target)}" if briefly and state == "denied" and not case.remedies else ""
-    lines = [paper.paint(line, style) for line in paper.wrap(headline(case) + more, "", "  ")]
-    for first, text, rest in socket_report.of(case.blockers):
+    lines = [paper.paint(line, style) for line in paper.wrap(headline(case) + more, "", "  ", lead=paper.lead)]
+    for first, text, rest in socket_report.of(case.blockers, _unseen_of(case)):
         lines += paper.wrap(text, first, rest)
     for text in (*_by_tables(case.verdict), *_why(case)):
         lines += paper.wrap(text, "  ")

@@ -13,21 +13,29 @@ _CODES = {"held": "\x1b[1;31m", "free": "\x1b[1;32m", "other": "\x1b[1;33m", "co
 
 
 class Paper(Record):
-    """What is written on: `width` columns, 0 for lines as long as they are; with or without colours."""
+    """What is written on: `width` columns, 0 for lines as long as they are; with or without colours.
+
+    `lead` is how many columns of a report's first line are taken already, by the guard's `portwait: `.
+    """
 
     width: int = 0
     colours: bool = False
+    lead: int = 0
 
     def paint(self, line: str, style: str) -> str:
         """Colour a line that is finished."""
         return f"{_CODES[style]}{line}\x1b[0m" if self.colours and line else line
 
-    def wrap(self, text: str, first: str = "", rest: str | None = None) -> list[str]:
-        """Break text at spaces into lines that fit, `first` and `rest` standing before them."""
+    def wrap(self, text: str, first: str = "", rest: str | None = None, *, lead: int = 0) -> list[str]:
+        """Break text at spaces into lines that fit, `first` and `rest` standing before them.
+
+        `lead` columns of the first line are taken already.
+        """
         rest = first if rest is None else rest
-        if not self.width or columns(first + text) <= self.width:
+        taken = columns(first) + lead
+        if not self.width or taken + columns(text) <= self.width:
             return [first + text]
-        lines = list(_filled(text, max(20, self.width - columns(first)), max(20, self.width - columns(rest))))
+        lines = list(_filled(text, max(20, self.width - taken), max(20, self.width - columns(rest))))
         return [first + lines[0], *(rest + line for line in lines[1:])]
 
 

@@ -85,9 +85,9 @@ def is_terminal() -> bool:
 
 
 def columns() -> int:
-    """Count the columns of the terminal; 0 where it is none."""
+    """Count the columns of the terminal, 80 where it does not know them; 0 where it is none."""
     try:
-        return os.get_terminal_size(_DESCRIPTOR).columns
+        return os.get_terminal_size(_DESCRIPTOR).columns or 80
     except OSError:
         return 0
 

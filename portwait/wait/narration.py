@@ -64,7 +64,7 @@ class Narration:
         self._clearing = clearing and clearing(self._log)
         self._told: dict[Target, object] = {}
         self._told_lost: set[str] = set()
-        self._paper = Paper(columns)  # without colours: the log has its own
+        self._paper = Paper(columns, lead=len("portwait: "))  # without colours: the log has its own
 
     def run(self) -> None:
         """Serve until the guard has gone."""

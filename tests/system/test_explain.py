@@ -6,13 +6,16 @@ The texts are in golden/; see tests.support.golden for how they are renewed.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import json
 import os
 import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -278,6 +281,42 @@ def test_the_json() -> None:
     assert blocker["evictable"] is True
 
 
+def on_a_terminal(width: int, *argv: str | bytes, environment: dict[str, str] | None = None) -> list[str]:
+    """Run with a terminal of so many columns as its output, to its end; the lines."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+    with running(argv, environment, stdout=follower, stderr=follower) as shown:
+        os.close(follower)
+        said = b""
+        with contextlib.suppress(OSError):  # EIO: the other end has been closed
+            while piece := os.read(leader, 65536):
+                said += piece
+        shown.status()
+    os.close(leader)
+    return said.decode().replace("\r\n", "\n").splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 0])
+@pytest.mark.parametrize("verb", ["explain", "guard"])
+def test_it_fits_the_terminal(verb: str, width: int) -> None:
+    """Nothing but what is to be pasted is longer, the guard's own first words and its other lines included."""
+    words = ("explain", str(PORT)) if verb == "explain" else ("-t", "3", str(PORT))
+    environment = {**os.environ, "TERM": "dumb"}
+    environment.pop("COLUMNS", None)
+    with held("outbound_established"):
+        lines = on_a_terminal(width, *portwait(*words), environment=environment)
+    assert any("is held by" in line for line in lines), lines
+    assert [line for line in lines if len(line) > (width or 80) and not line.startswith("       ")] == []
+
+
+def test_nothing_is_wrapped_into_a_pipe() -> None:
+    """So that grep finds sentences; COLUMNS says nothing of a pipe."""
+    with held("outbound_established"):
+        texts = [explain(str(PORT), COLUMNS=columns).out for columns in ("60", "")]
+    assert all(any(len(line) > 100 for line in text.splitlines()) for text in texts)
+    assert len({text.count("\n") for text in texts}) == 1
+
+
 @pytest.mark.parametrize("name", ["outbound", "time-wait", "listener", "not-root", "free", "denied"])
 def test_it_fits_eighty_columns(name: str) -> None:
     """Nothing but what is to be pasted is longer."""
@@ -286,20 +325,28 @@ def test_it_fits_eighty_columns(name: str) -> None:
         if name in SCENES:
             stack.enter_context(held(SCENES[name].state))
             before = SCENES[name].before
-        said = run([*before, *portwait("explain", *words)], env={**os.environ, "COLUMNS": ""})
-    assert all(len(line) <= 80 for line in said.out.splitlines() if not line.startswith("       "))
+        environment = {**os.environ, "COLUMNS": "", "TERM": "dumb"}
+        lines = on_a_terminal(80, *before, *portwait("explain", *words), environment=environment)
+    assert all(len(line) <= 80 for line in lines if not line.startswith("       "))
 
 
 @pytest.mark.parametrize(
     ("variables", "coloured"),
-    [({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
-    ids=["terminal", "NO_COLOR", "dumb"],
+    [
+        ({"TERM": "xterm"}, True),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+        ({"TERM": "dumb"}, False),
+        ({"TERM": "dumb", "FORCE_COLOR": "1"}, True),
+        ({"TERM": "xterm", "NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
+    ],
+    ids=["terminal", "NO_COLOR", "dumb", "FORCE_COLOR", "both"],
 )
 def test_colour_is_for_terminals(variables: dict[str, str], coloured: bool) -> None:
     """And for those who want it; into a pipe there is none."""
     environment = {"PATH": os.environ["PATH"], **variables}
     with held("outbound_established"):
-        assert "\x1b" not in run(portwait("explain", str(PORT)), env=environment).out
+        piped = run(portwait("explain", str(PORT)), env=environment).out
+        assert ("\x1b" in piped) == (coloured and "FORCE_COLOR" in variables)
         leader, follower = pty.openpty()
         with running(portwait("explain", str(PORT)), env=environment, stdout=follower) as shown:
             os.close(follower)

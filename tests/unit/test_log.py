@@ -185,7 +185,13 @@ def test_colours_are_for_terminals(terminal: Stderr) -> None:
 
 @pytest.mark.parametrize(
     ("variable", "value", "coloured"),
-    [("NO_COLOR", "1", False), ("NO_COLOR", "", True), ("TERM", "dumb", False), ("TERM", "xterm", True)],
+    [
+        ("NO_COLOR", "1", False),
+        ("NO_COLOR", "", True),
+        ("TERM", "dumb", False),
+        ("TERM", "xterm", True),
+        ("FORCE_COLOR", "1", True),
+    ],
 )
 def test_who_wants_no_colours_gets_none(
     terminal: Stderr, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, coloured: bool

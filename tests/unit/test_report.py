@@ -212,7 +212,6 @@ def test_nothing_is_said_of_a_range_that_cannot_be_read() -> None:
         (OUTBOUND._replace(kind=Kind("accepted", "listener")), "direction judged by the listener on this port"),
         (OUTBOUND._replace(kind=Kind("outbound", "peer")), "direction judged by the other end"),
         (OUTBOUND._replace(kind=Kind("unknown", "none")), "its direction cannot be proved"),
-        (UNSEEN, "unseen     owner not visible: run as root (its user is app, it was made in orders.service)"),
         (TIME_WAIT, "TIME_WAIT, ends in 42s"),
         (OUTBOUND._replace(peer_user="redis"), "other end  a process of this host (user redis)"),
         (
@@ -229,6 +228,24 @@ def test_nothing_is_said_of_a_range_that_cannot_be_read() -> None:
 def test_details(blocker: Blocker, said: str) -> None:
     """Each thing that is known has its place; evidence is named where it was not the first."""
     assert said in text(blocker, width=0)
+
+
+def test_why_an_owner_is_not_seen_is_said_once() -> None:
+    """By the headline; or, where that names another blocker's processes, beside the blocker."""
+    assert text(UNSEEN, width=0).count("owner not visible") == 1
+    both = text(UNSEEN, OUTBOUND, width=0)
+    assert "unseen     owner not visible: run as root (its user is app, it was made in orders.service)" in both
+    assert both.count("owner not visible") == 1
+
+
+def test_the_first_line_leaves_room_for_what_stands_before_it() -> None:
+    """The guard's `portwait: ` is on the same line; wide characters count twice."""
+    wide = OUTBOUND._replace(owners=(ORDERS._replace(name="订单服务" * 4),))
+    for width in (60, 80, 120):
+        case = Case(Target("30010", 30010), HELD, (wide,), EXPOSED)
+        first, *others = target_report.full(case, Paper(width, lead=10)).splitlines()
+        assert columns(f"portwait: {first}") <= width
+        assert all(columns(line) <= width for line in others)
 
 
 def test_evidence_that_leaves_no_doubt_is_not_mentioned() -> None:
