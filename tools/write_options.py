@@ -46,7 +46,7 @@ is named in one line and has no effect, except those that Kubernetes sets for a 
 
 portwait also reads `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES` (a target that systemd has passed a socket for is
 the service's already), `NOTIFY_SOCKET` (it tells systemd what it waits for), `JOURNAL_STREAM`, `COLUMNS`, `TERM` and
-`NO_COLOR` (what its lines look like).
+`NO_COLOR`, `FORCE_COLOR` (what its lines look like).
 """
 
 
