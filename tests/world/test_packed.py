@@ -52,11 +52,11 @@ def packer() -> ModuleType:
 
 
 def test_every_promise_of_the_handoff(folder: Path) -> None:
-    """The tests of the hand-off and of PID 1, run with the folder in place of the installed portwait.
+    """The tests of the hand-off, of PID 1 and of --terminate (its Python has no pidfd), run with the folder instead.
 
-    All but the one on PYTHONHOME, which shows what an interpreter makes of it; here there is none to mind it.
+    All but the one on PYTHONHOME, which shows what an interpreter makes of it; here there is none.
     """
-    files = ("tests/system/test_handoff.py", "tests/world/test_pid_one.py")
+    files = ("tests/system/test_handoff.py", "tests/world/test_pid_one.py", "tests/system/test_terminate.py")
     options = (
         "-q",
         "--no-header",
