@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _SHARING = {
     "tests/world/test_containers": "images",
+    "tests/world/test_docker.py": "a Docker engine",
     "tests/world/test_packed": "images",
     "tests/world/test_release": "a release",
     "tests/world/test_systemd": "a booted systemd",
