@@ -7,7 +7,7 @@ and one that stopping the unit would leave alone are ended by their pid.
 
 from __future__ import annotations
 
-from portwait.advice import shell_commands
+from portwait.advice import own_settings, shell_commands
 from portwait.model.record import Record
 from portwait.text.escape import escape
 from portwait.text.plural import listed
@@ -67,7 +67,11 @@ def stop(facts: Facts, owners: Sequence[Owner]) -> Stop:
             plan.commands.setdefault(engine)
         elif owner.pid == 1 or is_manager(owner):
             _by_manager(facts, owner, plan)
-        elif not (_by_supervisor(facts, owner, plan) or _by_unit(facts, owner, owners, plan)):
+        elif not (
+            own_settings.instead_of_stopping(facts, owner, plan)
+            or _by_supervisor(facts, owner, plan)
+            or _by_unit(facts, owner, owners, plan)
+        ):
             plan.killed.append(owner)
             _about_killing(facts, owner, plan)
     commands = [*plan.commands, *_kill(facts, plan.killed)]

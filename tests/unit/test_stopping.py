@@ -35,6 +35,7 @@ class Situation(NamedTuple):
     names: tuple[str, ...] = ()
     machine: Machine = Machine()
     supervisors: dict[int, Supervisor] = {}  # noqa: RUF012  # never changed
+    port: int = 30010
 
 
 NGINX = (process(300, "nginx", "nginx.service"), process(301, "nginx", "nginx.service", 300))
@@ -112,6 +113,43 @@ SITUATIONS = {
     "systemd itself, which is never killed": Situation(
         (process(1, "systemd"),), (), (), ("systemd has it open for one of its units",)
     ),
+    "systemd-resolved, which has a setting": Situation(
+        (process(120, "systemd-resolve", "systemd-resolved.service"),),
+        (unit("systemd-resolved.service", 120, Member(120, "systemd-resolve", 1)),),
+        (
+            "mkdir -p /etc/systemd/resolved.conf.d",
+            r"printf '\n%s\n%s\n' '[Resolve]' DNSStubListener=no >> /etc/systemd/resolved.conf.d/portwait.conf",
+            "systemctl restart systemd-resolved.service",
+        ),
+        ("need not be stopped: DNSStubListener=no",),
+        port=53,
+    ),
+    "dockerd without its proxy": Situation(
+        (process(121, "dockerd", "docker.service"),),
+        (unit("docker.service", 121, Member(121, "dockerd", 1), mode="process"),),
+        ("docker ps --filter publish=30010/tcp",),
+        ("stop it, not dockerd",),
+    ),
+    "the dnsmasq of a libvirt network": Situation(
+        (
+            process(
+                61, "dnsmasq", "libvirtd.service", cmdline=("dnsmasq", "--conf-file=/var/lib/libvirt/dnsmasq/lan.conf")
+            ),
+        ),
+        (unit("libvirtd.service", 60, Member(60, "libvirtd", 1), Member(61, "dnsmasq", 1), mode="process"),),
+        ("kill 61",),
+        ("its network lan", "<dns enable='no'/>"),
+    ),
+    "the dnsmasq of NetworkManager": Situation(
+        (
+            process(
+                61, "dnsmasq", "NetworkManager.service", 60, cmdline=("dnsmasq", "--pid-file=/run/NetworkManager/x")
+            ),
+        ),
+        (NETWORK,),
+        ("kill 61",),
+        ("dns=default",),
+    ),
     "all workers of a master that was killed": Situation(
         WORKERS, (unit("web.service", 0, state="failed"),), ("kill 80 81 82 83 84",), ("left over",)
     ),
@@ -178,7 +216,7 @@ def test_how_it_is_stopped(name: str) -> None:
     """The commands end the owners and what the words name, and nothing else."""
     given = SITUATIONS[name]
     facts = Facts(
-        Case(Target("30010", 30010), Verdict("held")),
+        Case(Target(str(given.port), given.port), Verdict("held")),
         given.machine,
         units={(one.name, None): one for one in given.units},
         supervisors=given.supervisors,

@@ -1,0 +1,63 @@
+"""Well-known programs that have a setting of their own for a port that they have open: better than stopping them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from portwait.advice import shell_commands
+from portwait.text.escape import escape
+
+if TYPE_CHECKING:
+    from portwait.advice.facts import Facts
+    from portwait.model.owner import Owner
+
+_RESOLVED = {53: "DNSStubListener=no", 5353: "MulticastDNS=no", 5355: "LLMNR=no"}
+_LIBVIRT = "/var/lib/libvirt/dnsmasq/"
+
+
+class Plan(Protocol):
+    """What collects commands and sentences (`stopping`)."""
+
+    commands: dict[str, None]
+
+    def say(self, text: str) -> None:
+        """Put a sentence beside the commands."""
+
+
+def instead_of_stopping(facts: Facts, owner: Owner, plan: Plan) -> bool:
+    """Plan the setting; whether that replaces stopping the owner. Of a helper the setting is only named."""
+    port, machine = facts.target.port, facts.machine
+    if owner.name == "systemd-resolve" and port in _RESOLVED:
+        folder = "/etc/systemd/resolved.conf.d"
+        plan.say(f"systemd-resolved has a setting for that port and need not be stopped: {_RESOLVED[port]}.")
+        for line in (
+            shell_commands.as_root(machine, "mkdir", "-p", folder),
+            shell_commands.append(machine, f"{folder}/portwait.conf", ["[Resolve]", _RESOLVED[port]]),
+            shell_commands.as_root(machine, "systemctl", "restart", "systemd-resolved.service"),
+        ):
+            plan.commands.setdefault(line)
+        return True
+    if owner.name == "dockerd":
+        plan.say("dockerd has it open for a container that publishes it: find that container and stop it, not dockerd.")
+        find = ("docker", "ps", "--filter", f"publish={port}/{facts.target.protocol}")
+        plan.commands.setdefault(shell_commands.as_root(machine, *find))
+        return True
+    if owner.name == "dnsmasq":
+        _name_dnsmasqs(owner, plan)
+    return False
+
+
+def _name_dnsmasqs(owner: Owner, plan: Plan) -> None:
+    """Name the setting of whoever started a dnsmasq."""
+    network = next((word.partition(_LIBVIRT)[2] for word in owner.cmdline if _LIBVIRT in word), "")
+    if network:
+        name = escape(network.removesuffix(".conf"), 40)
+        plan.say(
+            f"libvirt starts it for its network {name}. With <dns enable='no'/> in that network's XML (virsh net-edit) "
+            "it leaves port 53 alone from the network's next start on."
+        )
+    elif any("NetworkManager" in word or "nm-dnsmasq" in word for word in owner.cmdline):
+        plan.say(
+            "NetworkManager starts it, and may do so again: dns=default in the [main] section of "
+            "/etc/NetworkManager/NetworkManager.conf keeps it from that; a shared connection needs it."
+        )
