@@ -18,13 +18,33 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run portwait with these words, or the process's own; the exit status, unless it becomes the command."""
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # Ctrl-C ends it by the signal, without a traceback
+    given = sys.argv[1:] if words is None else list(words)
     try:
-        return _dispatch(sys.argv[1:] if words is None else list(words))
+        return _dispatch(given)
     except PortwaitError as error:
-        from portwait.text import stderr
-
-        stderr.write(f"portwait: {error}\n")
+        _complain(error, given)
         return error.status
+
+
+def _complain(error: PortwaitError, words: list[str]) -> None:
+    """Say why nothing was started or done, as a line of the log where one of another form was asked for."""
+    from portwait.text import stderr
+
+    form = os.environ.get("PORTWAIT_LOG_FORMAT", "")
+    own = words[: words.index("--")] if "--" in words else words
+    for index, word in enumerate(own):
+        name, _, value = word.partition("=")
+        if name == "--log-format":
+            form = value or "".join(own[index + 1 : index + 2])
+    if form in ("json", "logfmt"):
+        try:
+            from portwait.log import Log
+
+            Log("json" if form == "json" else "logfmt").error("failed", str(error), status=error.status)
+        except ImportError:  # structlog is missing
+            stderr.write(f"portwait: {error}\n")
+    else:
+        stderr.write(f"portwait: {error}\n")
 
 
 def _dispatch(words: list[str]) -> int:
@@ -76,6 +96,8 @@ def _verb(name: str, words: list[str]) -> int:
         raise suggestions.hinted(error, name, words[:cut], words[cut + 1 :]) from None
     except PortwaitError:
         raise
+    except OSError as fault:  # no descriptors left, a disk that fails: that is no bug
+        raise PortwaitError(f"cannot {name}: {fault.strerror or fault}") from fault
     except Exception as fault:  # a traceback's status 1 would say that something is held
         from portwait.text.escape import escape
 

@@ -71,7 +71,11 @@ def restore_environment() -> None:
 
     Only the one variable is put back in its place, so that order, duplicates and odd entries stay as they were.
     """
-    if os.environb.get(b"LC_CTYPE") not in (b"C.UTF-8", b"C.utf8", b"UTF-8"):  # the three that it may set
+    if not hasattr(os, "environb") or os.environb.get(b"LC_CTYPE") not in (
+        b"C.UTF-8",
+        b"C.utf8",
+        b"UTF-8",
+    ):  # the three that it may set
         return
     try:
         with open("/proc/self/environ", "rb", buffering=0) as file:

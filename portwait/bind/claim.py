@@ -110,7 +110,7 @@ class Claim(hold.Hold):
 def _bind_name(target: Target) -> _socket.socket | None:
     """Bind the port's name; None where there are no Unix sockets. Raises EADDRINUSE where another pick has it."""
     try:
-        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
     except OSError:  # RestrictAddressFamilies= without AF_UNIX
         return None
     try:

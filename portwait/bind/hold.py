@@ -80,7 +80,7 @@ def bind(port: int, form: Form, *, exclusive: bool = False) -> _socket.socket:
     inet6 = form in ("v6only", "dual")
     sock = _socket.socket(
         _socket.AF_INET6 if inet6 else _socket.AF_INET,
-        (_socket.SOCK_DGRAM if form == "udp" else _socket.SOCK_STREAM) | _socket.SOCK_CLOEXEC,
+        _socket.SOCK_DGRAM if form == "udp" else _socket.SOCK_STREAM,  # Python makes it close-on-exec
     )
     try:
         if not exclusive:
@@ -108,14 +108,13 @@ def share(sock: _socket.socket, form: Form) -> None:
 class Hold:
     """The hold on one target, from the moment that the kernel allows one until the service is started.
 
-    `form` is the socket that stands now, or None. `why_not` is the last error that kept a better one away.
+    `form` is the socket that stands now, or None.
     """
 
     def __init__(self, target: Target, mode: Mode = "default", *, reuseaddr: bool = True) -> None:
         """Plan it; nothing is bound yet."""
         self.target = target
         self.form: Form | None = None
-        self.why_not: OSError | None = None
         self._forms = forms(target, mode, reuseaddr=reuseaddr)
         self._socket: _socket.socket | None = None
 
@@ -146,11 +145,10 @@ class Hold:
                 break
             try:
                 better = bind(self.target.port, form)
-            except OSError as error:
-                self.why_not = error
+            except OSError:
                 continue
             self.drop()
-            self._socket, self.form, self.why_not = better, form, None
+            self._socket, self.form = better, form
             break
         return self.form is not None
 
@@ -188,11 +186,6 @@ class Hold:
         self._socket = _socket.socket(fileno=number)
         return number
 
-    def leave(self) -> None:
-        """Let the descriptor outlive this object."""
-        if self._socket is not None:
-            self._socket.detach()
-
 
 def keep_all(holds: Sequence[Hold]) -> tuple[int, ...]:
     """Make the holds last across exec, all or none; their descriptors. Raises OSError where one cannot."""
@@ -216,4 +209,4 @@ def _free_descriptor() -> int:
 
 
 def _no_number() -> OSError:
-    return OSError(errno.EMFILE, f"no descriptor from {_LOWEST} to {_ABOVE - 1} is to be had (see RLIMIT_NOFILE)")
+    return OSError(errno.EMFILE, f"no descriptor from {_LOWEST} to {_ABOVE - 1} is free (see RLIMIT_NOFILE)")

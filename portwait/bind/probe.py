@@ -77,7 +77,7 @@ def bind(target: Target, *, reuseaddr: bool, joins: bool = False, ipv4: bool = F
     inet4 = ipv4 or target.family == 4
     sock = _socket.socket(
         _socket.AF_INET if inet4 else _socket.AF_INET6,
-        (_socket.SOCK_DGRAM if target.protocol == "udp" else _socket.SOCK_STREAM) | _socket.SOCK_CLOEXEC,
+        _socket.SOCK_DGRAM if target.protocol == "udp" else _socket.SOCK_STREAM,  # Python makes it close-on-exec
     )
     try:
         if reuseaddr and target.protocol == "tcp":
@@ -150,7 +150,7 @@ def _can_bind(target: Target, family: int, addresses: dict[int, str], *, joining
     """Whether a socket on this address is not in conflict; where the kernel cannot be asked, it is not."""
     sock = None
     try:
-        sock = _socket.socket(family, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+        sock = _socket.socket(family, _socket.SOCK_DGRAM)
         if joining:
             sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
         allow_any_address(sock)

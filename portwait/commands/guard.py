@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from portwait.log import Events, Log
+    from portwait.log import Events, Level, Log
     from portwait.options.record import Options
     from portwait.systemd.handover import Passing
     from portwait.wait.channel import Channel
@@ -52,7 +52,7 @@ class continuing_without:  # noqa: N801  # reads as a statement: `with continuin
         if not isinstance(fault, Exception) or isinstance(fault, UsageError):
             return False
         self.failed = True
-        _say_failed(own_fault(self._verb, fault), self._options)
+        _say("warning", "failed", own_fault(self._verb, fault), self._options)
         return True
 
 
@@ -141,6 +141,10 @@ def _plan(options: Options, command: Sequence[str]) -> Plan:
         from portwait.systemd import handover
 
         handover.check(options, wanted, command)
+        if options.listen:
+            from portwait.systemd import listen
+
+            wanted = listen.apart(wanted)
     if options.reserve and not options.dry_run:
         _reserve(wanted, options)
     if passes:
@@ -202,7 +206,7 @@ def _wait(survey: Survey, options: Options, began: float, command: Sequence[str]
             if narrator is not None:
                 narrator.stop()
         return outcome.conclude(survey, options, log, command, free=free, waited=waited)
-    return _wait_plainly(survey, deadline) or options.anyway  # bind alone can do it
+    return _wait_plainly(survey, options, deadline) or options.anyway  # bind alone can do it
 
 
 def _narrator(survey: Survey, options: Options, log: Log) -> Narrator | None:
@@ -228,7 +232,7 @@ def _narrator(survey: Survey, options: Options, log: Log) -> Narrator | None:
     return None
 
 
-def _wait_plainly(survey: Survey, deadline: float) -> bool:
+def _wait_plainly(survey: Survey, options: Options, deadline: float) -> bool:
     """Wait by bind alone, with a last word only: what is left when everything else has failed."""
     import contextlib
 
@@ -240,19 +244,18 @@ def _wait_plainly(survey: Survey, deadline: float) -> bool:
             break
         time.sleep(min(_PLAIN_POLL, left))
     if survey.obstructed:
-        from portwait.text import stderr
-
-        stderr.write(f"portwait: gave up: {', '.join(map(str, survey.obstructed))} is still not free\n")
+        ports = ", ".join(map(str, survey.obstructed))
+        _say("error", "gave-up", f"gave up: {ports} is still not free", options)
     return not survey.obstructed
 
 
-def _say_failed(what: str, options: Options) -> None:
-    """Say it as the user wants to read it, and in plain words where that fails too."""
+def _say(level: Level, event: str, text: str, options: Options) -> None:
+    """Say it in the form that the user wants to read, and in plain words where that fails too."""
     try:
         from portwait.log import Log
 
-        Log(options.log_format).warning("failed", what)
+        Log(options.log_format).say(level, event, text, {})
     except Exception:  # noqa: BLE001  # structlog is missing, say
         from portwait.text import stderr
 
-        stderr.write(f"portwait {what}\n")
+        stderr.write(f"portwait: {text}\n")

@@ -86,7 +86,8 @@ class Passing:
                 kept = self._holds(survey)
             self._store(kept)
         finally:
-            listen_fds.hand_on(handed)
+            if handed or listen_fds.received():  # otherwise LISTEN_PID is somebody else's
+                listen_fds.hand_on(handed)
 
     def _let_go(self) -> None:
         """Close what came back and has no task any more, and wait until it is gone: the first look would meet it."""

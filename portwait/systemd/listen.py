@@ -10,16 +10,65 @@ import errno
 
 from portwait.bind.probe import attempt
 from portwait.bind.survey import Survey
+from portwait.errors import UsageError
+from portwait.model.targets import ANY, Target
 from portwait.model.verdict import Verdict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
-    from collections.abc import Mapping
-
-    from portwait.model.targets import Target
+    from collections.abc import Mapping, Sequence
 
 _BACKLOG = 4096  # what the kernel's somaxconn is by default, and cuts it to
+
+
+def apart(targets: Sequence[Target]) -> tuple[Target, ...]:
+    """Answer the targets as they can be listened on side by side: `[::]` beside 0.0.0.0 is for IPv6 alone.
+
+    Raises UsageError where one includes the other: the kernel lets only one of the two listen.
+    """
+    inet4 = {(one.protocol, one.port, one.device) for one in targets if one.family == 4 and _is_wildcard(one)}
+    result = tuple(
+        _for_ipv6(one) if one.family == 0 and (one.protocol, one.port, one.device) in inet4 else one for one in targets
+    )
+    for index, one in enumerate(result):
+        for other in result[index + 1 :]:
+            if one != other and _include(one, other):
+                raise UsageError(
+                    f"cannot listen on both {one} and {other}: one includes the other; name the one that is needed"
+                )
+    return result
+
+
+def _include(one: Target, other: Target) -> bool:
+    """Whether one of the two would take the other's connections."""
+    if (one.protocol, one.port) != (other.protocol, other.port):
+        return False
+    if one.device != other.device and one.device and other.device:
+        return False
+    if one.family and other.family and one.family != other.family:
+        return False
+    if _is_wildcard(one) or _is_wildcard(other):
+        return True
+    return (one.address, one.zone) == (other.address, other.zone)
+
+
+def _is_wildcard(target: Target) -> bool:
+    return target.address in (ANY, "0.0.0.0", "::")
+
+
+def _for_ipv6(target: Target) -> Target:
+    return Target(
+        target.text,
+        target.port,
+        target.protocol,
+        "::",
+        6,
+        target.zone,
+        target.device,
+        reuseport=target.reuseport,
+        freebind=target.freebind,
+    )
 
 
 class ListeningSurvey(Survey):

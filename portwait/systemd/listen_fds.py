@@ -91,7 +91,7 @@ def hand_on(sockets: Sequence[Passed]) -> None:
 
 def has_ours() -> bool:
     """Whether something of ours is among them; the service must not see it."""
-    return OURS in os.environ.get("LISTEN_FDNAMES", "")
+    return OURS in os.environ.get("LISTEN_FDNAMES", "") and any(one.name.startswith(OURS) for one in received())
 
 
 def hide_ours() -> None:

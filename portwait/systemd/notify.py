@@ -39,7 +39,7 @@ def send(*assignments: str, descriptors: Sequence[int] = ()) -> bool:
     numbers = b"".join(number.to_bytes(4, sys.byteorder) for number in descriptors)
     attached = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, numbers)] if numbers else []
     try:
-        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
     except OSError:
         return False
     try:
@@ -68,7 +68,7 @@ def settled() -> bool:
 
 def _address() -> bytes | None:
     """The receiver, a path or an abstract name; None where there is none of a kind that we can reach."""
-    name = os.environb.get(b"NOTIFY_SOCKET", b"")
+    name = os.fsencode(os.environ.get("NOTIFY_SOCKET", ""))
     if name.startswith(b"@"):
         return b"\0" + name[1:]
     return name if name.startswith(b"/") else None

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 _TABLES_EVERY = 1.0  # seconds between two readings of the tables: one costs 10 ms at 100,000 connections
 _TABLES_SOON = 0.1  # likewise, where there is news and they decide, because bind is denied
-_ONE_LOOK = 2.0  # seconds that the narrator has for the one look of --timeout 0, evicting included
-_FIRST_REPORT = 1.0  # seconds to say who is in the way before it is said that the wait begins
+_ONE_LOOK = 5.0  # seconds that the narrator has for the one look of --timeout 0, evicting included
+_FIRST_REPORT = 3.0  # seconds to say who is in the way before it is said that the wait begins
 _GRACE = 0.15  # seconds likewise, from a deadline that is shorter than that
 _FIRST_REMINDER, _LAST_REMINDER = 10.0, 600.0  # seconds; each is twice the one before
 
@@ -103,8 +103,7 @@ class WaitLoop:
     def _first_report_until(self) -> float:
         if self._deadline <= self._began:
             return self._began + _ONE_LOOK
-        patience = _ONE_LOOK if self._survey.undecided else _FIRST_REPORT
-        return min(self._began + patience, self._deadline + _GRACE)
+        return min(self._began + _FIRST_REPORT, self._deadline + _GRACE)
 
     @property
     def _is_decided(self) -> bool:

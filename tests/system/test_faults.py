@@ -104,7 +104,7 @@ class TestSurroundings:
     def test_what_is_lost_without_netlink(self) -> None:
         """One line says it once, and the owner is named through psutil."""
         with outbound_established(PORT):
-            seen = guard("--timeout", "1.2", str(PORT), before=SURROUNDINGS["no-netlink"])
+            seen = guard("--timeout", "10", str(PORT), before=SURROUNDINGS["no-netlink"])
         assert seen.status == GAVE_UP
         (line,) = [line for line in seen.err.splitlines() if "RestrictAddressFamilies" in line]
         assert "only bound" in line
@@ -373,6 +373,23 @@ class TestBugs:
             guarded.says("started")
             assert guarded.status() == 0
             assert "Traceback" not in "".join(guarded.err)
+
+
+class TestJson:
+    """With --log-format json every line is an object, whatever goes wrong."""
+
+    def test_what_stops_it(self) -> None:
+        """A wrong word, a command that is not there, the deadline of a wait by bind alone."""
+        (failed,) = guard("--log-format", "json", "-t", "abc", str(PORT)).events
+        assert (failed["event"], failed["status"]) == ("failed", 125)
+        (failed,) = guard("--log-format=json", str(PORT), "--", "/no-such-command").events
+        assert (failed["event"], failed["status"]) == ("failed", 127)
+
+    def test_a_fault_of_its_own(self) -> None:
+        with outbound_established(PORT):
+            seen = broken("wait.loop.WaitLoop", "--log-format", "json", "--timeout", "0.2", str(PORT))
+        assert [event["event"] for event in seen.events] == ["failed", "gave-up"]
+        assert "continuing without it" in seen.events[0]["text"]
 
 
 # What the tests are made of

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from portwait.errors import UsageError
 from portwait.model.targets import parse
-from portwait.systemd import listen_fds
+from portwait.systemd import listen, listen_fds
 from portwait.systemd.listen_fds import Passed
 
 if TYPE_CHECKING:
@@ -173,3 +174,48 @@ def _served(made: tuple[int, str, bool], targets: tuple[object, ...]) -> set[obj
         sock.bind((address, 30010))
         sock.listen()
         return set(listen_fds.passed_in(targets, [Passed(sock.fileno())]))  # type: ignore[arg-type]  # targets they are
+
+
+class TestApart:
+    """Targets that --listen binds side by side."""
+
+    @pytest.mark.parametrize(
+        ("words", "families"),
+        [
+            (["0.0.0.0:5000", "[::]:5000"], [4, 6]),
+            (["[::]:5000", "0.0.0.0:5000"], [6, 4]),
+            (["5000", "0.0.0.0:5000"], [6, 4]),
+            (["127.0.0.1:5000", "[::1]:5000"], [4, 6]),
+            (["127.0.0.1:5000", "127.0.0.2:5000"], [4, 4]),
+            (["5000", "5001"], [0, 0]),
+            (["5000/tcp", "5000/udp"], [0, 0]),
+            (["0.0.0.0%eth0:5000", "0.0.0.0%eth1:5000"], [4, 4]),
+        ],
+    )
+    def test_these_can_stand_side_by_side(self, words: list[str], families: list[int]) -> None:
+        """A dual-stack wildcard beside 0.0.0.0 is left IPv6."""
+        assert [one.family for one in listen.apart(parse(words))] == families
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["5001", "127.0.0.1:5001"],
+            ["127.0.0.1:5001", "0.0.0.0:5001"],
+            ["[::]:5001", "[::1]:5001"],
+            ["[::]:5001", "127.0.0.1:5001"],
+            ["0.0.0.0:5001", "0.0.0.0%eth0:5001"],
+        ],
+    )
+    def test_these_cannot(self, words: list[str]) -> None:
+        """It would wait for itself until the deadline."""
+        with pytest.raises(UsageError, match="one includes the other"):
+            listen.apart(parse(words))
+
+
+def test_the_sockets_of_another_process_are_not_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LISTEN_PID names somebody else, so that neither names nor numbers are ours to hide."""
+    for name, value in {"LISTEN_PID": "1", "LISTEN_FDS": "1", "LISTEN_FDNAMES": "portwait-tcp-1-v6only"}.items():
+        monkeypatch.setenv(name, value)
+    assert not listen_fds.has_ours()
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    assert listen_fds.has_ours()
