@@ -97,7 +97,9 @@ def _verb(name: str, words: list[str]) -> int:
     except PortwaitError:
         raise
     except OSError as fault:  # no descriptors left, a disk that fails: that is no bug
-        raise PortwaitError(f"cannot {name}: {fault.strerror or fault}") from fault
+        from portwait.text.escape import escape
+
+        raise PortwaitError(f"cannot {name}: {escape(fault.strerror or str(fault))}") from fault
     except Exception as fault:  # a traceback's status 1 would say that something is held
         from portwait.text.escape import escape
 

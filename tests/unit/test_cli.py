@@ -189,9 +189,20 @@ def test_an_error_is_words_and_a_status(
     assert capfd.readouterr() == ("", "portwait: cannot do it\n")
 
 
-@pytest.mark.parametrize(
-    "fault", [KeyError("x"), OSError(5, "I/O\nerror"), ValueError("\x1b[31m"), MemoryError()], ids=repr
-)
+def test_what_the_system_refuses_is_no_bug(
+    main: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """No descriptor is left (EMFILE), a disk fails (EIO): 125 and the system's own words."""
+
+    def fail(_words: list[str]) -> tuple[int, str]:
+        raise OSError(5, "I/O\nerror")
+
+    verb("explain", fail, monkeypatch)
+    assert main("explain", "30010") == 125
+    assert capfd.readouterr() == ("", "portwait: cannot explain: I/O\\x0aerror\n")
+
+
+@pytest.mark.parametrize("fault", [KeyError("x"), ValueError("\x1b[31m"), MemoryError()], ids=repr)
 def test_a_bug_in_a_verb_is_no_report(
     fault: Exception, main: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
