@@ -77,6 +77,9 @@ class Table:
             self.denied = isinstance(error, PermissionError)
             return {}, False
         try:
+            if most is not None and os.fstat(folder).st_size > most:  # their number, from Linux 6.2 on
+                self.too_large = True
+                return {}, True
             descriptors = os.listdir(folder)
             if most is not None and len(descriptors) > most:
                 self.too_large = True

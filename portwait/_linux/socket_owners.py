@@ -42,9 +42,9 @@ class Holders(Record):
 def holders(sockets: Iterable[KernelSocket], *, cheaply: bool = False) -> Holders:
     """Find the processes that have these sockets open.
 
-    All processes are searched while they are few; among many, until all sockets have an owner. A socket can be shared
-    after fork, wherever the processes have gone then, so the owners' relatives, and those beside them that may be
-    their orphans, are asked in any case. `cheaply` asks nobody among many, and no relatives.
+    Of few processes all are searched, the small tables first; among many, until all sockets have an owner. A socket
+    can be shared after fork, wherever the processes have gone then, so the owners' relatives, and those beside them
+    that may be their orphans, are asked in any case. `cheaply` asks nobody among many, and no relatives.
     """
     missing = {sock.inode: sock for sock in sockets if sock.inode}
     search = _Search(missing)
@@ -82,7 +82,12 @@ class _Search:
         """Search these in turn; where they are many, until each socket has an owner, those of these users first."""
         if len(pids) <= _FEW:
             for pid in pids:
+                self._search(pid, most=_SMALL)
+            for pid in pids:
+                if len(self.found) == len(self._links):
+                    break
                 self._search(pid)
+            self._sharers(pids)
             return
         owner_of = _users(pids)
         likely = sorted(owner_of, key=lambda pid: owner_of[pid] not in uids)
@@ -117,6 +122,7 @@ class _Search:
                 if holder.still(inode):
                     each[pid] = holder
                     sharing = True
+                    self.unsearched.discard(pid)
                     break
         return sharing
 
@@ -131,6 +137,7 @@ class _Search:
             self.unsearched.add(pid)
         else:
             self._searched.add(pid)
+            self.unsearched.discard(pid)
 
 
 def relatives(pids: Iterable[int]) -> list[int]:
