@@ -6,7 +6,7 @@ import _signal
 import os
 import sys
 
-from portwait.errors import CommandNotFoundError, PortwaitError, UsageError
+from portwait.errors import CommandNotFoundError, PortwaitError, UsageError, reason
 from portwait.options.record import GUARD, VERBS, Options
 
 TYPE_CHECKING = False
@@ -96,15 +96,10 @@ def _verb(name: str, words: list[str]) -> int:
         raise suggestions.hinted(error, name, words[:cut], words[cut + 1 :]) from None
     except PortwaitError:
         raise
-    except OSError as fault:  # no descriptors left, a disk that fails: that is no bug
-        from portwait.text.escape import escape
-
-        raise PortwaitError(f"cannot {name}: {escape(fault.strerror or str(fault))}") from fault
     except Exception as fault:  # a traceback's status 1 would say that something is held
         from portwait.text.escape import escape
 
-        what = escape(f"{type(fault).__name__}: {fault}")
-        raise PortwaitError(f"cannot {name}: {what}; this is a bug in portwait") from fault
+        raise PortwaitError(f"cannot {name}: {escape(reason(fault))}") from fault
     _print(text)
     return int(status)
 

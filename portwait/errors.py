@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 
 class PortwaitError(Exception):
     """portwait cannot do what it was asked to do; the text says "cannot VERB OBJECT: why", then the cure."""
@@ -34,14 +36,24 @@ class TablesError(PortwaitError):
     """The socket tables cannot be read; the text is the reason alone, for whoever reports what is lost."""
 
 
-def own_fault(verb: str, fault: Exception) -> str:
-    """Put into one line what portwait itself could not do; the service starts all the same."""
+def reason(fault: Exception) -> str:
+    """Say in one line why something failed: what the system refused, in its words, or a bug of portwait's."""
     if isinstance(fault, PortwaitError):
         why = str(fault)
-    elif isinstance(fault, OSError) and fault.strerror:
-        why = fault.strerror if fault.filename is None else f"{fault.strerror}: {fault.filename}"
+    elif isinstance(fault, OSError):  # no descriptor is left (EMFILE), a disk fails (EIO)
+        why = fault.strerror or str(fault)
+        why = why if fault.filename is None else f"{why}: {os.fsdecode(fault.filename)}"
+    elif isinstance(fault, MemoryError):
+        why = "not enough memory"
+    elif isinstance(fault, ImportError):
+        why = f"{fault}; portwait's files, or Python's, are not all there or cannot be read"
     else:
-        why = f"{type(fault).__name__}: {fault}"
-    why = why.partition("\n")[0]
+        why = f"{type(fault).__name__}: {fault}".partition("\n")[0] + "; this is a bug in portwait"
+    return why.partition("\n")[0]
+
+
+def own_fault(verb: str, fault: Exception) -> str:
+    """Put into one line what portwait itself could not do; the service starts all the same."""
+    why = reason(fault)
     what = f"failed to {why[len('cannot ') :]}" if why.startswith("cannot ") else f"failed to {verb}: {why}"
     return f"{what}; continuing without it"

@@ -19,7 +19,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from portwait.errors import own_fault
+from portwait.errors import PortwaitError, own_fault
 from portwait.model.verdict import Verdict
 from portwait.wait import channel, polling
 
@@ -89,7 +89,7 @@ class Narrator:
             else:
                 self._lose(str(rest[0]))
         if self._line.ended:
-            self._lose(own_fault("see who is in the way", RuntimeError("its own process for that has ended")))
+            self._lose(own_fault("see who is in the way", PortwaitError("its own process for that has ended")))
 
     def stop(self) -> None:
         """End it: whoever evicts may finish and tell it, then it is killed. Takes milliseconds, 70 at most."""

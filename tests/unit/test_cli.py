@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import site
@@ -16,8 +17,17 @@ import pytest
 import portwait
 from portwait import __main__, cli
 from portwait.commands import guard
-from portwait.errors import CommandNotExecutableError, CommandNotFoundError, PortwaitError, TablesError, UsageError
+from portwait.errors import (
+    CommandNotExecutableError,
+    CommandNotFoundError,
+    PortwaitError,
+    TablesError,
+    UsageError,
+    own_fault,
+    reason,
+)
 from portwait.options.record import VERBS
+from portwait.text.escape import escape
 from tests.support.programs import DEADLINE
 
 if TYPE_CHECKING:
@@ -189,35 +199,44 @@ def test_an_error_is_words_and_a_status(
     assert capfd.readouterr() == ("", "portwait: cannot do it\n")
 
 
-def test_what_the_system_refuses_is_no_bug(
-    main: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+WHY = (
+    (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
+    (OSError(errno.ENFILE, "Too many open files in system", "/proc/1/fd"), "Too many open files in system: /proc/1/fd"),
+    (OSError(errno.EIO, "Input/output error", b"/a\xff"), "Input/output error: /a\udcff"),
+    (OSError(errno.ENOMEM, "Cannot allocate memory"), "Cannot allocate memory"),
+    (OSError("unknown error"), "unknown error"),
+    (OSError(5, "I/O\nerror"), "I/O"),
+    (MemoryError(), "not enough memory"),
+    (
+        ModuleNotFoundError("No module named 'glob'"),
+        "No module named 'glob'; portwait's files, or Python's, are not all there or cannot be read",
+    ),
+    (PortwaitError("it is Monday"), "it is Monday"),
+    (KeyError("x"), "KeyError: 'x'; this is a bug in portwait"),
+    (ValueError("\x1b[31m\nmore"), "ValueError: \x1b[31m; this is a bug in portwait"),
+)
+
+
+@pytest.mark.parametrize(("fault", "why"), WHY, ids=lambda value: repr(value) if isinstance(value, Exception) else "")
+def test_only_what_nobody_expects_is_a_bug(
+    fault: Exception,
+    why: str,
+    main: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """No descriptor is left (EMFILE), a disk fails (EIO): 125 and the system's own words."""
-
-    def fail(_words: list[str]) -> tuple[int, str]:
-        raise OSError(5, "I/O\nerror")
-
-    verb("explain", fail, monkeypatch)
-    assert main("explain", "30010") == 125
-    assert capfd.readouterr() == ("", "portwait: cannot explain: I/O\\x0aerror\n")
-
-
-@pytest.mark.parametrize("fault", [KeyError("x"), ValueError("\x1b[31m"), MemoryError()], ids=repr)
-def test_a_bug_in_a_verb_is_no_report(
-    fault: Exception, main: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """125 and a line: a traceback would end with 1, which says that something is held."""
+    """What the system refuses is told in its own words, by a verb (125) and by the guard, in one printable line."""
 
     def fail(_words: list[str]) -> tuple[int, str]:
         raise fault
 
+    assert reason(fault) == why
+    assert own_fault("hold the port", fault) == f"failed to hold the port: {why}; continuing without it"
     verb("explain", fail, monkeypatch)
     assert main("explain", "30010") == 125
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert err.startswith(f"portwait: cannot explain: {type(fault).__name__}")
-    assert err[:-1].isprintable()
-    assert err[-1] == "\n"
+    words = why if isinstance(fault, PortwaitError) else f"cannot explain: {escape(why)}"
+    assert capfd.readouterr() == ("", f"portwait: {words}\n")
+    assert words.isprintable()
 
 
 REPORT = """
