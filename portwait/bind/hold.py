@@ -115,7 +115,10 @@ class Hold:
         """Plan it; nothing is bound yet."""
         self.target = target
         self.form: Form | None = None
+        self.contested = False
+        """Whether somebody binds the port by number, so that only a full hold keeps it."""
         self._forms = forms(target, mode, reuseaddr=reuseaddr)
+        self._may_be_full = mode == "default" and reuseaddr and target.protocol == "tcp"
         self._socket: _socket.socket | None = None
 
     @property
@@ -152,6 +155,36 @@ class Hold:
             break
         return self.form is not None
 
+    def strengthen(self, *, lasting: bool) -> None:
+        """Let a full hold stand during the wait, and where it is `lasting` beside the service too.
+
+        A full hold is on all addresses, so a target with one address keeps its own: others may have the other ones.
+        """
+        if not self._may_be_full or self.target.address not in (ANY, "0.0.0.0", "::"):
+            return
+        full = forms(self.target, "full").at_exec
+        kept = self._forms.at_exec
+        self._forms = Forms((*full, *kept) if lasting else kept, (*full, *self._forms.meanwhile))
+        self._may_be_full = False
+
+    @property
+    def shuts_out(self) -> bool:
+        """Whether what stands keeps away whoever binds the port by number without SO_REUSEADDR."""
+        return self.form in ("dual", "any4", "udp")
+
+    def exchange(self) -> None:
+        """Put what may stay beside the service in the place of what stood for the wait only, without a gap."""
+        if self.ready:
+            return
+        for form in self._forms.at_exec:
+            try:
+                lasting = bind(self.target.port, form)
+            except OSError:
+                continue
+            self.drop()
+            self._socket, self.form = lasting, form
+            return
+
     def adopt(self, sock: _socket.socket, form: str) -> bool:
         """Take over what an earlier hold of this form has left (`fdstore`); whether it may stay beside the service."""
         if sock.family not in (_socket.AF_INET, _socket.AF_INET6):
@@ -174,6 +207,8 @@ class Hold:
 
         Raises OSError where there is no number for it (RLIMIT_NOFILE).
         """
+        if self._socket is not None:
+            self.exchange()
         if not self.ready or self._socket is None:
             self.drop()
             return None

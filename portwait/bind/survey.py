@@ -33,8 +33,12 @@ class Survey:
         reuseaddr: bool = True,
         mode: hold.Mode = "none",
         passed_in: Collection[Target] = (),
+        surely_reuseaddr: bool = False,
     ) -> None:
-        """Plan it; `passed_in` are targets that systemd has bound for us already."""
+        """Plan it; `passed_in` are targets that systemd has bound for us already.
+
+        `surely_reuseaddr`: the service sets it for certain, so that no hold is in its way.
+        """
         self.targets = tuple(target for target in targets if target not in passed_in)
         self.reuseaddr = reuseaddr
         self.verdicts: dict[Target, Verdict] = {}
@@ -43,6 +47,8 @@ class Survey:
             hold.Hold(target, mode if reuseaddr or self._is_alone(target) else "none", reuseaddr=reuseaddr)
             for target in (() if self.wide else self.targets)
         ]
+        for one in self.holds if surely_reuseaddr and reuseaddr else ():
+            one.strengthen(lasting=True)
         self.served: Collection[int] | None = None
         """Ports that somebody listens on: no hold beside a listener, it would fail its restart. None: not known yet."""
         self._by_tables: Mapping[Target, Verdict] = {}
@@ -51,9 +57,18 @@ class Survey:
         """Whether no other target has its port: a plain probe of one would meet the hold of the other."""
         return [other.port for other in self.targets].count(target.port) == 1
 
-    def learn(self, by_tables: Mapping[Target, Verdict], served: Collection[int] | None) -> None:
-        """Take the socket tables' word: on targets that bind cannot or must not be asked about, and on listeners."""
+    def learn(
+        self, by_tables: Mapping[Target, Verdict], served: Collection[int] | None, contested: Collection[int] = ()
+    ) -> None:
+        """Take the socket tables' word: on targets that bind cannot or must not be asked about, and on listeners.
+
+        `contested` are ports that somebody seems to bind by number: until the start a full hold keeps them.
+        """
         self._by_tables, self.served = by_tables, served
+        for one in self.holds:
+            if one.port in contested:
+                one.contested = True
+                one.strengthen(lasting=False)
 
     def look(self) -> bool:
         """Ask for every target again and take what holds are allowed; whether the service can start.

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 GAVE_UP = 124
 """The status when the deadline came while the kernel still said `held` or `unavailable`, as timeout(1)."""
 
+_CLOSING = ("sudo", "doas", "daemon", "start-stop-daemon")
+"""Programs that close all descriptors from 3 on when they start, before they become the service."""
+
 _PLAIN_POLL = 0.1  # seconds
 _RESERVE_PATIENCE = 2.0  # seconds, for another portwait's turn at the kernel's list, which takes milliseconds
 
@@ -102,6 +105,10 @@ def run(options: Options, command: Sequence[str]) -> int:
         return outcome.rehearsed(command)
     with continuing_without("hold the port", options):
         plan.settle()
+        if os.path.basename(command[0]) in _CLOSING and (survey.holds or options.listen):
+            from portwait.wait import outcome
+
+            outcome.warn_of_closing(survey, options, command)
     return handoff.become(command)
 
 
@@ -155,7 +162,14 @@ def _plan(options: Options, command: Sequence[str]) -> Plan:
     if "LISTEN_FDS" in os.environ:
         with continuing_without("use the sockets that were passed in", options):
             passed_in = listen_fds.passed_in(wanted)
-    return Plan(Survey(wanted, reuseaddr=options.reuseaddr, mode=mode, passed_in=passed_in), hides=passes)
+    survey = Survey(
+        wanted,
+        reuseaddr=options.reuseaddr,
+        mode=mode,
+        passed_in=passed_in,
+        surely_reuseaddr=options.surely_reuseaddr,
+    )
+    return Plan(survey, hides=passes)
 
 
 def _reserve(wanted: Sequence[targets.Target], options: Options) -> None:

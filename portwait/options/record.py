@@ -105,6 +105,11 @@ class Options:
     json: bool = False
 
     @property
+    def surely_reuseaddr(self) -> bool:
+        """Whether the user has said that the service sets SO_REUSEADDR; otherwise it is what nearly all do."""
+        return self.reuseaddr and "reuseaddr" in vars(self)
+
+    @property
     def talks(self) -> bool:
         """Whether even a free port is worth a word."""
         return self.verbose or self.dry_run

@@ -57,6 +57,8 @@ ROWS = (
         _BINDS,
         "the service sets SO_REUSEADDR, as nearly all do (the default)",
         other=("--no-reuseaddr", False, "the service does not set SO_REUSEADDR: probe like it"),
+        more="Where --reuseaddr is given and the service binds all addresses, the hold is a full one: it harms no such "
+        "service.",
     ),
     Row(
         "--reuseport",

@@ -64,7 +64,13 @@ class Passing:
                 self._claim_listener(target)
         passed_in = {*listen_fds.passed_in(self._targets, self._theirs), *self._listening}
         make = ListeningSurvey if options.listen and not options.dry_run else Survey
-        survey = make(self._targets, reuseaddr=options.reuseaddr, mode=mode, passed_in=passed_in)
+        survey = make(
+            self._targets,
+            reuseaddr=options.reuseaddr,
+            mode=mode,
+            passed_in=passed_in,
+            surely_reuseaddr=options.surely_reuseaddr,
+        )
         for one in survey.holds:
             self._claim_hold(one)
         if not options.dry_run:

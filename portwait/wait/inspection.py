@@ -31,6 +31,8 @@ class Inspection:
         self.survey = survey
         self.diagnosis = Diagnosis({}, None)
         self._by_tables: dict[Target, Verdict] = {}
+        self._contested: set[int] = set()
+        self._beside: tuple[frozenset[int], dict[Target, frozenset[int]]] = frozenset(), {}
 
     def look(self) -> bool:
         """Ask bind again, and remember the tables for what bind cannot say; whether the service can start."""
@@ -69,8 +71,9 @@ class Inspection:
             target for target in concerned if (said := survey.verdicts[target]).state == "held" and said.by == "bind"
         ]
         reuseaddr = survey.reuseaddr and not survey.wide
+        holds = survey.own_inodes()
         try:
-            self.diagnosis = diagnose(concerned, reuseaddr=reuseaddr, ours=survey.own_inodes(), held=held)
+            self.diagnosis = diagnose(concerned, reuseaddr=reuseaddr, ours=holds, held=held)
         except TablesError as error:
             self.diagnosis = Diagnosis({}, str(error))
             served = survey.served
@@ -88,8 +91,34 @@ class Inspection:
                 self._by_tables[target] = Verdict("free", 0, "tables")
             else:
                 self._by_tables.pop(target, None)
-        survey.learn(self._by_tables, served)
+        self._find_contested(concerned, holds)
+        survey.learn(self._by_tables, served, self._contested)
         return self.look()
+
+    def _find_contested(self, concerned: Iterable[Target], holds: frozenset[int]) -> None:
+        """Remember the ports that somebody seems to bind by number: no hold but a full one keeps such a client away.
+
+        A connection has left its socket bound, because the kernel unbinds only what it has chosen itself; or one has
+        come while a hold stood, beside which the kernel gives the port to nobody's connect(); or the port is outside
+        of the range that it chooses from.
+        """
+        held_before, before = self._beside
+        stood = len(holds) >= len(self.survey.targets)
+        now = {target: self._connections(target) for target in concerned} if stood else {}
+        settings = port_settings()
+        for target in concerned:
+            blockers = self.diagnosis.blockers.get(target, ())
+            kept = any(one.kind.name != "hold" and one.socket.state == "CLOSE" and one.remote for one in blockers)
+            came = held_before == holds and target in before and now.get(target, frozenset()) - before[target]
+            is_outside = settings.ephemeral_range is not None and not settings.covers(target.port)
+            if kept or came or (is_outside and self._connections(target)):
+                self._contested.add(target.port)
+        self._beside = holds, now
+
+    def _connections(self, target: Target) -> frozenset[int]:
+        """List the cookies of the connections that clients of this host have opened from the target's port."""
+        blockers = self.diagnosis.blockers.get(target, ())
+        return frozenset(one.socket.cookie for one in blockers if one.kind.name == "outbound" and one.kind.proved)
 
 
 def _address_state(target: Target, verdict: Verdict) -> AddressState | None:

@@ -23,7 +23,7 @@ from portwait.wait.inspection import Inspection
 from portwait.wait.narrator import FREE, HELD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from portwait.log import Level
     from portwait.model.blocker import Blocker
@@ -140,13 +140,21 @@ class SurveyOfTheGuard(Survey):
         self.verdicts = dict(survey.verdicts)
         self._line = line
         self._inodes: frozenset[int] = frozenset()
+        self._contested: Collection[int] = ()
+
+    def learn(
+        self, by_tables: Mapping[Target, Verdict], served: Collection[int] | None, contested: Collection[int] = ()
+    ) -> None:
+        """Remember the socket tables' word, for the guard."""
+        super().learn(by_tables, served)
+        self._contested = contested
 
     def look(self) -> bool:
         """Let the guard ask bind again and take its holds; whether the service can start."""
         codes = bytes(
             _CODES[self._by_tables[target].state] if target in self._by_tables else 0 for target in self.targets
         )
-        self._line.send("look", codes, None if self.served is None else tuple(self.served))
+        self._line.send("look", codes, None if self.served is None else tuple(self.served), tuple(self._contested))
         self.receive()
         return not self.obstructed
 

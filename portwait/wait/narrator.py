@@ -185,7 +185,7 @@ def _drop_all_but(kept: int) -> None:
                 os.close(number)
 
 
-def _learn(survey: Survey, codes: bytes, served: tuple[int, ...] | None) -> None:
+def _learn(survey: Survey, codes: bytes, served: tuple[int, ...] | None, contested: tuple[int, ...]) -> None:
     """Give the survey the socket tables' word."""
     by_tables = {
         target: Verdict("free", 0, "tables")
@@ -194,7 +194,7 @@ def _learn(survey: Survey, codes: bytes, served: tuple[int, ...] | None) -> None
         for target, code in zip(survey.targets, codes)
         if code
     }
-    survey.learn(by_tables, None if served is None else frozenset(served))
+    survey.learn(by_tables, None if served is None else frozenset(served), contested)
 
 
 def _collect(pid: int) -> None:

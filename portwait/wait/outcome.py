@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from portwait.bind import hold
 from portwait.errors import CommandNotExecutableError, CommandNotFoundError
+from portwait.log import Log
 from portwait.model import ports
 from portwait.options.table import would
 from portwait.text import durations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from portwait.bind.survey import Survey
-    from portwait.log import Log
+    from portwait.model.targets import Target
     from portwait.options.record import Options
 
 
@@ -47,14 +48,51 @@ def _free(survey: Survey, options: Options, log: Log, command: Sequence[str], wa
         say = log.info if options.hold or options.fdstore else log.debug
         say("hold", _too_many(survey), target=asked)
     for one in survey.holds if command else ():  # without a command nothing outlives this process
+        one.exchange()
+        if one.contested and not one.shuts_out:
+            log.warning(
+                "contested", _contested(one.target, command[0], reuseaddr=survey.reuseaddr), target=str(one.target)
+            )
         log.debug(
             "hold", f"hold on {escape(str(one.target))}: {_hold(one.form, ready=one.ready, possible=one.possible)}"
         )
 
 
+def warn_of_closing(survey: Survey, options: Options, command: Sequence[str]) -> None:
+    """Say that this command closes what was to be kept open until the service has bound its port."""
+    name = os.path.basename(command[0])
+    words = {*(command[: command.index("--")] if "--" in command else command)}
+    if (name == "start-stop-daemon" and not {"-b", "--background"} & words) or (
+        name == "daemon" and {"-f", "--foreground"} & words
+    ):
+        return  # they close only what they leave behind in the background
+    held = [one.target for one in survey.holds if one.form is not None]
+    if not (held or options.listen):
+        return
+    asked, ports = names(held or survey.targets), " ".join(str(one.port) for one in held or survey.targets)
+    what = "the socket that is passed on" if options.listen else "the hold"
+    lost = "" if options.listen else f", and then {asked} can be given away before the service has bound it"
+    put = f"put portwait behind it: {name} [OPTION...] portwait {ports} -- COMMAND"
+    or_reserve = "" if options.listen else f"; or keep the kernel from choosing it: portwait reserve {ports}"
+    Log(options.log_format, quiet=options.quiet, verbose=options.verbose).warning(
+        "closes", f"{name} closes {what} when it starts{lost}. Better {put}{or_reserve}", target=asked
+    )
+
+
 def _too_many(survey: Survey) -> str:
     listed = ports.show(ports.merge((one.port, one.port) for one in survey.targets))
     return f"{listed}: nothing is held, for at most {hold.MOST} ports are; portwait reserve {listed} keeps them all"
+
+
+def _contested(target: Target, command: str, *, reuseaddr: bool) -> str:
+    name = escape(command)
+    cure = (
+        "the default hold does not keep that client away; --hold=full does, for services that set SO_REUSEADDR "
+        "(nearly all do)"
+        if reuseaddr
+        else "no hold can keep that client away from a service without SO_REUSEADDR; stop it, or give it another port"
+    )
+    return f"{target} may be lost again before {name} has bound it: a client seems to bind it by number, and {cure}"
 
 
 def _hold(form: str | None, *, ready: bool, possible: bool) -> str:

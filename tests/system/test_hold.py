@@ -16,8 +16,9 @@ from portwait import Hold
 from portwait.bind.survey import Survey
 from tests.support import states
 from tests.support.descriptors import Held, sockets_of
-from tests.support.guarding import STARTED, guard, target_of
+from tests.support.guarding import STARTED, guard, run, target_of
 from tests.support.netns import sysctl
+from tests.support.packages import needs
 from tests.support.programs import Program, eventually, portwait, running
 from tests.support.states import LOOPBACK, MAPPED, WILDCARD, listening, outbound_established, reset
 from tests.support.without import NO_IPV6, without
@@ -76,6 +77,57 @@ class TestStorm:
             if not lost:
                 service.tell("bind")
                 service.says("listening")
+
+
+class TestByNumber:
+    """A client that binds the port by number, and again within a millisecond: no default hold keeps it away."""
+
+    @pytest.mark.parametrize("option", ["--reuseaddr", "--hold=full"])
+    def test_a_full_hold_keeps_it_away(self, option: str) -> None:
+        """It is the service's where the service is known to set SO_REUSEADDR, and nothing has to be said."""
+        with by_number(PORT) as client, slow_service(PORT, "--evict", option) as service:
+            service.says("started")
+            client.says("refused")
+            assert holds_of(service.pid) == ["[::]"]
+            service.tell("bind")
+            service.says("listening")
+            assert [line for line in service.err if "lost again" in line] == []
+
+    @pytest.mark.parametrize("span", ["1024 65000", "40000 50000"], ids=["in-the-range", "outside"])
+    def test_without_a_word_from_the_user(self, span: str) -> None:
+        """A full hold stands until the start, so that the start comes; then the default one, and one line tells it."""
+        with by_number(PORT, slowly=True) as client, slow_service(PORT, "--evict", span=span) as service:
+            service.complains("evicted")
+            if span == "1024 65000":  # only what the evicted connection leaves bound tells how it was bound
+                service.complains("bound the port by number")
+            eventually(lambda: holds_of(service.pid) == ["[::]"], "the full hold")
+            client.tell("close")
+            service.says("started")
+            line = service.complains(f"{PORT}/tcp may be lost again before")
+            assert "--hold=full" in line
+            assert holds_of(service.pid) == ["[::] 6"]
+            eventually(lambda: client.out.count("connected") > 1, "its next connection")
+            service.tell("bind")
+            service.says("EADDRINUSE")
+
+    def test_without_reuseaddr(self) -> None:
+        """No hold can help then, and no such hold is advised."""
+        with by_number(PORT, slowly=True) as client:
+            words = ("--evict", "--no-reuseaddr", "-4")
+            with slow_service(PORT, *words, service=(WILDCARD, "plain"), span="1024 65000") as service:
+                service.complains("bound the port by number")
+                client.tell("close")
+                service.says("started")
+                line = service.complains("may be lost again before")
+                assert "--hold=full" not in line
+
+    def test_one_address_leaves_the_others_alone(self) -> None:
+        """A full hold is on all addresses: another program starts on its own one while portwait waits for this one."""
+        words = ("--evict", "--reuseaddr")
+        with by_number(PORT, slowly=True), slow_service(f"127.0.0.1:{PORT}", *words) as service:
+            service.complains("waiting for")
+            with states.bound_only(PORT, address="127.0.0.2"):
+                assert holds_of(service.pid) == ["[::] 6"]
 
 
 class Service(NamedTuple):
@@ -317,6 +369,77 @@ class TestAcrossExec:
         assert "would hold" not in seen.err
 
 
+LISTS = ("sh", "-c", "ls /proc/self/fd | tr '\\n' ' '")
+"""Says which descriptors it has."""
+START = ("--start", "--name", "none", "--startas", "/bin/sh", "--")
+
+
+class TestCommandsThatClose:
+    """Some programs close all descriptors when they start: the hold is gone before the service has bound its port."""
+
+    @pytest.mark.parametrize(
+        ("command", "package"),
+        [
+            (("sudo", *LISTS), "sudo"),
+            (("daemon", "--", *LISTS), "daemon"),
+            (
+                (
+                    "start-stop-daemon",
+                    "--start",
+                    "--background",
+                    "--name",
+                    "none",
+                    "--startas",
+                    "/bin/sh",
+                    "--",
+                    *LISTS[1:],
+                ),
+                "dpkg",
+            ),
+        ],
+        ids=lambda value: value[0] if isinstance(value, tuple) else "",
+    )
+    def test_it_is_said(self, command: tuple[str, ...], package: str, tmp_path: Path) -> None:
+        """For those that really close it, in one line with the cures; a port without a hold needs none."""
+        needs(command[0], package)
+        seen = tmp_path / "seen"
+        command = (*command[:-1], f"{command[-1]} >{seen}")
+        done = guard(str(PORT), "--", *command)
+        assert done.status == 0
+        eventually(seen.exists, "the service")
+        numbers = [int(word) for word in eventually(seen.read_text, "its descriptors").split()]
+        assert [number for number in numbers if number >= 100] == []
+        (line,) = done.err.splitlines()
+        assert line.startswith(f"portwait: {command[0]} closes the hold when it starts")
+        assert f"portwait reserve {PORT}" in line
+        assert guard("--no-hold", str(PORT), "--", *command).err == ""
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("runuser", "-u", "root", "--", *LISTS),
+            ("su", "-s", "/bin/sh", "root", *LISTS[1:]),
+            ("setpriv", "--reuid", "0", *LISTS),
+            ("setsid", "--wait", *LISTS),
+            ("nohup", *LISTS),
+            ("daemon", "--foreground", "--", *LISTS),
+            ("start-stop-daemon", *START, *LISTS[1:]),
+        ],
+        ids=lambda command: command[0],
+    )
+    def test_others_keep_it(self, command: tuple[str, ...]) -> None:
+        """And not a word is said."""
+        done = guard(str(PORT), "--", *command)
+        assert [number for number in done.out.split() if int(number) >= 100] != []
+        assert "portwait" not in done.err
+
+    def test_behind_sudo(self) -> None:
+        """The advised order keeps it."""
+        needs("sudo", "sudo")
+        done = run(["sudo", *portwait(str(PORT), "--", *LISTS)])
+        assert [number for number in done.out.split() if int(number) >= 100] != []
+
+
 class TestWithoutIPv6:
     """A kernel that knows no IPv6, as far as a program can tell: socket(AF_INET6) says EAFNOSUPPORT."""
 
@@ -425,14 +548,27 @@ def hits(clients: Program, phase: str) -> int:
 
 
 @contextlib.contextmanager
+def by_number(port: int, *, slowly: bool = False) -> Iterator[Program]:
+    """Start by_number.py; slowly, it keeps an aborted connection's socket until it is told to close it."""
+    words = [str(port), *(["slowly"] if slowly else [])]
+    with running([sys.executable, "-IS", str(HELPERS / "by_number.py"), *words], stdin=subprocess.PIPE) as client:
+        client.says("connected")
+        yield client
+
+
+@contextlib.contextmanager
 def slow_service(
-    port: int | str, *words: str, before: tuple[str, ...] = (), service: tuple[str, ...] = ()
+    port: int | str,
+    *words: str,
+    before: tuple[str, ...] = (),
+    service: tuple[str, ...] = (),
+    span: str = "30010 30025",
 ) -> Iterator[Program]:
     """Start slow_service.py through portwait; `before` is what execs portwait, `service` how it binds."""
     number = str(port).rpartition(":")[2]
     argv = [*before, *portwait(*words, str(port), "--", *SLOW_SERVICE, number, *service)]
+    sysctl("net.ipv4.ip_local_port_range", span)
     with running(argv, stdin=subprocess.PIPE) as program:
-        sysctl("net.ipv4.ip_local_port_range", "30010 30025")
         yield program
 
 
