@@ -42,6 +42,15 @@ def is_initial() -> bool | None:
     return os.path.exists(f"{_SETTINGS}/{_OF_THE_MACHINE}")
 
 
+def number() -> int | None:
+    """Answer the number by which lsns(8) and /proc/PID/ns/net name this namespace, in every PID namespace alike."""
+    try:
+        digits = os.readlink("/proc/self/ns/net").strip("net:[]")
+    except OSError:
+        return None
+    return int(digits) if digits.isdigit() else None
+
+
 @contextlib.contextmanager
 def locked(name: str, patience: float, say: Callable[[str], None]) -> Iterator[bool]:
     """Run the body while no other process of root's in this network namespace is in a body of this name.

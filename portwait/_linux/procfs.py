@@ -15,6 +15,7 @@ from portwait.model.record import Record
 
 _LONGEST = 1 << 15  # bytes of a command line; a JVM's class path has been seen to fill half of it
 _PATIENCE = 0.5  # seconds
+_INITIAL_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO, linux/proc_ns.h
 
 
 class Stat(Record):
@@ -43,6 +44,14 @@ class Process(Record):
     cgroup: str
     """The text of /proc/PID/cgroup."""
     state: str
+
+
+def shows_all_processes() -> bool | None:
+    """Whether this is the PID namespace that the machine starts with; None where /proc does not say."""
+    try:
+        return os.readlink("/proc/self/ns/pid") == _INITIAL_PID_NAMESPACE
+    except OSError:
+        return None
 
 
 def describe(pid: int) -> Process | None:

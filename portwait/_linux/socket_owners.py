@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from portwait.model.sockets import KernelSocket
 
-_INITIAL_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO, linux/proc_ns.h
 _FEW = 64
 """So many processes are all searched; among more, only until every socket has an owner."""
 _CHEAP = 256
@@ -190,16 +189,22 @@ def _users(pids: Iterable[int]) -> dict[int, int]:
 
 
 def why_unseen(denied: int) -> str:
-    """Say why an owner may not be seen, and what would show more."""
-    if denied:
-        processes = "1 process" if denied == 1 else f"{denied} processes"
-        more = "it requires CAP_SYS_PTRACE" if os.geteuid() == 0 else "run as root"
-        return f"owner not visible: {processes} may not be looked into; {more}"
-    try:
-        if os.readlink("/proc/self/ns/pid") != _INITIAL_PID_NAMESPACE:
-            return "owner not visible: it is in another PID namespace, or it is the kernel; look from the host"
-    except OSError:
+    """Say why an owner may not be seen, and behind a semicolon what would show more."""
+    processes = "1 process" if denied == 1 else f"{denied} processes"
+    privilege = "it requires CAP_SYS_PTRACE" if os.geteuid() == 0 else "run as root"
+    shows_all = procfs.shows_all_processes()
+    if shows_all is None and not denied:
         return "owner not visible: /proc cannot be read"
+    if shows_all is False:
+        from portwait._linux import netns
+
+        why = f"{processes} may not be looked into, or it is" if denied else "it is"
+        kernel = "" if denied else ", or it is the kernel"
+        more = f"{privilege}, or look from the host" if denied else "look from the host"
+        inside = "" if netns.is_initial() else ", in this network namespace"
+        return f"owner not visible: {why} in another PID namespace{kernel}; {more}{inside}"
+    if denied:
+        return f"owner not visible: {processes} may not be looked into; {privilege}"
     if os.geteuid() != 0:
         return "owner not visible: it is hidden (hidepid=) or it is the kernel; run as root"
     return "no process has it open: it belongs to the kernel (NFS, iSCSI), or is on its way between processes"

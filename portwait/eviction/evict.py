@@ -62,7 +62,7 @@ def failure(door: Door, blocker: Blocker, number: int) -> Refusal:
     if number == errno.EPERM:
         return Refusal(
             "not-permitted",
-            "destroying a connection takes CAP_NET_ADMIN in the network namespace (EPERM)",
+            "destroying a connection requires CAP_NET_ADMIN in the network namespace (EPERM)",
             "run it as root; in a unit ExecStartPre=+... or AmbientCapabilities=CAP_NET_ADMIN;"
             " in a container --cap-add NET_ADMIN",
             general=True,

@@ -29,6 +29,11 @@ class Machine(Record):
     host_network: bool = False
     """Whether this is a container with the host's network (--network host, hostNetwork: true); looked up only where it
     counts, where the settings cannot be written here."""
+    hides_processes: bool = False
+    """Whether this is a PID namespace of its own: the processes outside of it are not seen here."""
+    network: int = 0
+    """The number of this network namespace, as lsns(8) lists it, where processes are hidden and the network is not the
+    host's; else 0."""
     systemd: bool = True
     unit: str | None = None
     """The system unit that this process is a part of: the service's own, where the guard runs in it."""
@@ -40,21 +45,24 @@ class Machine(Record):
 
 
 def machine() -> Machine:
-    """Look around."""
+    """Read it now."""
     if sys.platform != "linux":
         return Machine(sys.platform, root=_is_root(), may_evict=False, may_set=False, systemd=False)
-    from portwait._linux import cgroups
+    from portwait._linux import cgroups, procfs
 
     place = cgroups.place(_read("/proc/self/cgroup"))
     may_set = not _is_read_only("/proc/sys/net")  # systemd-nspawn mounts this one apart, writable
     container = _container(os.environ, _read("/run/systemd/container"))
     unit = place.unit if place.unit and place.unit.endswith(".service") and not place.user_unit else None
+    hides_processes = procfs.shows_all_processes() is False
     return Machine(
         root=_is_root(),
         may_evict=_has_capability(_read("/proc/self/status"), _CAP_NET_ADMIN),
         may_set=may_set,
         container=container,
         host_network=container is not None and not may_set and _has_host_network(),
+        hides_processes=hides_processes,
+        network=_own_network() if hides_processes else 0,
         systemd=os.path.isdir("/run/systemd/system"),
         unit=None if unit is not None and unit.startswith("user@") else unit,
     )
@@ -68,6 +76,13 @@ def _has_host_network() -> bool:
     from portwait._linux import netns
 
     return netns.is_initial() is not False
+
+
+def _own_network() -> int:
+    """Answer the number of this network namespace; 0 where it is the host's, or does not tell."""
+    from portwait._linux import netns
+
+    return 0 if netns.is_initial() else netns.number() or 0
 
 
 def _has_capability(status: str, number: int) -> bool:

@@ -22,10 +22,10 @@ from tests.support import states
 from tests.support.golden import UNBROKEN, assert_golden
 from tests.support.guarding import Outcome, run
 from tests.support.mounts import private_host
-from tests.support.netns import sysctl
+from tests.support.netns import private_network, sysctl
 from tests.support.packages import needs
 from tests.support.programs import Program, eventually, portwait, running
-from tests.support.surroundings import PLAIN_HOST, cgroup, in_cgroup
+from tests.support.surroundings import AS_NOBODY, ELSEWHERE, PLAIN_HOST, PODMAN_CONTAINER, cgroup, in_cgroup
 from tests.support.without import without
 
 if TYPE_CHECKING:
@@ -41,6 +41,15 @@ server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 print("ready", server.getsockname()[1], flush=True)
 while True:
     server.accept()
+"""
+CLIENT = f"""
+import signal, socket
+server = socket.create_server(("127.0.0.1", 0))
+client = socket.socket()
+client.bind(("127.0.0.1", {PORT}))
+client.connect(server.getsockname())
+print("ready", flush=True)
+signal.pause()
 """
 
 
@@ -87,6 +96,37 @@ def test_a_process_that_was_stopped() -> None:
         assert "has this port open" in remedy["summary"]
         paste(remedy)
         eventually(is_free, "the end")
+
+
+def test_an_owner_in_another_pid_namespace() -> None:
+    """The network is shared and the processes are not, as in a pod: the printed command, pasted outside, names it."""
+    with running([sys.executable, "-IS", "-c", CLIENT]) as client:
+        client.says("ready")
+        inside = (*ELSEWHERE, *PODMAN_CONTAINER)
+        target = told(str(PORT), before=inside)
+        [blocker] = target["blockers"]
+        assert blocker["owners"] == []
+        assert blocker["unseen"].endswith("; look from the host, in this network namespace")
+        found = {remedy["code"]: remedy for remedy in target["remedies"]}
+        assert found["share-processes"]["commands"] == ["--pid container:OTHER --cap-add SYS_PTRACE --user 0"]
+        assert _as_seen_on_the_host(found["look-from-host"])["pid"] == client.pid
+        nobody = told(str(PORT), before=(*inside, *AS_NOBODY))
+        codes = [remedy["code"] for remedy in nobody["remedies"]]
+        assert "look-from-host" in codes
+        assert "look-as-root" not in codes, "root of this container would see no more"
+
+
+def _as_seen_on_the_host(remedy: dict[str, Any]) -> dict[str, Any]:
+    """Paste a command that explains where the network is another one; the owner that it names."""
+    [command] = remedy["commands"]
+    as_root = f'PATH={Path(str(portwait()[0])).parent}:$PATH; sudo() {{ "$@"; }}'
+    with private_network():
+        assert "is free" in run(portwait("explain", str(PORT))).out
+        done = run(["sh", "-c", f"{as_root}; {command} --json"])
+        assert done.status == 1, done
+    [blocker] = json.loads(done.out)["targets"][0]["blockers"]
+    [owner] = blocker["owners"]
+    return owner  # type: ignore[no-any-return]  # JSON
 
 
 def test_connections_that_nobody_accepts() -> None:

@@ -127,6 +127,11 @@ SCENES = {
         "outbound_established", before=(*HIDDEN_PROCESSES, *PLAIN_HOST, *AS_NOBODY), group="system.slice/orders.service"
     ),
     "other-pid-namespace": Scene("outbound_established", before=(*PLAIN_HOST, *ELSEWHERE)),
+    "pod": Scene(
+        "outbound_established",
+        before=(*ELSEWHERE, *PODMAN_CONTAINER),
+        variables={"KUBERNETES_SERVICE_HOST": "10.0.0.1"},
+    ),
     "in-a-message": Scene("outbound_in_a_message", before=ALL_SEEN),
     "unknown": Scene("restored"),
     "outbound-by-listener": Scene("restored", ("listener=yes",)),

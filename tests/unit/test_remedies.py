@@ -32,7 +32,10 @@ BARE = Machine(systemd=False)
 IN_UNIT = Machine(unit="web.service")
 PODMAN = Machine(container="podman", may_set=False, systemd=False)
 KUBERNETES = Machine(container="kubernetes", may_set=False, systemd=False)
+POD = KUBERNETES._replace(hides_processes=True, network=4026532300)
 HOST_NETWORK = PODMAN._replace(host_network=True)
+ON_NODE = HOST_NETWORK._replace(hides_processes=True)
+ENTER = "sudo nsenter -t $(sudo lsns -no PID 4026532300 | head -n 1) -n"
 WINDOWS = Machine("win32", root=False, may_evict=False, may_set=False, systemd=False)
 
 ORDERS = Owner(100, "java", ("java", "-jar", "orders.jar"), "app", 1.0, unit="orders.service", parent=1, birth=7)
@@ -101,6 +104,17 @@ def blocker(
 
 OUTBOUND = blocker("outbound", "ESTABLISHED", ORDERS, evictable=True)
 NAMELESS = blocker("outbound", "ESTABLISHED", unseen="owner not visible: run as root")
+HIDDEN = blocker(
+    "outbound",
+    "ESTABLISHED",
+    unseen="owner not visible: it is in another PID namespace, or it is the kernel; look from the host",
+)
+DENIED = blocker(
+    "outbound",
+    "ESTABLISHED",
+    unseen="owner not visible: 2 processes may not be looked into, or it is in another PID namespace; run as root, or "
+    "look from the host",
+)
 UNPROVED = blocker("unknown", "ESTABLISHED", SHELL)
 LEAK = blocker("outbound", "CLOSE_WAIT", ORDERS, evictable=True)
 ITSELF = blocker("self-connect", "ESTABLISHED", ORDERS, remote=30010, evictable=True)
@@ -670,7 +684,40 @@ TABLES: dict[str, Table] = {
             "unseen": (facts(NAMELESS, machine=USER), ("sudo portwait explain 30010",)),
             "in a container": (facts(NAMELESS, machine=PODMAN._replace(root=False)), ("portwait explain 30010",)),
         },
-        {"root": facts(NAMELESS), "seen": facts(OUTBOUND, machine=USER)},
+        {"root": facts(HIDDEN), "seen": facts(OUTBOUND, machine=USER), "elsewhere": facts(HIDDEN, machine=USER)},
+    ),
+    "look-from-host": Table(
+        {
+            "another container of the pod": (facts(HIDDEN, machine=POD), (f"{ENTER} portwait explain 30010",)),
+            "the options are kept": (
+                facts(HIDDEN, machine=POD, family=6)._replace(reuseaddr=False),
+                (f"{ENTER} portwait explain -6 --no-reuseaddr 30010",),
+            ),
+            "the host's network": (facts(HIDDEN, machine=ON_NODE), ("sudo portwait explain 30010",)),
+            "by nobody, who may look into nothing": (
+                facts(DENIED, machine=ON_NODE._replace(root=False)),
+                ("sudo portwait explain 30010",),
+            ),
+        },
+        {"seen": facts(OUTBOUND, machine=POD), "on the host": facts(NAMELESS, machine=USER)},
+    ),
+    "share-processes": Table(
+        {
+            "pod": (facts(HIDDEN, machine=POD), ("spec:", "  shareProcessNamespace: true")),
+            "node": (facts(HIDDEN, machine=POD._replace(network=0)), ("spec:", "  hostPID: true")),
+            "docker": (
+                facts(HIDDEN, machine=POD._replace(container="docker")),
+                ("--pid container:OTHER --cap-add SYS_PTRACE --user 0",),
+            ),
+            "the host's network": (
+                facts(DENIED, machine=ON_NODE),
+                ("--pid host --cap-add SYS_PTRACE --user 0",),
+            ),
+        },
+        {
+            "seen": facts(OUTBOUND, machine=POD),
+            "not started as containers mostly are": facts(HIDDEN, machine=POD._replace(may_set=True)),
+        },
     ),
 }
 

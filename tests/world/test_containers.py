@@ -208,6 +208,20 @@ def test_a_shared_pid_namespace_shows_it(engine: Engine, images: Images) -> None
         assert blocker["unseen"] is None
 
 
+def test_the_options_that_show_it_are_printed(engine: Engine, images: Images) -> None:
+    """A container that shares the network and was started with them sees another user's process."""
+    with engine.running(*SHARED, "--user=65534", images.portwait, "-c", CLIENT) as (other, there):
+        other.says("ready")
+        network = f"--network=container:{there}"
+        done = engine.run(network, images.portwait, "explain", "--json", str(PORT))
+        (target,) = json.loads(done.out)["targets"]
+        found = {remedy["code"]: remedy["commands"] for remedy in target["remedies"]}
+        [options] = found["share-processes"]
+        shared = (network, *options.replace("OTHER", there).split(), images.portwait)
+        (owner,) = explained(engine.run(*shared, "explain", "--json", str(PORT)))["owners"]
+        assert (owner["pid"], owner["name"]) == (1, "python3")
+
+
 # The sysctl
 
 

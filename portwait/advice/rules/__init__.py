@@ -45,5 +45,7 @@ RULES = (
     bound.bound_only,
     bound.other_guard,
     visibility.look_as_root,
+    visibility.look_from_host,
+    visibility.share_processes,
 )
 """What ends the obstacle and harms nobody, then what lasts, last of all stopping somebody's process."""

@@ -41,9 +41,9 @@ def evict(facts: Facts) -> Remedy | None:
             f"connected, the port is free then; if {who} bound it by number, {who} keeps it, and evict says so."
         )
     if not facts.machine.may_evict and facts.machine.contained:
-        more = " It takes root with CAP_NET_ADMIN: start the container with --cap-add=NET_ADMIN, or do it on the host."
+        more = " Root with CAP_NET_ADMIN may: start the container with --cap-add=NET_ADMIN, or do it on the host."
     elif not facts.machine.may_evict and facts.machine.root:
-        more = " It takes CAP_NET_ADMIN, which is missing here."
+        more = " It requires CAP_NET_ADMIN, which is missing here."
     named = () if all(one.evictable for one in some) else ("--evict=udp",)
     return Remedy(
         "evict", f"Evict: destroy {what} now.{after}{more}", (shell_commands.portwait(facts, "evict", *named),)

@@ -27,12 +27,12 @@ def bind_capability(facts: Facts) -> Remedy | None:
     if facts.machine.contained:
         return Remedy(
             "bind-capability",
-            f"Ports below {1024 if start is None else start} take CAP_NET_BIND_SERVICE, which root of a container has "
-            "and other users have not.",
+            f"Ports below {1024 if start is None else start} require CAP_NET_BIND_SERVICE. Root of a container has it, "
+            "other users do not.",
         )
     return Remedy(
         "bind-capability",
-        f"Ports below {1024 if start is None else start} take CAP_NET_BIND_SERVICE. Give it to "
+        f"Ports below {1024 if start is None else start} require CAP_NET_BIND_SERVICE. Give it to "
         f"{escape(own) if own else 'the service'} in its unit's file:",
         ("[Service]", "AmbientCapabilities=CAP_NET_BIND_SERVICE"),
     )
