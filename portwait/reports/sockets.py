@@ -135,3 +135,27 @@ def _whose(blocker: Blocker, *, said: bool) -> list[Line]:
 
 def _labelled(label: str, text: str) -> Line:
     return f"    {label:<{_LABEL}}", text, " " * (4 + _LABEL)
+
+
+def one_family(blockers: Sequence[Blocker], holds: Sequence[Blocker]) -> list[str]:
+    """Explain a server that serves one family only while it has a hold of portwait in the other one."""
+    serving = [one for one in blockers if one.kind.name == "listener"]
+    sixes = {":" in one.socket.local_address and "." not in one.socket.local_address for one in serving}
+    owners = {owner.pid for one in serving for owner in one.owners}
+    for one in holds:
+        kept_six = ":" in one.socket.local_address
+        if len(sixes) != 1 or kept_six in sixes or not owners & {owner.pid for owner in one.owners}:
+            continue
+        if kept_six:
+            served, other, wildcard, option = "IPv4", "IPv6", "[::]", "--no-reuseaddr"
+        elif any(sock.socket.v6only and sock.socket.local_address == "::" for sock in serving):
+            served, other, wildcard, option = "IPv6", "IPv4", "0.0.0.0", "--no-hold"
+        else:
+            continue
+        words = (
+            f"It serves {served} only, and it has portwait's hold at {one.local}. If it was to serve {other} too, the "
+            f"hold can be why it does not: a socket on {wildcard} that does not set SO_REUSEADDR cannot be bound "
+            f"beside it. Then start it with portwait {option}."
+        )
+        return [words]
+    return []

@@ -131,7 +131,7 @@ def full(case: Case, paper: Paper | None = None, *, briefly: bool = False) -> st
     lines = [paper.paint(line, style) for line in paper.wrap(headline(case) + more, "", "  ", lead=paper.lead)]
     for first, text, rest in socket_report.of(case.blockers, _unseen_of(case)):
         lines += paper.wrap(text, first, rest)
-    for text in (*_by_tables(case.verdict), *_why(case)):
+    for text in (*_by_tables(case.verdict), *_why(case), *socket_report.one_family(case.blockers, case.holds)):
         lines += paper.wrap(text, "  ")
     if case.holds and state == "free":
         who = listed(list(dict.fromkeys(process(owner) for one in case.holds for owner in one.owners)), most=3)

@@ -52,8 +52,8 @@ class Inspection:
         )
 
     def holds_on(self, case: Case) -> tuple[Blocker, ...]:
-        """Find the holds of other portwaits on a free target's port, which keep nobody from binding it."""
-        if case.verdict.state != "free":
+        """Find the holds of other portwaits on a target's port, where it is free or somebody serves it."""
+        if case.verdict.state != "free" and not any(one.kind.name == "listener" for one in case.blockers):
             return ()
         try:
             found = diagnose([case.target], reuseaddr=False, ours=self.survey.own_inodes()).blockers[case.target]

@@ -53,9 +53,8 @@ def _free(survey: Survey, options: Options, log: Log, command: Sequence[str], wa
             log.warning(
                 "contested", _contested(one.target, command[0], reuseaddr=survey.reuseaddr), target=str(one.target)
             )
-        log.debug(
-            "hold", f"hold on {escape(str(one.target))}: {_hold(one.form, ready=one.ready, possible=one.possible)}"
-        )
+        kept = _hold(one.form, ready=one.ready, possible=one.possible) + _breaks(one)
+        log.debug("hold", f"hold on {escape(str(one.target))}: {kept}")
 
 
 def warn_of_closing(survey: Survey, options: Options, command: Sequence[str]) -> None:
@@ -108,6 +107,16 @@ def _hold(form: str | None, *, ready: bool, possible: bool) -> str:
     if not possible:
         return "none, for none is without harm to this service (UDP, or --no-reuseaddr); reserve the port instead"
     return "none, for the kernel allows none that is without harm to this service; reserve the port instead"
+
+
+def _breaks(one: hold.Hold) -> str:
+    """Say which service a hold that stands would keep from starting."""
+    if not one.ready or one.form in ("last", "udp") or (one.form == "v6only" and one.target.family == 4):
+        return ""
+    addresses = "[::] or [::1]" if one.form == "v6only" else "any address"
+    return (
+        f"; a service on {addresses} that does not set SO_REUSEADDR cannot start beside it (--no-reuseaddr, --no-hold)"
+    )
 
 
 def _gave_up(survey: Survey, options: Options, log: Log, command: Sequence[str], waited: float) -> None:

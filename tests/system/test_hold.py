@@ -369,6 +369,45 @@ class TestAcrossExec:
         assert "would hold" not in seen.err
 
 
+class TestOneFamily:
+    """`git daemon` binds both families without SO_REUSEADDR, and takes it lightly where one of them fails."""
+
+    WORDS = ("--verbose", "--log-destination=stderr", "--export-all", f"--port={PORT}")
+
+    @pytest.mark.parametrize("words", [(), ("--no-reuseaddr",), ("--no-hold",)], ids=str)
+    def test_explain_tells_it(self, words: tuple[str, ...], tmp_path: Path) -> None:
+        """Beside the default hold it serves IPv4 alone: explain says why, and what it advises makes it serve both."""
+        needs("git", "git")
+        program = f"{run(['git', '--exec-path']).out.strip()}/git-daemon"  # git itself forks
+        argv = portwait("-v", *words, str(PORT), "--", program, *self.WORDS, f"--base-path={tmp_path}")
+        with running(argv) as daemon:
+            daemon.complains("Ready to rumble")
+            listeners = {held.address for held in sockets_of(daemon.pid) if held.listening}
+            (line,) = [one for one in daemon.err if "hold on" in one] or [""]
+            explained = run(portwait("explain", str(PORT))).out
+        if words:
+            assert listeners == {WILDCARD, "::"}
+            assert "It serves" not in explained
+            return
+        assert listeners == {WILDCARD}
+        assert "on [::] or [::1] that does not set SO_REUSEADDR cannot start beside it" in line
+        assert "It serves IPv4 only, and it has portwait's hold at [::]:30010." in explained
+        assert "start it with portwait --no-reuseaddr." in explained
+
+    def test_a_hold_for_ipv6_alone(self) -> None:
+        """The other way round; and not a word where both families are served, or one address."""
+        with slow_service(PORT, "-6", service=("::1",)) as service:
+            service.says("started")
+            service.tell("bind")
+            service.says("listening")
+            assert "It serves IPv6 only" not in run(portwait("explain", str(PORT))).out, "it was to bind one address"
+        with slow_service(PORT) as service:
+            service.says("started")
+            service.tell("bind")
+            service.says("listening")
+            assert "It serves" not in run(portwait("explain", str(PORT))).out
+
+
 LISTS = ("sh", "-c", "ls /proc/self/fd | tr '\\n' ' '")
 """Says which descriptors it has."""
 START = ("--start", "--name", "none", "--startas", "/bin/sh", "--")
