@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 _SHARING = {
     "tests/world/test_containers": "images",
-    "tests/world/test_docker.py": "a Docker engine",
+    "tests/world/test_docker.py": "a release, and a Docker engine",
     "tests/world/test_packed": "images",
-    "tests/world/test_release": "a release",
+    "tests/world/test_release": "a release, and a Docker engine",
     "tests/world/test_systemd": "a booted systemd",
     "tests/kernels/test_other_kernels.py::test_the_kernel_tests_pass[bullseye": "a kernel of its own",
 }

@@ -23,6 +23,18 @@ HOMEPAGE = "https://github.com/portwait/portwait"
 HERE = Path(__file__).resolve().parent
 UNITS = ("portwait-hold@.service", "portwait-reserve@.service", "portwait-audit.service", "portwait-audit.timer")
 
+PLACES = (
+    ("/usr/local/bin/portwait", "/usr/bin/portwait"),
+    ("/opt/portwait /usr/bin/python3", "/usr/lib/portwait"),
+    ("/opt/portwait", "/usr/lib/portwait"),
+    ("it, its folder, its Python", "it, and its folder"),
+    (
+        "portwait, its folder, and the Python that its first line names are allowed",
+        "portwait and its folder are allowed",
+    ),
+)
+"""What contrib/systemd says of a virtual environment in /opt, and what is true of a package with its own Python."""
+
 
 def tarball(packed: Path, folder: Path, version: str) -> None:
     """Write the tar.gz, whose one folder `portwait` is meant for /opt."""
@@ -128,10 +140,17 @@ def _install(packed: Path, root: Path, documents: str, zsh: str) -> None:
         _copy(units / name, root / "usr/lib/systemd/system" / name)
     for file in (*root.glob("usr/lib/systemd/system/*"), *root.glob(f"{documents}/systemd/**/*")):
         if file.is_file():
-            file.write_text(file.read_text().replace("/usr/local/bin/portwait", "/usr/bin/portwait"))
+            file.write_text(_as_packaged(file.read_text()))
     for file in root.rglob("*"):
         if not file.is_symlink():
             file.chmod(0o755 if file.is_dir() or file == library / "portwait" else 0o644)
+
+
+def _as_packaged(text: str) -> str:
+    """Name the package's own paths in a unit, a drop-in or a document."""
+    for elsewhere, here in PLACES:
+        text = text.replace(elsewhere, here)
+    return text
 
 
 def _copy(source: Path, target: Path, mode: int = 0o644) -> None:

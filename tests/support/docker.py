@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PACKAGES = (
     *("systemd", "dbus", "docker.io", "docker-cli", "docker-compose", "containerd", "iptables"),
-    *("iproute2", "netbase", "procps", "python3"),
+    *("iproute2", "netbase", "procps", "python3", "redis-server"),
 )
 _VARIABLES = {"SYSTEMD_SECCOMP": "0", "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"}
 _MINUTES = 300.0  # seconds

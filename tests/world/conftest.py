@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.containers import engine  # noqa: F401  # a fixture
+from tests.support.docker import docker_host  # noqa: F401  # likewise
 from tests.support.images import images  # noqa: F401  # likewise
 from tests.support.packages import needs
 from tests.support.programs import running
+from tests.support.release import release  # noqa: F401  # a fixture
 from tests.support.systemd import host  # noqa: F401  # a fixture
 
 if TYPE_CHECKING:

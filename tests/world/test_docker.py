@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.docker import docker_host  # noqa: F401  # a fixture
 from tests.support.images import DOCKER
 from tests.support.programs import eventually
 
@@ -25,7 +24,7 @@ FILES = ("Dockerfile", "Dockerfile.packed", "Dockerfile.java", "Dockerfile.tini"
 
 
 @pytest.fixture(scope="module")
-def engine(docker_host: DockerHost) -> DockerHost:  # noqa: F811
+def engine(docker_host: DockerHost) -> DockerHost:
     """Build every image by the command in its file's head."""
     for name in FILES:
         lines = re.findall(r"^#\s+(docker build .*)$", (DOCKER / name).read_text(), re.MULTILINE)

@@ -7,69 +7,32 @@ import gzip
 import json
 import re
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
 
 from portwait.options.record import VERBS
 from tests.support.guarding import run
 from tests.support.packages import needs
+from tests.support.release import ROOT, do
 from tests.support.states import outbound_established
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.guarding import Outcome
+    from tests.support.release import Release
 
 pytestmark = [pytest.mark.world, pytest.mark.usefixtures("net")]
 
-ROOT = Path(__file__).resolve().parents[2]
 PORT = 30010
-MINUTES = 600.0  # seconds
 WRITTEN = "etc/sysctl.d/zzz-portwait.conf"
 LINK = "etc/systemd/system/sysinit.target.wants/portwait-hold@30010.service"
-
-
-class Release(NamedTuple):
-    """The files of a release."""
-
-    folder: Path
-    wheel: Path
-    sdist: Path
-    tarball: Path
-    deb: Path
-    rpm: Path
-    sbom: Path
-
-
-@pytest.fixture(scope="session")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
-    """Build one from what is in this checkout, in a clean one."""
-    for program, package in (("rpmbuild", "rpm"), ("lintian", "lintian")):
-        needs(program, package)
-    work = tmp_path_factory.mktemp("release")
-    clean, folder = work / "checkout", work / "dist"
-    git = ("git", "-c", "user.name=test", "-c", "user.email=test@example.com", "-C", str(clean))
-    listed = do("git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
-    for name in listed:
-        if (ROOT / name).is_file():
-            (clean / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, clean / name)
-    do(*git, "init", "--quiet")
-    do(*git, "add", "--all")
-    do(*git, "commit", "--quiet", "--message=All of it")
-    python = sys.executable if sys.version_info >= (3, 10) else "/usr/bin/python3"
-    told = do(python, str(clean / "contrib/release/build.py"), str(folder))
-    assert sorted(map(Path, told.splitlines())) == sorted(folder.iterdir())
-    names = ("*.whl", "portwait_guard-*.tar.gz", "*-linux-*.tar.gz", "*.deb", "*.rpm", "*.cdx.json")
-    pieces = [file for name in names for file in folder.glob(name)]
-    return Release(folder, *pieces)
 
 
 @pytest.fixture(scope="session")
@@ -96,13 +59,6 @@ def root(debian: Path) -> Iterator[Path]:
     """Yield the same for one test alone: what is written in it is gone afterwards."""
     with overlay(debian) as merged:
         yield merged
-
-
-def do(*words: str) -> str:
-    """Run a program that has to succeed; what it prints."""
-    done = subprocess.run(words, check=False, timeout=MINUTES, capture_output=True, text=True)
-    assert done.returncode == 0, (words, done.stdout[-3000:], done.stderr[-3000:])
-    return done.stdout
 
 
 @contextlib.contextmanager
