@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -10,11 +11,25 @@ from pathlib import Path
 
 import pytest
 
+LIST = Path(__file__).parents[1] / "packages.txt"
+ESSENTIAL = ("dpkg",)
+"""What every Debian has."""
 CACHE = Path(__file__).parents[2] / ".cache" / "packages"
 
 
+@functools.cache
+def listed() -> frozenset[str]:
+    """Read the names in tests/packages.txt."""
+    lines = (line.partition("#")[0].strip() for line in LIST.read_text().splitlines())
+    return frozenset(filter(None, lines))
+
+
 def needs(program: str, package: str) -> None:
-    """Skip the test where a program or file is not installed; in CI, which installs the whole list, fail it."""
+    """Skip the test where a program or file is not installed; in CI, which installs the whole list, fail it.
+
+    A package that is not on the list fails it everywhere: CI would lack it.
+    """
+    assert package in listed() or package in ESSENTIAL, f"list {package} in tests/packages.txt"
     if shutil.which(program) is None and not Path(program).exists():
         (pytest.fail if "CI" in os.environ else pytest.skip)(f"{program} is missing: apt-get install {package}")
 

@@ -394,7 +394,7 @@ def test_tcp_info_that_says_nothing(length: int) -> None:
 def test_numbers_are_those_of_the_headers(tmp_path: Path) -> None:
     """Each number has its header's name, and the value that a compiler finds there."""
     needs("gcc", "gcc")
-    needs("/usr/include/linux/inet_diag.h", "linux-libc-dev")
+    needs("/usr/include/linux/inet_diag.h", "libc6-dev")
     elsewhere = {  # what the kernel keeps from programs, and what is a sum of a header's parts
         "TCP_NEW_SYN_RECV": "BPF_TCP_NEW_SYN_RECV",
         "TCP_BOUND_INACTIVE": "13",
