@@ -5,10 +5,9 @@ from __future__ import annotations
 import struct
 
 from portwait._linux import kernel
-from portwait._linux.wire import WireError
+from portwait._linux.wire import WireError, error_number
 
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
-_ERROR = struct.Struct("=i")
 _LOCAL_PORT, _REMOTE_PORT, _REMOTE_END = 4, 6, 40
 """Where in struct inet_diag_msg the ends are: ports in network order, then both addresses."""
 _SHORTEST = 72  # bytes of struct inet_diag_msg
@@ -36,7 +35,8 @@ def read(data: bytes, sequence: int) -> tuple[list[tuple[int, int, bytes]], bool
             port = data[body + _LOCAL_PORT] << 8 | data[body + _LOCAL_PORT + 1]
             ends.append((data[body + 1], port, data[body + _REMOTE_PORT : body + _REMOTE_END]))
         elif kind in (kernel.NLMSG_DONE, kernel.NLMSG_ERROR):
-            done = True
-            errno = -_ERROR.unpack_from(data, body)[0] if length >= _HEADER.size + _ERROR.size else 0
+            done, errno = True, error_number(kind, data[body : at + length])
         at += (length + 3) & ~3
+    if at < end:
+        raise WireError(f"{end - at} bytes behind the last message")
     return ends, done, errno

@@ -10,6 +10,7 @@ NLM_F_ACK = 0x4
 NLM_F_DUMP_INTR = 0x10
 NLM_F_DUMP = 0x300
 NLMSG_ERROR = 2
+MAX_ERRNO = 4095  # linux/err.h
 NLMSG_DONE = 3
 
 # linux/rtnetlink.h, linux/if_link.h

@@ -39,7 +39,6 @@ _ID_TAIL_AT = _ID_AT + _ID.size
 _TAIL_AT = _ID_TAIL_AT + _ID_TAIL.size
 _ATTRIBUTES_AT = _TAIL_AT + _TAIL.size
 
-
 MOST_RANGES = 1000
 """A request with more ranges asks for one that spans them all: a jump is 16 bits wide, the kernel's audit quadratic."""
 
@@ -162,14 +161,20 @@ def answer(data: bytes, protocol: str, sequence: int | None = None) -> Answer:
             continue
         interrupted = interrupted or bool(flags & kernel.NLM_F_DUMP_INTR)
         if kind in (kernel.NLMSG_DONE, kernel.NLMSG_ERROR):
-            done = True
-            if len(body) >= _ERROR.size:
-                errno = -_ERROR.unpack_from(body)[0]
-            elif kind == kernel.NLMSG_ERROR:
-                raise WireError("an error message without its number")
+            done, errno = True, error_number(kind, body)
         elif kind in (kernel.SOCK_DIAG_BY_FAMILY, kernel.TCPDIAG_GETSOCK):
             sockets.append(diag_socket(body, protocol))
     return Answer(tuple(sockets), done, errno, interrupted)
+
+
+def error_number(kind: int, body: bytes) -> int:
+    """Read the error number, which the kernel sends negated, of an error or of a dump's end. Raises WireError."""
+    if len(body) < _ERROR.size and kind == kernel.NLMSG_DONE:
+        return 0
+    number = -int(_ERROR.unpack_from(body)[0]) if len(body) >= _ERROR.size else -1
+    if not 0 <= number <= kernel.MAX_ERRNO:
+        raise WireError("an error message without an error number")
+    return number
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:

@@ -206,6 +206,8 @@ def test_a_dump_that_was_interrupted_is_taken_again() -> None:
         [message(kernel.NLMSG_ERROR, b"\1")],
         [message(kernel.NLMSG_ERROR, struct.pack("=i", -1))],
         [message(kernel.NLMSG_DONE, struct.pack("=i", -12))],
+        [message(kernel.NLMSG_ERROR, struct.pack("=i", -(2**31)))],
+        [message(kernel.NLMSG_ERROR, struct.pack("=i", 1))],
         [message(kernel.SOCK_DIAG_BY_FAMILY, bytes(72))],
     ],
     ids=[
@@ -217,6 +219,8 @@ def test_a_dump_that_was_interrupted_is_taken_again() -> None:
         "error without number",
         "EPERM",
         "ENOMEM at the end",
+        "no error number",
+        "a positive error number",
         "no family",
     ],
 )
@@ -225,3 +229,46 @@ def test_the_door_says_that_it_cannot_read(datagrams: list[bytes]) -> None:
     error = ask(*datagrams)
     assert isinstance(error, TablesError)
     assert str(error)
+
+
+@pytest.mark.parametrize(
+    "datagrams",
+    [
+        [],
+        [ANSWER],
+        [ANSWER[:-1]],
+        [b""],
+        [ANSWER, b"\1"],
+        [ANSWER, END + b"\1"],
+        [message(kernel.NLMSG_ERROR, b"\1")],
+        [message(kernel.NLMSG_ERROR, struct.pack("=i", -1))],
+        [message(kernel.NLMSG_DONE, struct.pack("=i", -12))],
+        [message(kernel.NLMSG_ERROR, struct.pack("=i", -(2**31)))],
+        [message(kernel.NLMSG_ERROR, struct.pack("=i", 1))],
+        [message(kernel.SOCK_DIAG_BY_FAMILY, bytes(71))],
+    ],
+    ids=[
+        "silence",
+        "no end",
+        "cut",
+        "empty",
+        "then noise",
+        "noise behind the end",
+        "error without number",
+        "EPERM",
+        "ENOMEM at the end",
+        "no error number",
+        "a positive error number",
+        "short",
+    ],
+)
+def test_half_a_list_of_connections_is_none(datagrams: list[bytes]) -> None:
+    """The reader of ends alone refuses what the reader of whole sockets refuses."""
+    with pytest.raises(TablesError):
+        door(*datagrams)[0].connections()
+
+
+def test_a_list_of_connections_is_read() -> None:
+    """The same recording, its ends alone."""
+    ((state, port, remote),) = door(ANSWER, END)[0].connections()
+    assert (state, port, remote[:2]) == ("ESTABLISHED", 30010, (7000).to_bytes(2, "big"))

@@ -400,6 +400,7 @@ def test_numbers_are_those_of_the_headers(tmp_path: Path) -> None:
         "TCP_BOUND_INACTIVE": "13",
         "TIMER_TIME_WAIT": "3",
         "PF_KTHREAD": "0x00200000",
+        "MAX_ERRNO": "4095",
         "BPF_LDH_ABS": "BPF_LD | BPF_H | BPF_ABS",
         "BPF_LDB_ABS": "BPF_LD | BPF_B | BPF_ABS",
         "BPF_JEQ_K": "BPF_JMP | BPF_JEQ | BPF_K",
