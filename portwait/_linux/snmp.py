@@ -9,7 +9,7 @@ def active_opens() -> int | None:
     The folder is the thread's: /proc/net is the one of the process's first thread.
     """
     try:
-        with open("/proc/thread-self/net/snmp", encoding="ascii") as file:
+        with open("/proc/thread-self/net/snmp", encoding="ascii", errors="replace") as file:
             return parse(file.read())
     except OSError:
         return None
@@ -21,4 +21,4 @@ def parse(text: str) -> int | None:
     if len(rows) != 2 or "ActiveOpens" not in rows[0]:
         return None
     value = rows[1][rows[0].index("ActiveOpens") : rows[0].index("ActiveOpens") + 1]
-    return int(value[0]) if value and value[0].isdigit() else None
+    return int(value[0]) if value and value[0].isascii() and value[0].isdigit() else None

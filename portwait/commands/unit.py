@@ -148,7 +148,7 @@ def _as_targets(listeners: Iterable[KernelSocket]) -> tuple[str, ...]:
 def _port(line: str) -> int:
     """Read the port of a line of Listen=, `[::]:8080 (Stream)`; 0 for what is no port."""
     digits = line.rpartition(" ")[0].rpartition(":")[2]
-    return int(digits) if digits.isascii() and digits.isdigit() else 0
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 5 else 0
 
 
 def _as_text(made: DropIn) -> str:

@@ -88,7 +88,10 @@ def _own_network() -> int:
 def _has_capability(status: str, number: int) -> bool:
     for line in status.splitlines():
         if line.startswith("CapEff:"):
-            return bool(int(line.partition(":")[2], 16) >> number & 1)
+            try:
+                return bool(int(line.partition(":")[2], 16) >> number & 1)
+            except ValueError:
+                return False
     return False
 
 

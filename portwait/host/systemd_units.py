@@ -179,7 +179,7 @@ def _unit(shown: Mapping[str, str], user: str | None = None) -> Unit | None:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() else 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else 0
 
 
 def _members(control_group: str) -> Iterator[Member]:

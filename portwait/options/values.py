@@ -120,7 +120,7 @@ def _rate(text: str) -> float:
 
 
 def _count(text: str) -> int:
-    if text.isascii() and text.isdigit() and 0 < int(text[:9]) <= MOST:
+    if text.isascii() and text.isdigit() and len(text) <= 9 and 0 < int(text) <= MOST:
         return int(text)
     raise UsageError(f"cannot read count {quote(text)}: expected a number from 1 to {MOST}")
 

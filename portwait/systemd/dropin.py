@@ -164,7 +164,7 @@ def _fill(facts: Facts, template: str, prefix: str, command: str) -> tuple[str, 
     body = words.sub(line, body)
     added: list[str] = []
     stored = facts.last("FileDescriptorStoreMax")
-    room = len(facts.targets) + (int(stored) if stored.isascii() and stored.isdigit() else 0)
+    room = len(facts.targets) + (int(stored) if stored.isascii() and stored.isdigit() and len(stored) <= 10 else 0)
     body = body.replace("FileDescriptorStoreMax=1\n", f"FileDescriptorStoreMax={room}\n")
     if facts.last("NotifyAccess") == "all":
         body = _without(body, "NotifyAccess=")

@@ -493,10 +493,11 @@ class TestMetrics:
         ("Tcp: RtoMin\nTcp: 200\n", None),
         ("Tcp: ActiveOpens\nTcp:\n", None),
         ("Tcp: ActiveOpens\nTcp: -1\n", None),
+        ("Tcp: ActiveOpens\nTcp: \u00b2\n", None),
         ("Tcp: ActiveOpens\n", None),
         ("", None),
     ],
-    ids=["real", "unnamed", "short", "negative", "half", "empty"],
+    ids=["real", "unnamed", "short", "negative", "a digit that int() does not know", "half", "empty"],
 )
 def test_the_kernels_count(text: str, expected: int | None) -> None:
     """By its name, wherever it stands."""

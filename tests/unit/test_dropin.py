@@ -102,6 +102,12 @@ FILLED = [
     (["ExecStart=+/bin/a"], {}, "ExecStart=+/usr/local/bin/portwait 30010 -- /bin/a", "java"),
     (["Restart=always"], {"targets": ("80", "81")}, "FileDescriptorStoreMax=2", "FileDescriptorStoreMax=1"),
     (["Restart=always", "FileDescriptorStoreMax=4"], {}, "FileDescriptorStoreMax=5", "FileDescriptorStoreMax=1"),
+    (
+        ["Restart=always", f"FileDescriptorStoreMax={'9' * 5000}"],
+        {},
+        "FileDescriptorStoreMax=1",
+        "FileDescriptorStoreMax=2",
+    ),
     ([], {}, "NotifyAccess=exec", "RestrictAddressFamilies"),
     (["NotifyAccess=all"], {}, "RestartPreventExitStatus=125 126 127", "NotifyAccess"),
     (["RestrictAddressFamilies=AF_UNIX AF_INET"], {}, "RestrictAddressFamilies=AF_NETLINK AF_INET6", "ExecPaths"),

@@ -14,6 +14,7 @@ from portwait.errors import UsageError
 from portwait.options import parser, reader
 from portwait.options.record import GUARD, VERBS
 from portwait.options.table import rows_of
+from portwait.options.values import READERS
 
 if TYPE_CHECKING:
     from portwait.options.row import Row
@@ -139,3 +140,13 @@ def test_any_words_are_options_or_a_usage_error(line: tuple[str, list[str]]) -> 
             assert str(error).isprintable()  # noqa: PT017  # both outcomes are right, each in its own way
         except SystemExit as end:
             assert end.code in (0, None)  # noqa: PT017  # the help, or the version
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "65", "-1", "1.0", "00000000165", "\u0663", "9" * 5000], ids=lambda text: text[:12]
+)
+def test_a_count_is_1_to_64(text: str) -> None:
+    """However many zeros are in front of it."""
+    with pytest.raises(UsageError, match="from 1 to 64"):
+        READERS["count"](text)
+    assert READERS["count"]("064") == 64

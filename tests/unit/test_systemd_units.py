@@ -84,7 +84,11 @@ def test_what_a_socket_unit_listens_on(protocol: str, port: int, state: str, *, 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "\n\n", "garbage", "Id=", "=x", "Id=a.service\nMainPID=x\nNFileDescriptorStore=-1"]
+    "text",
+    [
+        *("", "\n\n", "garbage", "Id=", "=x", "Id=a.service\nMainPID=x\nNFileDescriptorStore=-1"),
+        f"Id=a.service\nMainPID={'9' * 5000}",  # int() refuses as many digits
+    ],
 )
 def test_any_text_is_read(text: str) -> None:
     """Whatever is printed, nothing raises."""
