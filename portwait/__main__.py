@@ -54,6 +54,10 @@ def _start_all_the_same(fault: Exception) -> int:
 
         handoff.become(command)
     except Exception:  # noqa: BLE001  # no part of portwait can be loaded
+        import _signal
+
+        for number in (_signal.SIGPIPE, _signal.SIGXFSZ):  # which Python ignores, and the command would too
+            _signal.signal(number, _signal.SIG_DFL)
         try:
             os.execvp(command[0], command)  # noqa: S606  # that there is no shell is the point
         except OSError as error:

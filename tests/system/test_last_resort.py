@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,20 @@ def test_without_a_command_a_broken_portwait_is_an_error(copy: Path) -> None:
     for words in ([str(PORT)], [str(PORT), "--"], ["pick", "1-2", "--", "echo", "{}"]):
         seen = run([sys.executable, "-B", str(copy), *words])
         assert (seen.status, seen.out) == (125, ""), words
+
+
+@pytest.mark.parametrize("module", ["__init__.py", "__main__.py", "cli.py", "errors.py", "handoff.py"])
+def test_a_broken_portwait_hands_on_signals_and_says_what_it_cannot_run(module: str, copy: Path) -> None:
+    """Rule: the command ignores no signal that only Python ignores; one that cannot be run is 126 or 127, in words."""
+    (copy.parent / "portwait" / module).write_text("def")
+    argv = [sys.executable, "-B", str(copy), str(PORT), "--"]
+    ignored = int(run([*argv, "grep", "SigIgn", "/proc/self/status"]).out.split()[1], 16)
+    assert ignored & (1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1) == 0
+    for command, status in (("no-such-command", 127), ("/etc/passwd", 126)):
+        seen = run([*argv, command])
+        assert (seen.status, seen.out) == (status, "")
+        assert f"portwait: cannot run {command!r}: " in seen.err.splitlines()[-1]
+        assert "Traceback" not in seen.err
 
 
 @pytest.mark.parametrize("locale", ENCODINGS)

@@ -211,6 +211,14 @@ WHY = (
         ModuleNotFoundError("No module named 'glob'"),
         "No module named 'glob'; portwait's files, or Python's, are not all there or cannot be read",
     ),
+    (
+        AttributeError("module 'wait' has no attribute 'x'"),
+        "module 'wait' has no attribute 'x'; portwait's files, or Python's, are not all there or cannot be read",
+    ),
+    (
+        AttributeError("'Log' object has no attribute 'x'"),
+        "AttributeError: 'Log' object has no attribute 'x'; this is a bug in portwait",
+    ),
     (PortwaitError("it is Monday"), "it is Monday"),
     (KeyError("x"), "KeyError: 'x'; this is a bug in portwait"),
     (ValueError("\x1b[31m\nmore"), "ValueError: \x1b[31m; this is a bug in portwait"),
