@@ -45,7 +45,7 @@ def reason(fault: Exception) -> str:
         why = why if fault.filename is None else f"{why}: {os.fsdecode(fault.filename)}"
     elif isinstance(fault, MemoryError):
         why = "not enough memory"
-    elif isinstance(fault, ImportError) or (isinstance(fault, AttributeError) and str(fault).startswith("module ")):
+    elif isinstance(fault, ImportError) or str(fault).startswith(("module '", "unknown encoding: ")):
         why = f"{fault}; portwait's files, or Python's, are not all there or cannot be read"
     else:
         why = f"{type(fault).__name__}: {fault}".partition("\n")[0] + "; this is a bug in portwait"

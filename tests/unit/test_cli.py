@@ -219,6 +219,10 @@ WHY = (
         AttributeError("'Log' object has no attribute 'x'"),
         "AttributeError: 'Log' object has no attribute 'x'; this is a bug in portwait",
     ),
+    (
+        LookupError("unknown encoding: ascii"),
+        "unknown encoding: ascii; portwait's files, or Python's, are not all there or cannot be read",
+    ),
     (PortwaitError("it is Monday"), "it is Monday"),
     (KeyError("x"), "KeyError: 'x'; this is a bug in portwait"),
     (ValueError("\x1b[31m\nmore"), "ValueError: \x1b[31m; this is a bug in portwait"),

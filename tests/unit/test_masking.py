@@ -192,4 +192,4 @@ TOKENS = (
     "dckr_pat_" + "a1B2c" * 6,
     "hf_" + "a1B2c" * 6,
 )
-"""One of each of these forms, written by hand; put together from parts, so that no scanner takes this file for a leak."""
+"""One of each form, by hand; put together from parts, so that no scanner takes this file for a leak."""

@@ -1,0 +1,258 @@
+"""Give one system call of portwait an error, by strace's hand, and keep what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from tests.support.packages import needs
+from tests.support.programs import DEADLINE, Program
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+HELPER = Path(__file__).parents[1] / "system" / "helpers" / "faulty.py"
+_FILE = ("EACCES", "EIO", "EMFILE", "ENFILE", "ENOENT", "ENOMEM", "ELOOP", "EPERM", "ENODEV", "EROFS", "EINTR")
+_STAT = ("EACCES", "EIO", "ENOENT", "ENOMEM", "ELOOP")
+_LINK = ("EACCES", "EINVAL", "EIO", "ENOENT", "ENOMEM")
+_FOLDER = ("EACCES", "EDQUOT", "EIO", "ENOSPC", "EPERM", "EROFS", "ENOMEM")
+_WRITE = ("EAGAIN", "EDQUOT", "EFBIG", "EINTR", "EIO", "ENOSPC", "EPERM", "EPIPE", "EINVAL", "ENOMEM")
+_POLL = ("EINTR", "ENOMEM", "EINVAL")
+_DUP = ("EMFILE", "EBUSY", "EINTR")
+ERRORS = {
+    "accept4": ("EMFILE", "ENOBUFS", "EPERM"),
+    "access": _STAT,
+    "bind": ("EACCES", "EADDRINUSE", "EADDRNOTAVAIL", "EINVAL", "ENOMEM", "EPERM", "ENOBUFS"),
+    "chdir": _STAT,
+    "clone": ("EAGAIN", "ENOMEM", "EPERM"),
+    "clone3": ("EAGAIN", "ENOMEM", "EPERM"),
+    "connect": ("EACCES", "EAGAIN", "ECONNREFUSED", "EINTR", "ENOENT", "EPERM"),
+    "dup": ("EMFILE",),
+    "dup2": _DUP,
+    "dup3": _DUP,
+    "execve": ("E2BIG", "EACCES", "EIO", "ENOENT", "ENOMEM", "EPERM", "ETXTBSY", "EMFILE"),
+    "faccessat": _STAT,
+    "faccessat2": (*_STAT, "ENOSYS"),
+    "fchmod": ("EIO", "EPERM", "EROFS"),
+    "fchown": ("EIO", "EPERM", "EROFS"),
+    "fcntl": ("EMFILE", "EAGAIN", "EINVAL"),
+    "flock": ("EINTR", "ENOLCK", "EAGAIN"),
+    "fork": ("EAGAIN", "ENOMEM"),
+    "fstat": ("EIO", "ENOMEM", "EOVERFLOW"),
+    "fstatfs": ("EIO", "ENOMEM", "ENOSYS"),
+    "fsync": ("EDQUOT", "EIO", "ENOSPC", "EROFS", "EINTR"),
+    "ftruncate": ("EIO", "EPERM", "EFBIG"),
+    "getcwd": ("EACCES", "ENOENT", "ENOMEM"),
+    "getdents64": ("EIO", "ENOENT", "ENOTDIR"),
+    "getpeername": ("ENOBUFS", "ENOTCONN"),
+    "getrandom": ("EAGAIN", "EINTR", "ENOSYS"),
+    "getsockname": ("ENOBUFS",),
+    "getsockopt": ("EINVAL", "ENOMEM", "ENOPROTOOPT"),
+    "ioctl": ("ENOTTY", "EPERM", "ENODEV", "EINVAL"),
+    "kill": ("EPERM", "ESRCH"),
+    "link": _FOLDER,
+    "linkat": _FOLDER,
+    "listen": ("EADDRINUSE", "EOPNOTSUPP"),
+    "lseek": ("EINVAL", "ESPIPE", "EOVERFLOW"),
+    "lstat": _STAT,
+    "mkdir": _FOLDER,
+    "mkdirat": _FOLDER,
+    "name_to_handle_at": ("EOPNOTSUPP", "EOVERFLOW", "ENOENT", "EPERM"),
+    "newfstatat": _STAT,
+    "open": _FILE,
+    "open_by_handle_at": ("EPERM", "ESTALE", "EMFILE"),
+    "openat": (*_FILE, "ENOSPC", "ENXIO", "ETXTBSY", "EEXIST", "ENOTDIR"),
+    "openat2": (*_FILE, "ENOSYS", "E2BIG", "EXDEV", "EAGAIN"),
+    "pidfd_getfd": ("EPERM", "ESRCH", "ENOSYS", "EMFILE"),
+    "pidfd_open": ("EINVAL", "EMFILE", "ENFILE", "ENODEV", "ENOMEM", "ESRCH", "ENOSYS"),
+    "pidfd_send_signal": ("EPERM", "ESRCH", "ENOSYS", "EINVAL"),
+    "pipe": ("EMFILE", "ENFILE"),
+    "pipe2": ("EMFILE", "ENFILE"),
+    "poll": _POLL,
+    "ppoll": _POLL,
+    "pread64": ("EIO", "EINTR", "EISDIR", "EOVERFLOW"),
+    "pwrite64": _WRITE,
+    "read": ("EINTR", "EIO", "EISDIR", "EINVAL", "EACCES", "ESRCH", "ENOMEM"),
+    "readlink": _LINK,
+    "readlinkat": _LINK,
+    "recvfrom": ("EAGAIN", "ECONNREFUSED", "EINTR", "ENOBUFS", "ENOMEM", "ECONNRESET"),
+    "recvmsg": ("EAGAIN", "EINTR", "ENOBUFS", "ENOMEM", "EMFILE"),
+    "rename": (*_FOLDER, "EBUSY"),
+    "renameat": (*_FOLDER, "EBUSY"),
+    "renameat2": (*_FOLDER, "EBUSY", "EINVAL"),
+    "sched_getaffinity": ("EINVAL", "EPERM", "ESRCH"),
+    "sendmsg": ("EAGAIN", "ECONNREFUSED", "EINTR", "ENOBUFS", "ENOMEM", "EPERM", "ENOENT", "ETOOMANYREFS", "EMSGSIZE"),
+    "sendto": ("EAGAIN", "ECONNREFUSED", "EINTR", "ENOBUFS", "ENOMEM", "EPERM", "EPIPE", "EMSGSIZE"),
+    "setns": ("EPERM", "EINVAL", "ENOMEM"),
+    "setsockopt": ("ENOPROTOOPT", "EPERM", "ENOMEM", "EINVAL", "ENODEV", "ENOBUFS"),
+    "shutdown": ("ENOTCONN", "ENOBUFS"),
+    "socket": ("EACCES", "EAFNOSUPPORT", "EINVAL", "EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EPERM", "EPROTONOSUPPORT"),
+    "socketpair": ("EAFNOSUPPORT", "EMFILE", "ENFILE", "EOPNOTSUPP"),
+    "stat": _STAT,
+    "statfs": ("EACCES", "EIO", "ENOENT", "ENOMEM", "ENOSYS"),
+    "statx": (*_STAT, "ENOSYS"),
+    "unlink": ("EACCES", "EBUSY", "EIO", "ENOENT", "EPERM", "EROFS"),
+    "unlinkat": ("EACCES", "EBUSY", "EIO", "ENOENT", "EPERM", "EROFS"),
+    "unshare": ("EPERM", "EINVAL", "ENOMEM", "ENOSPC"),
+    "wait4": ("ECHILD", "EINTR"),
+    "write": _WRITE,
+}
+"""The errors of each call, as its manual page has them, without those of a caller's own making (EBADF, EFAULT).
+
+read() has no EAGAIN, which is for descriptors that do not block; execve() no ENOEXEC, because the shell would be given
+the program, which is no script. close() is left out, because a descriptor that strace makes it fail for stays open,
+which no kernel does. So are the calls that give memory: what they refuse ends the interpreter.
+"""
+
+IMPORT_ERRORS = {"openat": ("EMFILE",), "newfstatat": ("EIO",), "stat": ("EIO",)}
+"""For the calls that load a module, once for each module: the interpreter deals with all other errors as with these."""
+
+_IMPORTS = re.compile(
+    r'(?:AT_FDCWD<[^>]*>, "|\d+<|")'
+    r"(?!/proc/)[^\">]*(?:/lib/python|/site-packages|/\.venv|\.so\b|pyvenv\.cfg|__pycache__|python3\d*\.zip|/helpers)"
+)
+
+
+class Fault(NamedTuple):
+    """An error for the call of this number among those of its name, in each process of portwait's."""
+
+    call: str
+    number: int
+    error: str
+
+    def __str__(self) -> str:
+        """Write it as strace takes it."""
+        return f"{self.call}:error={self.error}:when={self.number}"
+
+
+class Call(NamedTuple):
+    """A system call of an undisturbed run, as strace writes it."""
+
+    name: str
+    number: int
+    """Among those of its name, in its process."""
+    text: str
+
+    @property
+    def imports(self) -> bool:
+        """Whether the interpreter loads a module by it."""
+        return _IMPORTS.match(self.text) is not None
+
+    @property
+    def kind(self) -> str:
+        """What it has in common with its like: numbers, and what was read, aside."""
+        text = re.sub(r'"(\\.|[^"/\\])(\\.|[^"\\])*"', '""', self.text)
+        return re.sub(r"0x[0-9a-f]+|\d+", "N", text.partition(" = ")[0])[:200]
+
+
+class Run(NamedTuple):
+    """How a run ended, and all that it said."""
+
+    status: int | None
+    """None: it had to be killed."""
+    out: str
+    err: str
+    calls: tuple[str, ...]
+    """What strace saw of it: the injected call's like, and bind()."""
+
+
+class Laboratory:
+    """Runs portwait under strace; one at a time."""
+
+    def __init__(self, folder: Path, argv: Sequence[str | bytes] = ()) -> None:
+        """`argv` stands in front of the interpreter: nsenter, say."""
+        needs("strace", "strace")
+        self._folder = folder
+        self._remains = False
+        self._program = Program([*argv, sys.executable, str(HELPER)], stdin=subprocess.PIPE)
+
+    def close(self) -> None:
+        self._program.stop()
+
+    def undisturbed(self, words: Sequence[str], variables: Mapping[str, str], seconds: float) -> tuple[Run, list[Call]]:
+        """Run it as it is; the run, and its calls in each of its processes."""
+        names = ",".join(f"?{name}" for name in ERRORS)
+        done = self._run(["-y", "-e", f"trace={names}"], words, variables, seconds)
+        count: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        calls = []
+        for line in done.calls:
+            if match := re.match(r"(\d+) +(\w+)\((.*)", line):
+                pid, name, text = match.groups()
+                count[pid][name] += 1
+                if name in ERRORS:
+                    calls.append(Call(name, count[pid][name], text))
+        return done, calls
+
+    def inject(self, fault: Fault, words: Sequence[str], variables: Mapping[str, str], seconds: float) -> Run:
+        """Run it with one fault."""
+        names = {fault.call, "bind"}
+        return self._run(["-e", f"trace={','.join(names)}", f"--inject={fault}"], words, variables, seconds)
+
+    def left(self) -> bool:
+        """Whether a process of the last run is still there a moment after its end."""
+        return self._remains
+
+    def _run(self, how: Sequence[str], words: Sequence[str], variables: Mapping[str, str], seconds: float) -> Run:
+        out, err, trace = (self._folder / name for name in ("out", "err", "trace"))
+        order = {"words": list(words), "variables": dict(variables), "out": str(out), "err": str(err)}
+        del self._program.out[:]
+        self._program.tell(json.dumps(order))
+        pid = int(self._next(1)[0])
+        argv = ["strace", "-f", "-b", "execve", "-o", str(trace), *how, "-p", str(pid)]
+        with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as strace:
+            assert strace.stderr is not None
+            assert "attached" in strace.stderr.readline()
+            self._program.tell("go")
+            killed = False
+            try:
+                self._next(2, seconds)
+            except AssertionError:
+                killed = True
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            code = int(self._next(2)[1])
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                strace.wait(2)  # until all that it traces have ended
+            self._remains = strace.poll() is None
+            if self._remains:
+                strace.terminate()
+            strace.stderr.read()
+        status = None if killed else -os.WTERMSIG(code) if os.WIFSIGNALED(code) else os.WEXITSTATUS(code)
+        lines = tuple(trace.read_text(errors="replace").splitlines())
+        return Run(status, out.read_text(errors="replace"), err.read_text(errors="replace"), lines)
+
+    def _next(self, count: int, seconds: float = DEADLINE) -> list[str]:
+        """Wait until the helper has said so many lines."""
+        program = self._program
+        end = time.monotonic() + seconds
+        while len(program.out) < count:
+            assert program.process.poll() is None, program.describe()
+            assert time.monotonic() < end, "no answer in time"
+            time.sleep(0.002)
+        return program.out
+
+
+def all_faults(calls: Sequence[Call]) -> list[Fault]:
+    """Every error of every call; of those that are alike (the same file of each process) the first and the last."""
+    alike: defaultdict[tuple[str, str], list[Call]] = defaultdict(list)
+    chosen = set()
+    for call in calls:
+        if not call.imports:
+            alike[call.name, call.kind].append(call)
+        elif call.name in IMPORT_ERRORS:
+            alike[call.name, _IMPORTS.sub("", call.text).partition('"')[0].partition(">")[0]].append(call)
+    for (name, _), group in alike.items():
+        if group[0].imports:
+            chosen |= {Fault(name, group[0].number, error) for error in IMPORT_ERRORS[name]}
+        else:
+            chosen |= {Fault(name, call.number, error) for call in (group[0], group[-1]) for error in ERRORS[name]}
+    return sorted(chosen)

@@ -1,0 +1,52 @@
+"""Run portwait again and again, each time in a fork that waits until strace has attached to it.
+
+So strace counts the calls from portwait's first line on, not those of the interpreter's own start-up. A line of JSON on
+standard input has the words, the variables, and the files for standard output and error. Prints the fork's pid, and its
+wait status when it has ended; a line in between lets it run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+from pathlib import Path
+
+
+def run(order: dict[str, object], ready: int, gate: int) -> None:
+    for number, name in ((1, "out"), (2, "err")):
+        file = os.open(str(order[name]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.dup2(file, number)
+        os.close(file)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.environ.update(order["variables"])  # type: ignore[call-overload]  # from JSON
+    sys.argv = ["portwait", *order["words"]]  # type: ignore[misc]  # likewise
+    os.close(ready)
+    select.select([gate], [], [])
+    os.close(gate)
+    exec(SCRIPT, {"__name__": "__main__"})  # noqa: S102  # the installed script, which ends the process
+
+
+SCRIPT = compile(Path(sys.executable).with_name("portwait").read_bytes(), "portwait", "exec")
+for line in sys.stdin:
+    reader, writer = os.pipe()
+    was_made, ready = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(writer)
+        os.close(was_made)
+        try:
+            run(json.loads(line), ready, reader)
+        finally:
+            os._exit(99)
+    os.close(reader)
+    os.close(ready)
+    os.read(was_made, 1)
+    os.close(was_made)
+    print(pid, flush=True)
+    sys.stdin.readline()
+    os.close(writer)
+    print(os.waitpid(pid, 0)[1], flush=True)
