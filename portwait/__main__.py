@@ -43,7 +43,7 @@ def start() -> int:
 def _start_all_the_same(fault: Exception) -> int:
     """Become what follows `--`, with nothing but what is loaded; the exit status where there is no such thing."""
     words = sys.argv[1:]
-    guards = "--" in words[:-1] and words[0] not in WITHOUT_COMMAND
+    guards = "--" in words[:-1] and words[0] not in WITHOUT_COMMAND and sys.platform != "win32"
     what = f"portwait: failed to run: {type(fault).__name__}: {fault}".partition("\n")[0]
     _say(f"{what}; continuing without it" if guards else what)
     if not guards:

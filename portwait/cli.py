@@ -48,6 +48,8 @@ def _complain(error: PortwaitError, words: list[str]) -> None:
 
 
 def _dispatch(words: list[str]) -> int:
+    if sys.platform != "linux":
+        _refuse_what_only_linux_has(words)
     if words and words[0] in VERBS:
         return _verb(words[0], words[1:])
     cut = words.index("--") if "--" in words else len(words)
@@ -62,6 +64,20 @@ def _dispatch(words: list[str]) -> int:
         from portwait.options import suggestions
 
         raise suggestions.hinted_command(error, own, command) from None
+
+
+def _refuse_what_only_linux_has(words: list[str]) -> None:
+    """Raise PortwaitError for what this system has no means for; help and the version are everybody's."""
+    verb = words[0] if words and words[0] in VERBS else GUARD
+    windows = sys.platform == "win32"
+    own = words[: words.index("--")] if "--" in words else words
+    if verb in ("explain", "completion") or (verb == GUARD and not windows):
+        return
+    if {"-h", "--help", "-V", "--version"} & {*own}:
+        return
+    here = "here portwait can explain" if windows else "here portwait can explain, and wait as a guard"
+    only = "on Windows no process becomes another one (exec)" if verb == GUARD else "only Linux has the means for it"
+    raise PortwaitError(f"cannot {verb}: {only}; {here}")
 
 
 def _guard(own: list[str], command: list[str] | None) -> int:

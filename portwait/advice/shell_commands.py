@@ -31,8 +31,9 @@ _STOP: dict[str, tuple[str, ...]] = {
 
 
 def as_root(machine: Machine, *words: str) -> str:
-    """Quote a command that only root may run; a container has no sudo."""
-    return shell(words if machine.root or machine.contained else ("sudo", *words))
+    """Quote a command that only root may run; a container has no sudo, and Windows has none."""
+    alone = machine.root or machine.contained or machine.system == "win32"
+    return shell(words if alone else ("sudo", *words))
 
 
 def started_with(machine: Machine, name: str, value: str) -> tuple[str, ...]:

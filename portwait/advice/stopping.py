@@ -258,4 +258,8 @@ def _kill(facts: Facts, owners: Sequence[Owner]) -> list[str]:
 
 
 def _signal(facts: Facts, signal: Iterable[str], owners: Iterable[Owner]) -> str:
+    if facts.machine.system == "win32":
+        return shell_commands.as_root(
+            facts.machine, "taskkill", *(word for one in owners for word in ("/PID", str(one.pid)))
+        )
     return shell_commands.as_root(facts.machine, "kill", *signal, *(str(one.pid) for one in owners))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _socket
 import errno
+import sys
 
 from portwait.model.targets import ANY
 from portwait.model.verdict import Verdict
@@ -80,7 +81,7 @@ def bind(target: Target, *, reuseaddr: bool, joins: bool = False, ipv4: bool = F
         _socket.SOCK_DGRAM if target.protocol == "udp" else _socket.SOCK_STREAM,  # Python makes it close-on-exec
     )
     try:
-        if reuseaddr and target.protocol == "tcp":
+        if reuseaddr and target.protocol == "tcp" and sys.platform != "win32":  # there it takes a live server's port
             sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
         if target.reuseport and (joins or target.protocol == "tcp"):
             sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)

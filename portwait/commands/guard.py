@@ -7,12 +7,13 @@ a port was found held.
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 from portwait import handoff
 from portwait.bind import hold
 from portwait.bind.survey import Survey
-from portwait.errors import UsageError, own_fault
+from portwait.errors import PortwaitError, UsageError, own_fault
 from portwait.model import targets
 
 TYPE_CHECKING = False
@@ -139,6 +140,9 @@ def _plan(options: Options, command: Sequence[str]) -> Plan:
     if mode == "full" and not options.reuseaddr:
         raise UsageError("cannot use --hold=full with --no-reuseaddr: such a service cannot bind beside a full hold")
     mode = "none" if options.dry_run else mode
+    if sys.platform != "linux":
+        mode = "none"
+        _leave_out_what_only_linux_has(options)
     passes = options.listen or options.fdstore
     if "LISTEN_FDS" in os.environ:
         from portwait.systemd import listen_fds
@@ -170,6 +174,21 @@ def _plan(options: Options, command: Sequence[str]) -> Plan:
         surely_reuseaddr=options.surely_reuseaddr,
     )
     return Plan(survey, hides=passes)
+
+
+def _leave_out_what_only_linux_has(options: Options) -> None:
+    """Say which of the wishes of the user are not for this system; the wait is, and so is the start."""
+    wishes = {
+        "hold the port": options.hold not in (None, "none"),
+        "evict": bool(options.evict),
+        "reserve the port": options.reserve,
+        "keep the hold in systemd's descriptor store": options.fdstore,
+    }
+    for verb, wanted in wishes.items():
+        if wanted:
+            why = PortwaitError("only Linux has the means for it")
+            _say("warning", "failed", own_fault(verb, why), options)
+    options.hold, options.evict, options.reserve, options.fdstore = "none", frozenset(), False, False
 
 
 def _reserve(wanted: Sequence[targets.Target], options: Options) -> None:

@@ -47,6 +47,8 @@ def _writer() -> tuple[Callable[[bytes], int], int | None]:
     O_NONBLOCK belongs to what everybody shares who has this pipe or terminal open. So it is opened once more; a socket
     has a flag for each message instead.
     """
+    if not hasattr(os, "O_NONBLOCK"):  # Windows
+        return (lambda data: os.write(_DESCRIPTOR, data)), None
     try:
         mode = os.fstat(_DESCRIPTOR).st_mode
         if stat.S_ISSOCK(mode):

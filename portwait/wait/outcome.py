@@ -47,7 +47,8 @@ def _free(survey: Survey, options: Options, log: Log, command: Sequence[str], wa
     if survey.wide and command and options.hold != "none":
         say = log.info if options.hold or options.fdstore else log.debug
         say("hold", _too_many(survey), target=asked)
-    for one in survey.holds if command else ():  # without a command nothing outlives this process
+    held = survey.holds if command and options.hold != "none" else ()  # without a command nothing outlives this process
+    for one in held:
         one.exchange()
         if one.contested and not one.shuts_out:
             log.warning(

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _STOPPING = {
-    _signal.SIGTERM: "SIGTERM",
-    _signal.SIGINT: "SIGINT",
-    _signal.SIGHUP: "SIGHUP",
-    _signal.SIGQUIT: "SIGQUIT",  # how the images of nginx and PHP are stopped (STOPSIGNAL)
-    _signal.SIGUSR1: "SIGUSR1",  # HAProxy's
-    _signal.SIGUSR2: "SIGUSR2",
-    _signal.SIGALRM: "SIGALRM",
+    getattr(_signal, name): name
+    for name in (
+        *("SIGTERM", "SIGINT", "SIGHUP"),
+        "SIGQUIT",  # how the images of nginx and PHP are stopped (STOPSIGNAL)
+        "SIGUSR1",  # HAProxy's
+        *("SIGUSR2", "SIGALRM"),
+    )
+    if hasattr(_signal, name)
 }
 """What ends a process that does nothing about it, and is sent to ask for that; a fault's signals are not."""
 

@@ -66,7 +66,8 @@ def stop_owner(facts: Facts) -> Remedy | None:
             why = f"If {who} binds {port} by number, reserving does not keep it away. Then give it another source port"
         why += " in its own settings"
     else:
-        why = f"It is not proved that {who} called connect(), so evict leaves this alone. Let {who} close it"
+        leaves = ", so evict leaves this alone" if facts.machine.system == "linux" else ""
+        why = f"It is not proved that {who} called connect(){leaves}. Let {who} close it"
     stop = stopping.stop(facts, known)
     return Remedy("stop-owner", f"{why}, or stop {shell_commands.pronoun(known)}.{stop.words}", stop.commands)
 
