@@ -14,7 +14,7 @@ from portwait.errors import TablesError
 from portwait.model.sockets import KernelSocket
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from portwait.model.sockets import Range
@@ -25,8 +25,9 @@ class PsutilTables:
 
     lost = "sockets that are only bound, who called connect(), and timers cannot be seen"
 
-    def __init__(self) -> None:
-        """Nothing is read yet."""
+    def __init__(self, read: Callable[[str], tuple[KernelSocket, ...]] | None = None) -> None:
+        """Nothing is read yet; `read` is another way to read a protocol's table."""
+        self._read = read or _read
         self._tables: dict[str, tuple[KernelSocket, ...]] = {}
 
     def __enter__(self) -> PsutilTables:
@@ -39,7 +40,7 @@ class PsutilTables:
     def sockets(self, protocol: str, ranges: Sequence[Range], *, listening: bool = False) -> tuple[KernelSocket, ...]:
         """Read all sockets of a protocol, both families, on these local ports (none given: all)."""
         if protocol not in self._tables:
-            self._tables[protocol] = _read(protocol)
+            self._tables[protocol] = self._read(protocol)
         return tuple(
             sock
             for sock in self._tables[protocol]

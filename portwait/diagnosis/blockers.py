@@ -20,7 +20,7 @@ from portwait.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from portwait.model.kind import Kind
     from portwait.model.owner import Owner
@@ -54,11 +54,13 @@ def diagnose(
     reuseaddr: bool = True,
     ours: Collection[int] = (),
     held: Collection[Target] = (),
+    early: Callable[[Diagnosis], None] | None = None,
 ) -> Diagnosis:
     """Find what is in the way of each target.
 
     `reuseaddr` is whether the service sets SO_REUSEADDR, `ours` are inodes of sockets to leave out, the caller's own
-    holds, and `held` are targets that bind itself has called so. Raises TablesError where no table can be read at all.
+    holds, and `held` are targets that bind itself has called so. `early` is told what the tables say before the owners
+    are looked for, which can take long. Raises TablesError where no table can be read at all.
     """
     opened, lost = tables.open_tables()
     held = frozenset(held)
@@ -89,6 +91,14 @@ def diagnose(
                     number = interfaces.number_of(target)
                     near = [entry for entry in near if overlaps(target, entry[1], number, vrf_of)]
                     blocking[target] = kinds.in_the_way(near, reuseaddr=reuseaddr, held=target in held)
+        if early is not None:
+            early(
+                Diagnosis(
+                    {target: tuple(_bare(*entry) for entry in blocking.get(target, ())) for target in targets},
+                    lost,
+                    frozenset(listening),
+                )
+            )
         shown = {_identity(sock): sock for entries in blocking.values() for _, sock in entries}
         peers = _peers(opened, shown.values())
     known = _Known(list(shown.values()), peers)
@@ -100,6 +110,12 @@ def diagnose(
         lost,
         frozenset(listening),
     )
+
+
+def _bare(kind: Kind, sock: KernelSocket) -> Blocker:
+    """Make a blocker of which no more is known than the tables say."""
+    expires_in = None if sock.expires is None else sock.expires / 1000
+    return Blocker(kind, sock, None, (), None, expires_in, _idle(sock), evictable=False, unseen=None)
 
 
 def _classify(opened: tables.Tables, sockets: Sequence[KernelSocket]) -> list[Classified]:

@@ -47,17 +47,18 @@ def open_tables() -> tuple[Tables, str | None]:
 
     Raises TablesError where there are none at all.
     """
-    why = "no netlink on this system"
-    if sys.platform == "linux":
-        from portwait._linux.sockdiag import SockDiag
+    if sys.platform != "linux":
+        from portwait._psutil.tables import PsutilTables
 
-        try:
-            diag = SockDiag()
-            diag.listeners([(1, 1)])  # cheap, and only an answer shows that the module is there
-        except TablesError as error:
-            why = str(error)
-        else:
-            return diag, None
-    from portwait._psutil.tables import PsutilTables
+        return PsutilTables(), f"no netlink on this system: {PsutilTables.lost}"
+    from portwait._linux.sockdiag import SockDiag
 
-    return PsutilTables(), f"{why}: {PsutilTables.lost}"
+    try:
+        diag = SockDiag()
+        diag.listeners([(1, 1)])  # cheap, and only an answer shows that the module is there
+    except TablesError as error:
+        from portwait._linux import net_tables
+        from portwait._psutil.tables import PsutilTables
+
+        return PsutilTables(net_tables.read), f"{error}: {net_tables.LOST}"
+    return diag, None

@@ -72,28 +72,40 @@ class Inspection:
         ]
         reuseaddr = survey.reuseaddr and not survey.wide
         holds = survey.own_inodes()
+        undecided = survey.undecided
+
+        def early(diagnosis: Diagnosis) -> None:
+            if undecided or survey.served != diagnosis.listening:  # the guard has a use for it now
+                self._by_what_the_tables_say(undecided, diagnosis)
+                survey.learn(self._by_tables, diagnosis.listening, self._contested)
+                self.look()
+
         try:
-            self.diagnosis = diagnose(concerned, reuseaddr=reuseaddr, ours=holds, held=held)
+            self.diagnosis = diagnose(concerned, reuseaddr=reuseaddr, ours=holds, held=held, early=early)
         except TablesError as error:
             self.diagnosis = Diagnosis({}, str(error))
             served = survey.served
         else:
             served = self.diagnosis.listening
-        undecided = survey.undecided
-        seen = port_settings() if undecided else PortSettings()
-        for target in undecided:
-            found = self.diagnosis.blockers.get(target, ())
-            if survey.reuseaddr and not survey.wide:
-                found = tuple(one for one in found if _is_surely_in_the_way(one, seen))
-            if found:
-                self._by_tables[target] = Verdict("held", survey.verdicts[target].errno, "tables")
-            elif survey.wide and self.diagnosis.blockers:
-                self._by_tables[target] = Verdict("free", 0, "tables")
-            else:
-                self._by_tables.pop(target, None)
+        self._by_what_the_tables_say(undecided, self.diagnosis)
         self._find_contested(concerned, holds)
         survey.learn(self._by_tables, served, self._contested)
         return self.look()
+
+    def _by_what_the_tables_say(self, undecided: Iterable[Target], diagnosis: Diagnosis) -> None:
+        """Decide what bind has no word on."""
+        survey = self.survey
+        settings = port_settings() if undecided else PortSettings()
+        for target in undecided:
+            found = diagnosis.blockers.get(target, ())
+            if survey.reuseaddr and not survey.wide:
+                found = tuple(one for one in found if _is_surely_in_the_way(one, settings))
+            if found:
+                self._by_tables[target] = Verdict("held", survey.verdicts[target].errno, "tables")
+            elif survey.wide and diagnosis.blockers:
+                self._by_tables[target] = Verdict("free", 0, "tables")
+            else:
+                self._by_tables.pop(target, None)
 
     def _find_contested(self, concerned: Iterable[Target], holds: frozenset[int]) -> None:
         """Remember the ports that somebody seems to bind by number: no hold but a full one keeps such a client away.
