@@ -32,7 +32,7 @@ ROWS = [
     [
         ("explain",),
         ("explain", "--json"),
-        ("evict", "--evict=listener", "--dry-run"),
+        ("evict", "--dry-run"),
         ("-t", "0"),
         ("-t", "0", "-v", "--terminate", "--dry-run"),
         *(("-t", "0", f"--log-format={form}") for form in ("console", "logfmt", "json")),
