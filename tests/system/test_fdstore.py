@@ -299,7 +299,7 @@ def test_giving_up_is_told_too(manager: Manager) -> None:
     """`systemctl status` then still says why the unit failed."""
     with (
         accepted(PORT),
-        manager.running(*portwait("--timeout", "200ms", str(PORT), "--", *SHOW)) as program,
+        manager.running(*portwait("--timeout", "3s", str(PORT), "--", *SHOW)) as program,
     ):
         assert program.status() == 124
         manager.settled()

@@ -155,14 +155,14 @@ class TestWaking:
 
     def test_by_a_timer(self) -> None:
         """An orphaned FIN_WAIT2 has the same kind of timer as a TIME_WAIT, and no event at its end."""
-        sysctl("net.ipv4.tcp_fin_timeout", "1")
+        sysctl("net.ipv4.tcp_fin_timeout", "4")
         with states.fin_wait2_orphan(PORT), waiting(str(PORT), "--", *STARTED, poll=False, form="json") as guarded:
             guarded.says("started")
             guarded.status()
         said = events("\n".join(guarded.err))
         assert [event["event"] for event in said] == ["held", "waiting", "free"]
         assert said[0]["blockers"][0]["state"] == "FIN_WAIT2"
-        assert 0 < said[0]["blockers"][0]["expires_in"] <= 2
+        assert 0 < said[0]["blockers"][0]["expires_in"] <= 5
 
     def test_an_address_that_comes_up(self) -> None:
         """Neither free nor held: the interface may still get it."""
@@ -180,7 +180,7 @@ class TestWaking:
         ):
             assert "30030" not in guarded.complains("waiting for")
             reset(second.sock)
-            seen = guard("--timeout", "0.3", "--log-format", "json", str(PORT), "30020", "--", *STARTED)
+            seen = guard("--timeout", "3", "--log-format", "json", str(PORT), "30020", "--", *STARTED)
             assert (seen.status, seen.out) == (GAVE_UP, "")
             assert seen.event("held")["target"] == str(PORT)
             assert guarded.process.poll() is None
@@ -253,7 +253,7 @@ class TestWhatItSays:
     def test_nothing_while_nothing_changes(self) -> None:
         """A held port, a wait of many looks, the end: three events, whatever the number of lines of each."""
         with outbound_established(PORT):
-            seen = guard("--timeout", "1.5", "--log-format", "json", str(PORT))
+            seen = guard("--timeout", "4", "--log-format", "json", str(PORT))
         assert [event["event"] for event in seen.events] == ["held", "waiting", "gave-up"]
 
     def test_advice_is_for_the_bind_that_was_asked_for(self) -> None:
@@ -380,7 +380,7 @@ class TestWhatItSays:
         with mine, its, outbound_established(PORT):
             status = os.fstat(its.fileno())
             env = {**os.environ, "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino + (not ours)}"}
-            assert guard("--timeout", "0.1", str(PORT), env=env, stderr=its).status == GAVE_UP
+            assert guard("--timeout", "3", str(PORT), env=env, stderr=its).status == GAVE_UP
             its.close()
             said = b"".join(iter(lambda: mine.recv(1 << 16), b"")).decode().splitlines()
         assert all(bool(re.match(r"<[3-7]>", line)) == ours for line in said)
