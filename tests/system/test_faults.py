@@ -89,6 +89,7 @@ class TestSurroundings:
             words = ("--log-format", "json", str(PORT), "--", "sh", "-c", "echo started; read line")
             with running([*before, *portwait(*words)], stdin=-1) as guarded:
                 guarded.complains('"waiting"')
+                guarded.complains('"held"')  # where the diagnosis takes long, it is said after the wait
                 assert guarded.out == []
                 said = Outcome(0, "", "\n".join(guarded.err))
                 reset(blocker.sock)
