@@ -28,6 +28,7 @@ PLACES = (
     ("/opt/portwait /usr/bin/python3", "/usr/lib/portwait"),
     ("/opt/portwait", "/usr/lib/portwait"),
     ("it, its folder, its Python", "it, and its folder"),
+    ("it, its folder and the Python that its first line names, as", "it and its folder, as"),
     (
         "portwait, its folder, and the Python that its first line names are allowed",
         "portwait and its folder are allowed",
