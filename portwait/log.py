@@ -47,6 +47,9 @@ class Events:
         """Say it; each kind of log in its own way."""
         raise NotImplementedError
 
+    def acting(self, now: bool) -> None:
+        """Learn that something is about to be destroyed or signalled, or that all of that has been said."""
+
 
 class Log(Events):
     """Writes events to stderr. On a terminal the last line can be a live one, which each event replaces."""

@@ -47,10 +47,12 @@ class Removal:
         *,
         dry_run: bool = False,
         guard: int | None = None,
+        acting: Callable[[bool], None] = lambda _: None,
     ) -> None:
         """Evict what `selection` names, if it names anything, and signal owners as `termination` says, if it does.
 
-        `guard` is the PID of the process that becomes the service, where that is not this one.
+        `guard` is the PID of the process that becomes the service, where that is not this one. `acting` is told when
+        something is about to be destroyed or signalled, and when `tell` knows what came of it.
         """
         self.unsettled = False
         """Whether looking again soon may change something, although nothing in the kernel will say so."""
@@ -59,6 +61,7 @@ class Removal:
         self._tell_anybody = tell
         self._dry_run = dry_run
         self._guard = guard
+        self._acting = acting
         self._tried: set[int] = set()
         self._evicted: dict[Target, list[Blocker]] = {}
         self._doubts: dict[int, int] = {}
@@ -123,12 +126,15 @@ class Removal:
                     if refusal is None:
                         self._tell(Action("would-evict", target, blocker))
                     return refusal or "nothing"
+                self._acting(True)
                 result = evict.evict(door, blocker)
+            if result == "evicted":
+                self._evicted.setdefault(target, []).append(blocker)
+                self._tell(Action("evicted", target, blocker))
         except TablesError as error:
             return Refusal("failed", str(error), "its process has to close it, or end")
-        if result == "evicted":
-            self._evicted.setdefault(target, []).append(blocker)
-            self._tell(Action("evicted", target, blocker))
+        finally:
+            self._acting(False)
         return result
 
     def _say_kept(self, inspection: Inspection) -> None:
@@ -176,9 +182,11 @@ class Removal:
             number = int(signal.SIGKILL)
         action = Action("would-signal", target, blocker, None, owner, terminate.name(number))
         if not self._dry_run:
+            self._acting(True)
             result = terminate.terminate(owner, blocker.socket.inode, number)
             if result == "gone":
                 self.unsettled = True
+                self._acting(False)
                 return
             refusal = result if isinstance(result, Refusal) else None
             action = action._replace(event="not-signalled" if refusal else "signalled", refusal=refusal)
@@ -187,6 +195,7 @@ class Removal:
             self._killed.add(process)
         self._signalled.setdefault(process, time.monotonic())
         self._tell(action)
+        self._acting(False)
 
     def _tell(self, action: Action) -> None:
         """Tell what was not told before."""
@@ -210,7 +219,7 @@ def asked_for(options: Options, log: Events, guard: int) -> Removal:
     if options.terminate is not None:
         kill_after = None if options.kill_after == INF else options.kill_after
         termination = Termination(options.terminate, options.signal, kill_after)
-    return Removal(selection, tell, termination, dry_run=options.dry_run, guard=guard)
+    return Removal(selection, tell, termination, dry_run=options.dry_run, guard=guard, acting=log.acting)
 
 
 def _door() -> evict.Door:

@@ -190,3 +190,7 @@ class EventsForTheGuard(Events):
     def say(self, level: Level, event: str, text: str, fields: dict[str, object]) -> None:
         """Send it."""
         self._line.send("log", level, event, text, fields)
+
+    def acting(self, now: bool) -> None:
+        """Let the guard wait for the word on what is done now."""
+        self._line.send("acting", now)

@@ -25,7 +25,7 @@ from portwait.wait import channel, polling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from portwait.bind.survey import Survey
     from portwait.log import Log
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 FREE, HELD = 1, 2
 """The socket tables' word on one target, in a message; 0 is none."""
 
-_POLITE = 0.05  # seconds to finish a sentence, so that no eviction stays untold
+_POLITE = 0.05  # seconds to begin nothing new
+_TOLD = 1.0  # seconds to tell what it has begun to destroy or signal, on a host that is too busy to let it run
 _FORCED = 0.02  # seconds for the kernel to end it; who is in state D takes longer than anybody can wait
 
 
@@ -60,6 +61,8 @@ class Narrator:
         self._pid = pid
         self._log = log
         self._acts = acts
+        self._acting = False
+        """Whether it is about to destroy or signal, and has not told yet what came of it."""
         self._was_pending = was_pending
 
     def fileno(self) -> int:
@@ -75,8 +78,8 @@ class Narrator:
     def attend(self, survey: Survey) -> None:
         """Deal with all that it has sent: write it, ask bind for it, remember what it found out."""
         for kind, *rest in self._line.received():
-            if kind == "log":
-                self._log.say(*rest)
+            if kind in ("log", "acting"):
+                self._hear(kind, *rest)
             elif kind == "look":
                 _learn(survey, *rest)
                 survey.look()
@@ -92,9 +95,9 @@ class Narrator:
             self._lose(own_fault("see who is in the way", PortwaitError("its own process for that has ended")))
 
     def stop(self) -> None:
-        """End it: whoever evicts may finish and tell it, then it is killed. Takes milliseconds, 70 at most."""
+        """End it, after it has told what it has begun to do. Takes milliseconds; 70 at most where it does nothing."""
         self._line.finish()
-        if not self._ends_within(_POLITE if self._acts and self.busy else 0.0):
+        if not self._ends_within(_POLITE if self._acts and self.busy else 0.0) and not self._tells_within(_TOLD):
             with contextlib.suppress(OSError):
                 os.kill(self._pid, signal.SIGKILL)  # its end of the line is open, so the PID is still its own
             self._ends_within(_FORCED)
@@ -107,10 +110,26 @@ class Narrator:
         until = time.monotonic() + seconds
         while not self._line.ended and (left := until - time.monotonic()) > 0:
             polling.readable([self], left)
-            for kind, *rest in self._line.received():
-                if kind == "log":
-                    self._log.say(*rest)
+            self._hear_all()
         return self._line.ended
+
+    def _tells_within(self, seconds: float) -> bool:
+        """Wait as long as something that it has done is untold; whether it has ended by then."""
+        until = time.monotonic() + seconds
+        while self._acting and not self._line.ended and (left := until - time.monotonic()) > 0:
+            polling.readable([self], left)
+            self._hear_all()
+        return self._line.ended
+
+    def _hear_all(self) -> None:
+        for kind, *rest in self._line.received():
+            self._hear(kind, *rest)
+
+    def _hear(self, kind: str, *rest: Any) -> None:  # whatever marshal can write
+        if kind == "log":
+            self._log.say(*rest)
+        elif kind == "acting":
+            (self._acting,) = rest
 
     def _send_state(self, survey: Survey) -> None:
         """Tell it bind's word, and which sockets are the guard's own."""

@@ -1,0 +1,54 @@
+"""How the guard ends its narrator: what that has done is told, whatever else it is at is not waited for."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import threading
+
+import pytest
+
+from portwait.log import Events
+from portwait.wait import channel
+from portwait.wait.narrator import Narrator
+
+LATE = 0.3  # seconds, as on a host with more to do than it can
+
+
+class Heard(Events):
+    """A log that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def say(self, level: str, event: str, text: str, fields: dict[str, object]) -> None:  # noqa: ARG002  # the others' names
+        self.events.append(event)
+
+
+@pytest.mark.parametrize("acting", [True, False], ids=["it has begun to evict", "it only reads"])
+def test_what_was_done_is_told(acting: bool) -> None:
+    """Who has begun to evict gets the time to say so, though the port is free; who has not is ended at once."""
+    ours, its = channel.pair()
+    log = Heard()
+
+    def narrate() -> None:
+        its.send("acting", acting)
+        assert its.receive() is None  # the guard needs it no more
+        threading.Event().wait(LATE)
+        with contextlib.suppress(BrokenPipeError):
+            its.send("log", "warning", "evicted", "evicted it", {})
+            its.send("acting", False)
+        its.close()
+
+    process = subprocess.Popen(("sleep", "60"))  # whom the guard may kill in its place
+    thread = threading.Thread(target=narrate)
+    narrator = Narrator(ours, process.pid, log, acts=True, was_pending=False)  # type: ignore[arg-type]  # all of a Log that is used
+    thread.start()
+    try:
+        narrator.busy = True
+        narrator.stop()
+    finally:
+        thread.join()
+        process.kill()
+        process.wait()
+    assert log.events == (["evicted"] if acting else [])
