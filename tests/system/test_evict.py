@@ -535,11 +535,14 @@ class TestGuard:
         sysctl("net.ipv4.ip_local_port_range", f"{PORT} {PORT + 1}")
         with server(), client() as program:
             sysctl("net.ipv4.ip_local_port_range", f"{PORT} {PORT + 1}")
-            done = guard("--evict", "--log-format=json", str(PORT), "--", *STARTED)
-            assert done.started
-            assert [event["event"] for event in done.events] == ["held", "evicted"]
-            assert program.says(f"ready {PORT + 1}")
-            assert program.process.poll() is None
+            argv = portwait("--evict", "--log-format=json", str(PORT), "--", "sh", "-c", "echo started; exec cat")
+            with running(argv, stdin=subprocess.PIPE) as service:  # it keeps the hold for as long as it lives
+                assert service.says("started")
+                assert service.complains('"evicted"')
+                assert program.says(f"ready {PORT + 1}")
+                told = [json.loads(line)["event"] for line in service.err]
+                assert [event for event in told if event not in ("waiting", "free")] == ["held", "evicted"]
+                assert program.process.poll() is None
 
     @pytest.mark.parametrize("address", [LOOPBACK, "::1", MAPPED], ids=["ipv4", "ipv6", "mapped"])
     @pytest.mark.parametrize("maker", [outbound_established, states.outbound_time_wait])
