@@ -188,7 +188,7 @@ class TestFailures:
             ("script", 0o755, "#!/bin/sh\necho script $0 $1\n"),
             ("no-shebang", 0o755, "echo no shebang $0 $1 $#\n"),
             ("no-mode", 0o644, "#!/bin/sh\necho never\n"),
-            ("bad-shebang", 0o755, "#!/nonexistent/sh\n"),
+            ("bad-shebang", 0o755, "#!/proc/nonexistent/sh\n"),
             ("directory-shebang", 0o755, "#!/usr\n"),
             ("binary", 0o755, "\x7fELF\0\0 not really"),
             ("empty", 0o755, ""),
@@ -300,10 +300,10 @@ class TestHostileSurroundings:
     def test_pythonhome(self, tmp_path: Path) -> None:
         """It kills any interpreter before its first line, unless the script says -I (as docs/faq.md shows)."""
         script = str(shutil.copy(str(portwait()[0]), tmp_path))
-        env = {**os.environ, "PYTHONHOME": "/nonexistent"}
+        env = {**os.environ, "PYTHONHOME": "/proc/nonexistent"}
         assert run([script, PORT, "--", "printenv", "PYTHONHOME"], env=env).status == 1
         subprocess.run(["sed", "-i", "1s|$| -I|", script], check=True)
-        assert run([script, PORT, "--", "printenv", "PYTHONHOME"], env=env).out == "/nonexistent\n"
+        assert run([script, PORT, "--", "printenv", "PYTHONHOME"], env=env).out == "/proc/nonexistent\n"
 
 
 # What the tests are made of

@@ -166,7 +166,7 @@ def test_the_environment_can_ask_for_it() -> None:
 
 def test_a_command_that_is_not_there_frees_the_port() -> None:
     """Status 127, and who has queued is turned away."""
-    assert guard("--listen", str(PORT), "--", "/nonexistent").status == 127
+    assert guard("--listen", str(PORT), "--", "/proc/nonexistent").status == 127
     with socket.socket() as client:
         assert client.connect_ex(("127.0.0.1", PORT)) == errno.ECONNREFUSED
 

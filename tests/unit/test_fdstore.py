@@ -59,7 +59,7 @@ def test_the_store_is_asked_for_room(manager: Manager, size: int, wanted: int, t
 
 def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then it is not known."""
-    monkeypatch.setenv("NOTIFY_SOCKET", "/nonexistent")
+    monkeypatch.setenv("NOTIFY_SOCKET", "/proc/nonexistent")
     assert fdstore.room(1) is None
 
 

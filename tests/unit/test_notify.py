@@ -140,7 +140,7 @@ def test_a_barrier_is_over_when_the_receiver_drops_it(receiver: socket.socket, m
 
 @pytest.mark.parametrize(
     "name",
-    ["", "/nonexistent/notify", "@portwait-nobody-is-here", "vsock:2:1234", "notify", "/" + "x" * 200, "@"],
+    ["", "/proc/nonexistent/notify", "@portwait-nobody-is-here", "vsock:2:1234", "notify", "/" + "x" * 200, "@"],
     ids=["empty", "no such path", "no such name", "another family", "relative", "too long", "no name"],
 )
 def test_a_receiver_that_is_not_there_is_nobodys_trouble(monkeypatch: pytest.MonkeyPatch, name: str) -> None:

@@ -23,7 +23,7 @@ _PORTWAIT = os.fsdecode(portwait()[0])
 _DROPIN = "/etc/systemd/system/orders.service.d/portwait.conf"
 
 
-def test_ansible_lint_finds_nothing() -> None:
+def test_ansible_lint_finds_nothing(tmp_path: Path) -> None:
     """Not even with its strictest profile."""
     argv = [
         str(_PROGRAMS / "ansible-lint"),
@@ -34,7 +34,7 @@ def test_ansible_lint_finds_nothing() -> None:
         "portwait.yaml",
         "example.yaml",
     ]
-    environment = {"PATH": f"{_PROGRAMS}:/usr/bin:/bin", "HOME": "/nonexistent", "LANG": "C.UTF-8"}
+    environment = {"PATH": f"{_PROGRAMS}:/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8"}
     done = subprocess.run(argv, cwd=_FOLDER, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -126,7 +126,13 @@ def test_without_a_network(engine: Engine, variant: Variant) -> None:
 
 def test_the_environment_is_the_containers(engine: Engine, variant: Variant) -> None:
     """Not a variable more or less than without portwait, whatever is meant for the service."""
-    theirs = ("PYTHONHOME=/nonexistent", "PYTHONPATH=/nonexistent", "LD_LIBRARY_PATH=/opt/lib", "LC_CTYPE=C", "A=")
+    theirs = (
+        "PYTHONHOME=/proc/nonexistent",
+        "PYTHONPATH=/proc/nonexistent",
+        "LD_LIBRARY_PATH=/opt/lib",
+        "LC_CTYPE=C",
+        "A=",
+    )
     options = ("--network=none", "--hostname=here", *(f"--env={one}" for one in theirs))
     bare = engine.run(*options, *BUSYBOX, "--entrypoint=/busybox", variant.image, "env")
     guarded = engine.run(*variant.words(*options), str(PORT), "--", "/busybox", "env")
@@ -142,7 +148,7 @@ def test_the_environment_is_the_containers(engine: Engine, variant: Variant) -> 
     [
         ((str(PORT), "--", "/busybox", "sh", "-c", "exit 7"), 7),
         ((str(PORT), "--", "/busybox", "sh", "-c", "kill -9 $$"), 137),
-        ((str(PORT), "--", "/nonexistent"), 127),
+        ((str(PORT), "--", "/proc/nonexistent"), 127),
         ((str(PORT), "--", "/etc"), 126),
         (("no such target", "--", "/busybox", "true"), 125),
         (("--timeout=0", "7001", "--", "/busybox", "true"), 124),
@@ -258,7 +264,7 @@ def test_nothing_of_the_building_is_left(engine: Engine, images: Images) -> None
 
 def test_the_interpreter_ignores_what_is_meant_for_the_service(engine: Engine, images: Images) -> None:
     """PYTHONHOME would end it before its first line, PYTHONWARNINGS and PYTHONVERBOSE would talk."""
-    theirs = ("--env=PYTHONHOME=/nonexistent", "--env=PYTHONVERBOSE=1", "--env=PYTHONINSPECT=1")
+    theirs = ("--env=PYTHONHOME=/proc/nonexistent", "--env=PYTHONVERBOSE=1", "--env=PYTHONINSPECT=1")
     done = engine.run("--network=none", *theirs, images.portwait, str(PORT))
     assert done == (0, "", "")
 

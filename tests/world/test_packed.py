@@ -142,7 +142,7 @@ def test_it_is_found_by_a_link_and_along_path(folder: Path, tmp_path: Path) -> N
     version = run([str(folder / "portwait"), "--version"])
     assert version.status == 0
     assert run([str(tmp_path / "portwait"), "--version"]) == version
-    assert run(["portwait", "--version"], env={"PATH": f"/nonexistent:{tmp_path}"}) == version
+    assert run(["portwait", "--version"], env={"PATH": f"/proc/nonexistent:{tmp_path}"}) == version
 
 
 def test_it_says_which_c_library_it_needs(folder: Path, packer: ModuleType) -> None:
