@@ -89,3 +89,12 @@ def test_what_the_readme_links_to_is_there() -> None:
     for page in (*_ROOT.glob("*.md"), *_ROOT.glob("docs/*.md"), *_ROOT.glob("contrib/*/README.md")):
         for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page}: {link}"
+
+
+def test_no_page_has_the_marks_of_an_unsolved_merge() -> None:
+    """What git leaves in a file where two changes meet is read by nobody who formats the page."""
+    folders = ("contrib", "docs", "man")
+    pages = [*_ROOT.glob("*.md"), *(each for folder in folders for each in (_ROOT / folder).rglob("*"))]
+    marked = re.compile(rb"^(?:<{7} |={7}$|>{7} )", re.MULTILINE)
+    assert len(pages) > 40
+    assert [page.name for page in pages if page.is_file() and marked.search(page.read_bytes())] == []
