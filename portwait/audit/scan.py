@@ -15,12 +15,12 @@ from portwait.errors import PortwaitError
 from portwait.host.machine import Machine, machine
 from portwait.host.port_settings import port_settings
 from portwait.model import ports
-from portwait.reserved import boot, runtime, sysctld
+from portwait.reserved import boot_file, runtime, sysctld
 
 if TYPE_CHECKING:
     from portwait.model.port_settings import PortSettings
     from portwait.model.sockets import Range
-    from portwait.reserved.boot import Drift, Ours
+    from portwait.reserved.boot_file import Drift, Ours
     from portwait.reserved.sysctld import File
 
 How = Literal["given", "measured", "since boot", "not known"]
@@ -107,9 +107,9 @@ def audit(
         scan.traffic.by_bind,
         scan.findings(wanted, clients=None if speed.per_second is None else speed.per_second * gap),
         lost,
-        boot.ours(files),
-        boot.drift(files),
-        () if boot.counts_here() is False else ports.subtract(settings.reserved, boot.at_boot(files)),
+        boot_file.ours(files),
+        boot_file.drift(files),
+        () if boot_file.counts_here() is False else ports.subtract(settings.reserved, boot_file.at_boot(files)),
         machine(),
         tuple(file for file in files if file.problem is not None),
         frozenset(sock.local_port for sock in listeners),

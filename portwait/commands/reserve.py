@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from portwait.errors import UsageError
 from portwait.model import ports
 from portwait.options import reader
-from portwait.reserved import apply, boot, report
+from portwait.reserved import apply, boot_file, report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,7 @@ _RESERVE_EPILOG = f"""\
 PORTS are ports and ranges: 50001,5200-5300,6001. Without PORTS it lists the
 range, what is reserved, and which of it portwait has added.
 
---persist writes one file, {boot.PLACE}, with these
+--persist writes one file, {boot_file.PLACE}, with these
 ports and what all other files of sysctl.d and /etc/sysctl.conf say, because at
 boot the last file wins whole. It is refused where another file would win over
 it. `portwait audit` tells when the others have changed since. Where systemd is
@@ -63,7 +63,7 @@ _RELEASE_EPILOG = f"""\
 PORTS are ports and ranges: 50001,5200-5300,6001. `portwait reserve` without
 PORTS lists what is reserved.
 
---persist takes the ports out of {boot.PLACE} too, where
+--persist takes the ports out of {boot_file.PLACE} too, where
 `portwait reserve --persist` put them. What other files of sysctl.d say is left
 to them: the answer names what they will reserve again.
 

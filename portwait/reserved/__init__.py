@@ -1,1 +1,1 @@
-"""The kernel's reserved ports: change the list now (`runtime`), and in a file of sysctl.d for the boot (`boot`)."""
+"""The kernel's reserved ports: change the list now (`runtime`), and in a file of sysctl.d (`boot_file`)."""

@@ -14,7 +14,7 @@ from portwait.errors import TablesError
 from portwait.host.machine import machine
 from portwait.host.port_settings import port_settings
 from portwait.model import ports
-from portwait.reserved import boot, notes, runtime, sysctld
+from portwait.reserved import boot_file, notes, runtime, sysctld
 from portwait.reserved.report import Done, Standing, unreadable_notes
 from portwait.text import stderr
 from portwait.text.escape import escape
@@ -22,7 +22,7 @@ from portwait.text.plural import abbreviate, plural
 
 if TYPE_CHECKING:
     from portwait.model.sockets import Range
-    from portwait.reserved.boot import Persisted
+    from portwait.reserved.boot_file import Persisted
     from portwait.reserved.runtime import Change
 
 Verb = Literal["reserve", "release"]
@@ -37,13 +37,13 @@ def change(verb: Verb, named: tuple[Range, ...], *, persist: bool) -> Done:
         raise runtime.ReservationError(f"cannot {verb} {ports.show(named)}: only Linux has reserved ports")
     persisted = None
     if persist:
-        persisted = (boot.reserve if verb == "reserve" else boot.release)(named, say=_say)
+        persisted = (boot_file.reserve if verb == "reserve" else boot_file.release)(named, say=_say)
     try:
         changed = (runtime.reserve if verb == "reserve" else runtime.release)(named, say=_say)
     except runtime.ReservationError as error:
         if persisted is None or not persisted.changed:
             raise
-        raise runtime.ReservationError(f"{boot.PLACE} is changed, for the next boot; now: {error}") from error
+        raise runtime.ReservationError(f"{boot_file.PLACE} is changed, for the next boot; now: {error}") from error
     return Done(verb, changed, persisted, _notes(verb, changed, persisted))
 
 
@@ -55,8 +55,8 @@ def standing() -> Standing:
         port_settings(),
         reserved,
         notes.added(),
-        boot.ours(files),
-        boot.drift(files),
+        boot_file.ours(files),
+        boot_file.drift(files),
         machine(),
         ports.subtract(notes.unfinished_release(), reserved),
         tuple(file for file in files if file.problem is not None),
@@ -106,7 +106,7 @@ def _on_use(reserved: tuple[Range, ...]) -> list[str]:
 
 def _on_boot() -> list[str]:
     notes = []
-    if boot.counts_here() is False:
+    if boot_file.counts_here() is False:
         notes.append("files of sysctl.d are read at boot for the host and its own network namespace, not for this one")
     if os.path.isdir(_SYSTEMD):
         notes.append(

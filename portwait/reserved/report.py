@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from portwait.advice import shell_commands
 from portwait.model import ports
-from portwait.reserved import boot
+from portwait.reserved import boot_file
 from portwait.text.escape import escape
 from portwait.text.plural import abbreviate, amount, counted, plural
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from portwait.host.machine import Machine
     from portwait.model.port_settings import PortSettings
     from portwait.model.sockets import Range
-    from portwait.reserved.boot import Drift, Ours, Persisted
+    from portwait.reserved.boot_file import Drift, Ours, Persisted
     from portwait.reserved.runtime import Change
     from portwait.reserved.sysctld import File
 
@@ -61,17 +61,17 @@ def done_text(done: Done) -> str:
 
 def _persisted(verb: str, named: tuple[Range, ...], persisted: Persisted) -> str:
     if persisted.plan.text is None:
-        return f"at boot: {boot.PLACE} " + ("is removed" if persisted.changed else "was not there")
+        return f"at boot: {boot_file.PLACE} " + ("is removed" if persisted.changed else "was not there")
     theirs = persisted.plan.theirs
     holds = abbreviate(persisted.plan.asked) + (
         f", and repeats {abbreviate(theirs)} from other files" if theirs else ""
     )
     if persisted.changed:
-        return f"at boot: {boot.PLACE} is written: it reserves {holds}"
+        return f"at boot: {boot_file.PLACE} is written: it reserves {holds}"
     if verb == "reserve":
-        return f"at boot: {boot.PLACE} is as it was: it reserves {holds}"
+        return f"at boot: {boot_file.PLACE} is as it was: it reserves {holds}"
     were = f"{abbreviate(named)} {plural(named, 'was', 'were')} not among portwait's own"
-    return f"at boot: {boot.PLACE} is as it was, for {were}: it reserves {holds}"
+    return f"at boot: {boot_file.PLACE} is as it was, for {were}: it reserves {holds}"
 
 
 def done_dict(done: Done) -> dict[str, object]:
@@ -86,7 +86,7 @@ def done_dict(done: Done) -> dict[str, object]:
         "persisted": None
         if persisted is None
         else {
-            "file": boot.PLACE,
+            "file": boot_file.PLACE,
             "changed": persisted.changed,
             "ours": ports.show(persisted.plan.asked),
             "theirs": ports.show(persisted.plan.theirs),
@@ -125,9 +125,9 @@ def _now(standing: Standing) -> str:
 
 def _at_boot(ours: Ours | None) -> str:
     if ours is None:
-        return f"none ({boot.PLACE} is not there)"
+        return f"none ({boot_file.PLACE} is not there)"
     theirs = ports.subtract(ours.written, ours.asked)
-    return f"{counted(ours.asked)} in {boot.PLACE}" + (f", which repeats {abbreviate(theirs)}" if theirs else "")
+    return f"{counted(ours.asked)} in {boot_file.PLACE}" + (f", which repeats {abbreviate(theirs)}" if theirs else "")
 
 
 def standing_dict(standing: Standing) -> dict[str, object]:
@@ -147,7 +147,7 @@ def persisted_dict(ours: Ours | None, drift: Drift | None, machine: Machine) -> 
     if ours is None:
         return None
     return {
-        "file": boot.PLACE,
+        "file": boot_file.PLACE,
         "ours": ports.show(ours.asked),
         "theirs": ports.show(ports.subtract(ours.written, ours.asked)),
         "drift": None if drift is None else drift_notes(ours, drift, machine),
@@ -168,13 +168,13 @@ def drift_notes(ours: Ours | None, drift: Drift | None, machine: Machine) -> lis
         return []
     notes = []
     if drift.missing:
-        notes.append(f"{boot.PLACE} lacks {abbreviate(drift.missing)}")
+        notes.append(f"{boot_file.PLACE} lacks {abbreviate(drift.missing)}")
     if drift.stale:
-        notes.append(f"{boot.PLACE} repeats {abbreviate(drift.stale)}, which no other file says any more")
+        notes.append(f"{boot_file.PLACE} repeats {abbreviate(drift.stale)}, which no other file says any more")
     if drift.sources and (drift.missing or drift.stale):
         notes[-1] += f" (changed since: {', '.join(escape(name) for name in drift.sources[:3])})"
     if drift.overridden:
-        notes.append(f"{drift.overridden} is read after {boot.PLACE} and undoes it")
+        notes.append(f"{drift.overridden} is read after {boot_file.PLACE} and undoes it")
     if notes and not drift.overridden and ours.asked:
         port = str(ours.asked[0][0])
         notes.append(f"write it anew: {shell_commands.as_root(machine, 'portwait', 'reserve', '--persist', port)}")

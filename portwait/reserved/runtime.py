@@ -1,7 +1,7 @@
 """The kernel's list of reserved ports: change it so that nobody's ports are lost, and read back what was changed.
 
 The list belongs to the network namespace. Adding is safe at any time, because the kernel joins what is added with the
-list; releasing replaces the list, so one portwait at a time does it. `boot` has what happens at boot.
+list; releasing replaces the list, so one portwait at a time does it. `boot_file` has what happens at boot.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from portwait.model.port_settings import PortSettings
 from portwait.model.sockets import KernelSocket
 from portwait.model.targets import Target, parse
 from portwait.model.verdict import Verdict
-from portwait.reserved.boot import Drift, Ours
+from portwait.reserved.boot_file import Drift, Ours
 from portwait.reserved.report import Standing, standing_text
 from tests.support import schemas
 

@@ -11,7 +11,7 @@ import pytest
 
 from portwait._linux import sysctl
 from portwait.model import ports
-from portwait.reserved import boot, sysctld
+from portwait.reserved import boot_file, sysctld
 from portwait.reserved.runtime import KEY
 from portwait.reserved.sysctld import CONF, READERS
 from tests.support.mounts import Host, private_host
@@ -83,7 +83,7 @@ def test_released_is_released_at_boot_and_theirs_stays(host: Host, reader: str) 
     host.write(VENDOR, f"{KEY} = 8080\n")
     host.run(*portwait("reserve", "--persist", "30010"))
     host.run(*portwait("release", "--persist", "30010"))
-    assert not host.path(boot.PLACE).exists()
+    assert not host.path(boot_file.PLACE).exists()
     assert after_boot(host, reader) == expected("8080")
 
 
@@ -93,8 +93,8 @@ def test_where_another_file_would_win_nothing_is_changed(host: Host) -> None:
     setting(KEY, "\n")
     done = host.run(*portwait("reserve", "--persist", "30010"), check=False)
     assert done.returncode == 125
-    assert f"{CONF}:2 is about {KEY} and is read after {boot.PLACE}" in done.stderr
-    assert not host.path(boot.PLACE).exists()
+    assert f"{CONF}:2 is about {KEY} and is read after {boot_file.PLACE}" in done.stderr
+    assert not host.path(boot_file.PLACE).exists()
     assert sysctl.read(sysctl.RESERVED) == ""
 
 
@@ -102,12 +102,12 @@ def test_a_full_disk_changes_nothing(host: Host) -> None:
     """Rule: an error that says so; the old file is whole, nothing lies about, and the kernel's list is as it was."""
     host.run("mount", "-t", "tmpfs", "-o", "size=12k,mode=755", "tmpfs", "/etc/sysctl.d")
     host.run(*portwait("reserve", "--persist", "30010"))
-    before = host.path(boot.PLACE).read_text()
+    before = host.path(boot_file.PLACE).read_text()
     host.run("sh", "-c", "head -c 1M /dev/zero > /etc/sysctl.d/big", check=False)
     done = host.run(*portwait("reserve", "--persist", "30020"), check=False)
     assert done.returncode == 125
     assert "No space left on device; nothing was changed" in done.stderr
-    assert host.path(boot.PLACE).read_text() == before
+    assert host.path(boot_file.PLACE).read_text() == before
     assert sorted(path.name for path in host.path("/etc/sysctl.d").iterdir()) == ["big", "zzz-portwait.conf"]
     assert sysctl.read(sysctl.RESERVED) == "30010"
 
@@ -121,7 +121,7 @@ def test_twenty_at_once_lose_nothing(host: Host) -> None:
             programs.append(Program(host.argv(portwait("reserve", "--persist", str(port)))))
             stack.callback(programs[-1].stop)
         assert [program.status() for program in programs] == [0] * 20
-    value = host.path(boot.PLACE).read_text().splitlines()[-1].partition("=")[2]
+    value = host.path(boot_file.PLACE).read_text().splitlines()[-1].partition("=")[2]
     assert ports.parse(value) == ports.merge((port, port) for port in range(30001, 30041, 2))
 
 
@@ -129,7 +129,7 @@ def test_twenty_at_once_lose_nothing(host: Host) -> None:
 def test_the_longest_list_is_loaded_whole(host: Host, reader: str) -> None:
     """Rule: the limit of the file is not above what both programs load."""
     text = ports.show((port, port) for port in range(10001, 10001 + 2 * 682, 2)) + ",20"
-    assert len(text) == boot.LONGEST
+    assert len(text) == boot_file.LONGEST
     host.run(*portwait("reserve", "--persist", text))
     assert after_boot(host, reader) == ports.parse(text)
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portwait.model import ports
-from portwait.reserved import boot, sysctld
-from portwait.reserved.boot import LONGEST, PLACE, PersistError
+from portwait.reserved import boot_file, sysctld
+from portwait.reserved.boot_file import LONGEST, PLACE, PersistError
 from portwait.reserved.runtime import KEY
 
 if TYPE_CHECKING:
@@ -48,14 +48,14 @@ class Root:
         lines = self.tree().get(PLACE, "").splitlines()
         return next((line.removeprefix(f"{KEY}=") for line in lines if not line.startswith("#")), None)
 
-    def reserve(self, text: str) -> boot.Persisted:
-        return boot.reserve(ports.parse(text), root=self.name)
+    def reserve(self, text: str) -> boot_file.Persisted:
+        return boot_file.reserve(ports.parse(text), root=self.name)
 
-    def release(self, text: str) -> boot.Persisted:
-        return boot.release(ports.parse(text), root=self.name)
+    def release(self, text: str) -> boot_file.Persisted:
+        return boot_file.release(ports.parse(text), root=self.name)
 
-    def drift(self) -> boot.Drift | None:
-        return boot.drift(sysctld.read(self.name))
+    def drift(self) -> boot_file.Drift | None:
+        return boot_file.drift(sysctld.read(self.name))
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ class TestWrites:
         root.write(VENDOR, f"{KEY}=20000-60000\n")
         odd = ports.show((port, port) for port in range(20001, 24000, 2))
         root.reserve(odd)
-        mine = boot.ours(sysctld.read(root.name))
+        mine = boot_file.ours(sysctld.read(root.name))
         assert mine is not None
         assert ports.show(mine.asked) == odd
         assert max(map(len, root.tree()[PLACE].splitlines())) < 1100
@@ -249,7 +249,7 @@ class TestDrift:
         """Rule: a file that is right has nothing to report."""
         root.write(VENDOR, f"{KEY}=8080\n")
         root.reserve("30010")
-        assert root.drift() == boot.Drift((), (), (), None)
+        assert root.drift() == boot_file.Drift((), (), (), None)
 
     def test_none_where_there_is_no_file_of_ours(self, root: Root) -> None:
         """Rule: nobody else's file can drift."""
@@ -291,7 +291,7 @@ class TestDrift:
         root.write(VENDOR, f"{KEY}=9090\n")
         root.reserve("30010")
         assert root.value() == "9090,30010"
-        assert root.drift() == boot.Drift((), (), (), None)
+        assert root.drift() == boot_file.Drift((), (), (), None)
 
 
 def test_what_is_reserved_after_a_boot(root: Root) -> None:
@@ -301,7 +301,7 @@ def test_what_is_reserved_after_a_boot(root: Root) -> None:
     for name in ("portwait-reserve@30000-30100", "portwait-reserve@8080", "portwait-reserve@x", "portwait-hold@9090"):
         (wants / f"{name}.service").symlink_to("/usr/lib/systemd/system/any@.service")
     root.write(VENDOR, f"{KEY}=7070\n")
-    assert ports.show(boot.at_boot(sysctld.read(root.name), root.name)) == "7070,8080,30000-30100"
+    assert ports.show(boot_file.at_boot(sysctld.read(root.name), root.name)) == "7070,8080,30000-30100"
 
 
 def test_a_hostile_file_name_stays_within_its_comment(root: Root) -> None:
@@ -310,4 +310,4 @@ def test_a_hostile_file_name_stays_within_its_comment(root: Root) -> None:
     root.write(name, f"{KEY}=8080\n")
     root.reserve("30010")
     assert [line for line in root.tree()[PLACE].splitlines() if not line.startswith("# ")] == [f"{KEY}=8080,30010"]
-    assert root.drift() == boot.Drift((), (), (), None)
+    assert root.drift() == boot_file.Drift((), (), (), None)
