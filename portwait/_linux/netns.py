@@ -42,10 +42,10 @@ def is_initial() -> bool | None:
     return os.path.exists(f"{_SETTINGS}/{_OF_THE_MACHINE}")
 
 
-def number() -> int | None:
-    """Answer the number by which lsns(8) and /proc/PID/ns/net name this namespace, in every PID namespace alike."""
+def number(pid: int | None = None) -> int | None:
+    """Answer the number by which lsns(8) and /proc/PID/ns/net name its namespace, in every PID namespace alike."""
     try:
-        digits = os.readlink("/proc/self/ns/net").strip("net:[]")
+        digits = os.readlink(f"/proc/{'self' if pid is None else pid}/ns/net").strip("net:[]")
     except OSError:
         return None
     return int(digits) if digits.isdigit() else None

@@ -107,7 +107,7 @@ def _on_use(reserved: tuple[Range, ...]) -> list[str]:
 def _on_boot() -> list[str]:
     notes = []
     if boot_file.counts_here() is False:
-        notes.append("files of sysctl.d are read at boot for the host and its own network namespace, not for this one")
+        notes.append("files of sysctl.d are not read at boot for this network namespace, only for the system's own")
     if os.path.isdir(_SYSTEMD):
         notes.append(
             "the file goes stale when others change theirs (portwait audit tells); the unit portwait-reserve@.service "

@@ -2,7 +2,7 @@
 
 At boot the last file wins whole (`sysctld`), so ours says again what the others say. That copy goes stale when they
 change; it names its sources with a digest, so that `drift` can tell. What the kernel has now is `reservation`'s
-business, and the files are those of the host's own network namespace: nobody reads them for another one.
+business, and the files are those of the system's own network namespace: nobody reads them for another one.
 """
 
 from __future__ import annotations
@@ -173,8 +173,14 @@ def at_boot(found: Sequence[File], root: str = "") -> tuple[Range, ...]:
 
 
 def counts_here() -> bool | None:
-    """Whether the files that we see are read at boot for the network namespace that we are in; None: not known."""
-    return False if machine().container is not None else runtime.is_host()
+    """Whether the files that we see are read at boot for the network namespace that we are in; None: not known.
+
+    A container that boots systemd (systemd-nspawn, LXC) reads its own files for the network that PID 1 has.
+    """
+    here = machine()
+    if here.container is None:
+        return runtime.is_host()
+    return runtime.is_of_pid_1() if here.systemd and here.may_set else False
 
 
 def _overriding(found: Sequence[File], union: tuple[Range, ...]) -> Setting | None:

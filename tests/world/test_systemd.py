@@ -517,3 +517,18 @@ def test_a_users_own_hold(host: Machine, user: Callable[..., str]) -> None:
     finally:
         user("stop", f"portwait-hold@{PORT}")
     assert can_be_given(host, PORT)
+
+
+def test_a_container_that_boots_systemd_reads_its_own_files(host: Machine) -> None:
+    """`reserve --persist` is for its next boot then. In another network namespace a note says that it is not."""
+    note = "not read at boot for this network namespace"
+    try:
+        done = host.run("portwait", "reserve", "--persist", "40001")
+        assert note not in done.stdout
+        host.run("sh", "-c", "echo > /proc/sys/net/ipv4/ip_local_reserved_ports")
+        host.systemctl("restart", "systemd-sysctl")
+        assert host.run("cat", "/proc/sys/net/ipv4/ip_local_reserved_ports").stdout == "40001\n"
+        elsewhere = host.run("unshare", "--net", "portwait", "reserve", "--persist", "40001")
+        assert note in elsewhere.stdout
+    finally:
+        host.run("portwait", "release", "--persist", "40001")
