@@ -37,7 +37,9 @@ class Images(NamedTuple):
     tini: str
     """Dockerfile.tini."""
     orders: str
-    """Dockerfile.java, over a JRE without a shell and without Python."""
+    """Dockerfile.java, over `jre`."""
+    jre: str
+    """A JRE without a shell and without Python."""
     bare: str
     """Nothing but a C library."""
     pause: str
@@ -74,6 +76,7 @@ def images(engine: Engine) -> Images:
         packed=packed,
         tini=build("localhost/portwait-tini", "Dockerfile.tini"),
         orders=orders,
+        jre=jre,
         bare=bare,
         pause=_pause(engine),
         installed=_install(folder),

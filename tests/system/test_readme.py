@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).parents[2]
 _PORT = 30010
 _CURE = "portwait evict 30010"
+_ADDRESS = "https://github.com/portwait/portwait"
 both = pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
 
 
@@ -40,6 +41,21 @@ def held(net: None) -> Iterator[None]:  # noqa: ARG001  # the order: inside the 
         yield
 
 
+def _sh(script: str, folder: Path, *prefix: str) -> None:
+    """Run what is typed in a folder, with this checkout in the place of the project's address."""
+    environment = {
+        **os.environ,
+        "GIT_CONFIG_COUNT": "2",
+        "GIT_CONFIG_KEY_0": f"url.{_ROOT}.insteadOf",
+        "GIT_CONFIG_VALUE_0": _ADDRESS,
+        "GIT_CONFIG_KEY_1": "safe.directory",
+        "GIT_CONFIG_VALUE_1": "*",
+    }
+    argv = [*prefix, "sh", "-ec", script]
+    done = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_both_pages_have_the_same_commands() -> None:
     """Whoever reads the one or the other types the same, comments in other languages aside."""
     chinese = _blocks("README.zh-CN.md")
@@ -52,23 +68,45 @@ def test_the_first_command_installs_and_shows_something(tmp_path: Path) -> None:
     """From a clone to a running server; the guard says that the port is free and what it starts."""
     [command] = [block for block in _blocks("README.md") if block.startswith("git clone ")]
     install, _, guard = command.strip().rpartition(" && ")
-    checkout = {
-        "GIT_CONFIG_COUNT": "2",
-        "GIT_CONFIG_KEY_0": f"url.{_ROOT}.insteadOf",
-        "GIT_CONFIG_VALUE_0": "https://github.com/portwait/portwait",
-        "GIT_CONFIG_KEY_1": "safe.directory",
-        "GIT_CONFIG_VALUE_1": "*",
-    }
-    argv = ["sh", "-c", install]
-    done = subprocess.run(
-        argv, cwd=tmp_path, env={**os.environ, **checkout}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    _sh(install, tmp_path)
     unbuffered = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with private_network(), running(["sh", "-c", f"exec {guard}"], unbuffered, cwd=tmp_path / "portwait") as run:
         run.complains(f"portwait: {_PORT}/tcp is free; starting python3")
         run.says(f"port {_PORT}")
         assert http(_PORT).startswith(b"HTTP/1.0 200")
+
+
+_OVER = """
+mount -t tmpfs none changes
+for folder in opt usr/local; do
+    upper=changes/$folder/upper work=changes/$folder/work
+    mkdir -p $upper $work
+    mount -t overlay -o lowerdir=/$folder,upperdir=$upper,workdir=$work none /$folder
+done
+cd portwait
+"""
+_FOUND = """
+test "$(command -v portwait)" = /usr/local/bin/portwait
+portwait --version
+test "$(man -w portwait)" = /opt/portwait/share/man/man1/portwait.1
+"""
+
+
+def test_the_installation_can_be_typed_twice(tmp_path: Path) -> None:
+    """The command is on PATH then, and man finds its page. Nothing stays in /opt and /usr/local."""
+    [lines] = [block for block in _blocks("README.md") if block.startswith("python3 -m venv /opt/portwait")]
+    _sh(f"git clone -q {_ADDRESS}; mkdir changes", tmp_path)
+    path = "export PATH=/usr/local/bin:/usr/bin:/bin"
+    _sh(f"{path}{_OVER}{lines}{lines}{_FOUND}", tmp_path, "unshare", "--mount")
+
+
+@both
+def test_any_free_port(page: str, net: None) -> None:  # noqa: ARG001
+    """The server gets a port of the range, and answers there."""
+    [command] = [block for block in _blocks(page) if block.startswith("portwait pick ")]
+    with running(portwait(*command.split()[1:]), {**os.environ, "PYTHONUNBUFFERED": "1"}) as run:
+        [port] = re.findall(r" port (1\d{4}) ", run.says(" port 1"))
+        assert http(int(port)).startswith(b"HTTP/1.0 200")
 
 
 @both

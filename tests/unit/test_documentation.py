@@ -81,7 +81,7 @@ def test_the_man_page_is_well_formed() -> None:
 def test_the_readme_installs_the_man_page_from_where_the_wheel_puts_it() -> None:
     """A virtual environment's share/man is not searched, so `man portwait` takes a link, where root's man looks."""
     [place] = re.findall(r'^"man/portwait.1" = "(.+)"$', (_ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-    assert f"ln -s /opt/portwait/{place} /usr/local/share/man/man1/\n" in (_ROOT / "README.md").read_text()
+    assert f"ln -sf /opt/portwait/{place} /usr/local/share/man/man1/\n" in (_ROOT / "README.md").read_text()
 
 
 def test_what_the_readme_links_to_is_there() -> None:

@@ -6,6 +6,7 @@ The network namespace of the `net` fixture stands in for the host, so `--network
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +15,7 @@ import pytest
 
 from tests.support.asking import http
 from tests.support.containers import BUSYBOX
-from tests.support.images import DOCKER, registered
+from tests.support.images import DOCKER, ROOT, registered
 from tests.support.manifests import composed, containers, services
 from tests.support.netns import sysctl
 from tests.support.programs import eventually
@@ -291,6 +292,22 @@ def test_the_java_image(engine: Engine, images: Images) -> None:
         assert http(8080) == HELLO
         engine.do("kill", "--signal=TERM", name)
         assert podman.status() == 143
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
+def test_the_lines_of_the_readme(engine: Engine, images: Images, page: str, tmp_path: Path) -> None:
+    """Behind a service's own lines they make an image that waits, and becomes the service."""
+    text = (ROOT / page).read_text()
+    [lines] = re.findall(r"(?ms)^```dockerfile\n(.*?)^```", text)
+    assert "docker build -t localhost/portwait-packed -f contrib/docker/Dockerfile.packed .\n" in text
+    file = tmp_path / "Dockerfile"
+    file.write_text(f"FROM {images.jre}\nCOPY app.jar /app/app.jar\n{lines}")
+    image = engine.build("localhost/readme", file, context=engine.folder / "orders")
+    with outbound_established(8080) as blocker, engine.running("--network=host", image) as (podman, _):
+        podman.complains("8080/tcp is held by an outbound connection")
+        reset(blocker.sock)
+        podman.says("ready 8080")
+        assert http(8080) == HELLO
 
 
 def test_the_java_entrypoint(engine: Engine, images: Images) -> None:

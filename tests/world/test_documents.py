@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,3 +50,24 @@ def test_three_lines_guard_a_unit(host: Machine, page: str) -> None:
             host.systemctl("stop", "blocker")
             assert shell.status() == 0, shell.describe()
         assert host.show("orders", "ActiveState")["ActiveState"] == "active"
+
+
+def test_the_tests_that_need_neither_root_nor_debian() -> None:
+    """README's line, typed by nobody in a fresh clone, with the distribution's own Python."""
+    [line] = re.findall(r"(?ms)^```sh\n([^`]*?pytest tests/unit)\n```", (ROOT / "README.md").read_text())
+    needs("/usr/share/python-wheels", "python3-venv")
+    with tempfile.TemporaryDirectory() as home:
+        clone = Path(home) / "portwait"
+        subprocess.run(["git", "-c", "safe.directory=*", "clone", "-q", ROOT, clone], check=True)
+        subprocess.run(["chown", "-R", "65534:65534", home], check=True)
+        unprivileged = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all")
+        settings = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+        done = subprocess.run(
+            [*unprivileged, "sh", "-c", line],
+            cwd=clone,
+            env={**settings, "HOME": home, "PATH": "/usr/bin:/bin", "TMPDIR": home},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
