@@ -551,6 +551,7 @@ TABLES: dict[str, Table] = {
         {
             "odd in an even range": facts(OUTBOUND, target="30011"),
             "even in an odd range": facts(OUTBOUND, span=(1025, 65000)),
+            "the only port": facts(OUTBOUND, span=(30010, 30010)),
             "UDP": facts(UDP_CLIENT, target="30010/udp"),
             "by bind": facts(BOUND),
             "a listener": facts(LISTENER),

@@ -107,6 +107,8 @@ def other_parity(facts: Facts) -> Remedy | None:
     connected = facts.target.protocol == "tcp" and any(one.kind.name != "bound" for one in _clients(facts))
     if not connected or not seen.prefers(port) or seen.ephemeral_range is None:
         return None
+    if seen.ephemeral_range[0] == seen.ephemeral_range[1]:  # every other port is outside of it
+        return None
     other = port + 1 if port < seen.ephemeral_range[1] else port - 1
     parity = ("even", "odd")
     return Remedy(
