@@ -74,7 +74,10 @@ def _facts(word: str, words: Sequence[str], user: str | None) -> dropin.Facts:
     named = tuple(str(target).removesuffix("/tcp") for target in targets.parse(words))
     wanted = named or _listens_on(unit, sockets)
     if not wanted:
-        raise UsageError(f"cannot tell what {escape(name)} listens on: it has no listener now, so name a TARGET")
+        raise UsageError(
+            f"cannot tell what {escape(name)} listens on: it has no listener now, so name a TARGET, as in "
+            f"`portwait unit {escape(name)} 30010`"
+        )
     ports = {target.port for target in targets.parse(wanted)}
     binding = [sock.name for sock in sockets if ports & {_port(line) for line in sock.listens}]
     return dropin.Facts(

@@ -29,8 +29,11 @@ _LONGEST = 60
 _OF_OTHER_TOOLS = {
     "kill": "did you mean portwait evict? It destroys connections; to signal a process: portwait --terminate",
     "check": "did you mean portwait explain?",
+    "show": "did you mean portwait explain?",
     "status": "did you mean portwait explain?",
+    "who": "did you mean portwait explain?",
     "list": "did you mean portwait audit?",
+    "ls": "did you mean portwait audit?",
     "unreserve": "did you mean portwait release?",
     "help": "did you mean portwait --help?",
 }

@@ -195,7 +195,7 @@ def test_what_cannot_be_guarded(host: Machine) -> None:
         for words, said in (
             (["nothing.service", "80"], "knows no such unit"),
             (["app.socket"], "only services are guarded"),
-            (["app.service"], "it has no listener now, so name a TARGET"),
+            (["app.service"], "it has no listener now, so name a TARGET, as in `portwait unit app.service 30010`"),
             (["own.service", "80"], "begins with portwait already"),
             (["../x", "80"], "expected a service's name"),
             ([], "name a UNIT"),
