@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import subprocess
 import sys
 import sysconfig
@@ -277,3 +278,11 @@ def test_importing_the_package_costs_next_to_nothing() -> None:
         text=True,
     )
     assert ast.literal_eval(done.stdout) <= {"portwait", "__future__"}
+
+
+def test_no_test_here_needs_a_network_of_its_own() -> None:
+    """These tests need no root. Whatever asks for the `net` fixture, or makes namespaces, belongs to tests/system."""
+    asking = re.compile(r"""usefixtures\("net"|\bnet: None|import .*private_network""")
+    others = sorted(Path(__file__).parent.glob("test_*.py"))
+    others.remove(Path(__file__))
+    assert [path.name for path in others if asking.search(path.read_text())] == []
