@@ -16,7 +16,7 @@ def processes(ids: Iterable[int]) -> list[int]:
     pids: list[int] = []
     for path in paths(ids).values():
         try:
-            with open(f"{path}/cgroup.procs", encoding="ascii") as file:
+            with open(f"{path}/cgroup.procs", encoding="utf-8") as file:
                 pids += [int(line) for line in file if line.strip() != "0"]
         except (OSError, ValueError):
             continue

@@ -96,7 +96,7 @@ def parse_stat(data: bytes) -> Stat | None:
     try:
         kernel_thread = bool(int(words[6]) & kernel.PF_KTHREAD)
         name = os.fsdecode(data[opening + 1 : closing])
-        return Stat(name, int(words[1]), int(words[2]), int(words[19]), kernel_thread, words[0].decode("ascii"))
+        return Stat(name, int(words[1]), int(words[2]), int(words[19]), kernel_thread, words[0].decode())
     except (IndexError, ValueError):
         return None
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
 from portwait.advice import shell_commands
 from portwait.text.escape import escape
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from portwait.advice.facts import Facts
     from portwait.model.owner import Owner
+else:
+    Protocol = object
 
 _RESOLVED = {53: "DNSStubListener=no", 5353: "MulticastDNS=no", 5355: "LLMNR=no"}
 _LIBVIRT = "/var/lib/libvirt/dnsmasq/"

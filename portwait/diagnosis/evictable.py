@@ -28,11 +28,13 @@ class Selection(Record):
 
     def expects(self, owner: Owner) -> bool:
         """Whether this process is one of those that the user has named."""
+        if self.users and owner.user not in self.users:
+            return False
+        if not self.units:
+            return True
         from fnmatch import fnmatchcase
 
-        of_user = not self.users or owner.user in self.users
-        of_unit = owner.unit is not None and any(fnmatchcase(owner.unit, unit) for unit in self.units)
-        return of_user and (of_unit or not self.units)
+        return owner.unit is not None and any(fnmatchcase(owner.unit, unit) for unit in self.units)
 
     def __str__(self) -> str:
         """Say which owners are expected: `user app, unit orders.service`."""

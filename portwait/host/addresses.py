@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _socket
-import contextlib
 import errno
 import os
 import sys
@@ -17,14 +16,14 @@ _CLASSES = "/sys/class/net"
 def is_here(address: str) -> bool:
     """Whether an address is one of this host's own; where the kernel does not say, it is taken for one."""
     family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
-    with contextlib.suppress(OSError):
+    try:
         sock = _socket.socket(family, _socket.SOCK_DGRAM)
         try:
             sock.bind((address, 0))
-        except OSError as error:
-            return error.errno != errno.EADDRNOTAVAIL
         finally:
             sock.close()
+    except OSError as error:
+        return error.errno != errno.EADDRNOTAVAIL
     return True
 
 
@@ -60,24 +59,26 @@ def _addresses() -> list[tuple[str, int, str]]:
 
 
 def _vrfs() -> list[str]:
-    found = []
-    with contextlib.suppress(OSError):
-        found = [name for name in sorted(os.listdir(_CLASSES)) if "DEVTYPE=vrf" in _text(f"{_CLASSES}/{name}/uevent")]
-    return found
+    try:
+        names = sorted(os.listdir(_CLASSES))
+    except OSError:
+        return []
+    return [name for name in names if "DEVTYPE=vrf" in _text(f"{_CLASSES}/{name}/uevent")]
 
 
 def _binds_in(address: str, device: str) -> bool:
     """Whether the address can be bound on a device: the kernel looks it up in that device's VRF."""
     family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
-    with contextlib.suppress(OSError):
+    try:
         sock = _socket.socket(family, _socket.SOCK_DGRAM)
         try:
             sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_BINDTODEVICE, device.encode() + b"\0")
             sock.bind((address, 0))
         finally:
             sock.close()
-        return True
-    return False
+    except OSError:
+        return False
+    return True
 
 
 def _text(path: str) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -16,6 +15,7 @@ _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 
 def ask(argv: Sequence[str]) -> str | None:
     """Run a program for at most PATIENCE and answer what it printed; None where it failed or was too slow."""
+    import contextlib
     import subprocess
 
     environment = {**_ENVIRONMENT, **{key: value for key, value in os.environ.items() if key in _PASSED}}

@@ -174,14 +174,14 @@ def _rewritten(verb: str, named: Ports) -> ReservationError:
 @contextlib.contextmanager
 def _locked(patience: float, say: Callable[[str], None]) -> Iterator[None]:
     """Let one portwait of root's at a time change the list: by a file, and across containers by an abstract socket."""
-    from portwait._linux import netns
+    from portwait._linux import netns_lock
 
     with contextlib.ExitStack() as stack:
         began = time.monotonic()
         stack.enter_context(lock.held(_LOCK, patience, say))
         try:
             left = max(0.0, patience - (time.monotonic() - began))
-            stack.enter_context(netns.locked(_LOCK, left, say))
+            stack.enter_context(netns_lock.locked(_LOCK, left, say))
         except TimeoutError:
             raise
         except OSError:

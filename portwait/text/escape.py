@@ -7,8 +7,6 @@ shows, whatever it is given.
 
 from __future__ import annotations
 
-import unicodedata
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,10 +28,16 @@ def escape(text: str, longest: int = _LONGEST_WORD) -> str:
 
 
 def _harmless(character: str) -> bool:
-    return character == " " or unicodedata.category(character)[0] not in "CZ"
+    if character.isascii():
+        return character.isprintable()
+    import unicodedata
+
+    return unicodedata.category(character)[0] not in "CZ"
 
 
 def _is_mark(character: str) -> bool:
+    import unicodedata
+
     return unicodedata.category(character) in ("Mn", "Me")
 
 
@@ -48,6 +52,8 @@ def columns(text: str) -> int:
     """Count the columns that text takes on a terminal."""
     if text.isascii():
         return len(text)
+    import unicodedata
+
     return sum(
         0 if _is_mark(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text
     )

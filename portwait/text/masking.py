@@ -1,227 +1,53 @@
-"""Mask what looks like a secret in command lines: pure functions of the text.
-
-Four things give a secret away: the name before it (`--password X`, `?token=X`, `Password=X`), the program whose option
-it follows (`sshpass -p X`), its place in a URL (`https://user:X@host`), and its own form (`ghp_...`). When in doubt a
-value is masked, because a path that is hidden costs little. `secret_names` has the tables.
+"""Write command lines without secrets. Most have none, and that is seen here without `re`: it takes 5 ms to import.
 
 The work for a word is bounded: what is cut off when it is shown is never looked at.
 """
 
 from __future__ import annotations
 
-import re
-
 from portwait.text import secret_names
 from portwait.text.escape import escape
-from portwait.text.secret_names import is_secret
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-MASK = "***"
 _MOST_WORDS = 60
 _MOST_CHARACTERS = 1000  # of a word; a secret behind them is cut off anyway
-_DEPTH = 3  # scripts in scripts: `sh -c "ssh h 'mysql -pX'"`
-
-# Patterns stay strings: `re` compiles and keeps one when it is first used, and most command lines use few.
-_NAME_AND_SIGN = r"""(?<![\w.\-])([\w.\-]+)(\\*["'\]]?\s*(?:[=:]+|%3[dDaA])>?\s*)(\\*["']?)"""
-_SCRIPT_WORD = r"""(?:'[^']*'|"(?:[^"\\]|\\.)*"|[^\s'"]|['"])+"""
-_URL = r"""([\w+.\-]*)://([^\s"'<>|]+)"""
-_USER_AND_PASSWORD = r"""(?<![^\s=,"'(\[{])([^\s:/@=,"'(\[{]*):([^\s"']*)@(?!sha256:)"""  # noqa: S105  # a pattern
-_BEFORE_PIPE = r"\b(echo|printf)(\s+)[^|;&\n]+(\|)"
-_SCHEMES = ("bearer", "basic", "digest", "negotiate", "apikey", "token")
 
 
 def mask(command: Sequence[str]) -> tuple[str, ...]:
     """Replace what looks like a secret in the words of a command line; the names stay."""
+    if not may_have_secret(command):
+        return tuple(command)
+    from portwait.text import secret_words
+
     words = []
     for whole in command:
         word = whole[:_MOST_CHARACTERS]
         # A URL that is cut before its `@` must not show the beginning of a password.
-        words.append(word if word == whole else re.sub(r"(://[^\s/:@]*):[^\s@/]*$", rf"\1:{MASK}", word) + "…")
-    return tuple(_mask_words(words, 0))
+        words.append(word if word == whole else secret_words.end_before_password(word) + "…")
+    return tuple(secret_words.mask_words(words))
 
 
-def _mask_words(words: Iterable[str], depth: int) -> list[str]:
-    """Mask the words of one command; what a program's options mean depends on the words before."""
-    options = _Options()
-    result = []
-    hide, before = False, ""
-    for word in words:
-        hidden, hide = hide, options.announces(word) or _announces(word, before)
-        if hidden:
-            result.append(word if depth and word.strip("\"'{}[],") == MASK else MASK)
-        elif before in ("-u", "-U") or (before.startswith("-") and before.lstrip("-").lower() in secret_names.USERS):
-            result.append(MASK if ":" in word or "%" in word else _mask_word(word, depth))
-        else:
-            result.append(options.mask(word) or _mask_word(word, depth))
-        options.add(word)
-        before = word
-    return result
-
-
-class _Options:
-    """What the programs of a command line, `sudo mysql`, `env sshpass ... curl`, take secrets by."""
-
-    def __init__(self) -> None:
-        self._programs: list[str] = []
-        self._next: set[str] = set()
-        self._glued: set[str] = set()
-        self._positional = False
-
-    def add(self, word: str) -> None:
-        """Take a word for a program, or for a subcommand of one before."""
+def may_have_secret(command: Sequence[str]) -> bool:
+    """Whether a word of the command line can be masked, or is cut: true too often, never false for one that is."""
+    programs, _ = secret_names.programs()
+    before = ""
+    for word in command:
+        if word and (len(word) > _MOST_CHARACTERS or word.split() != [word] or "@" in word or "%" in word):
+            return True
         name = word.replace("\\", "/").rpartition("/")[2]
-        for key in (name, *(f"{program} {word}" for program in self._programs)):
-            following = secret_names.NEXT.get(key, ())
-            self._next.update(following)
-            self._glued.update(following, secret_names.GLUED.get(key, ()))
-            self._positional = self._positional or key in secret_names.POSITIONAL
-        if name in _programs():
-            self._programs.append(name)
-
-    def announces(self, word: str) -> bool:
-        """Whether the next word is a secret."""
-        return word in self._next
-
-    def mask(self, word: str) -> str | None:
-        """Mask a word that a program's option makes a secret; None where none does."""
-        for option in self._glued:
-            short = len(option) == 2 and option[0] == "-"
-            prefix = option[-1] in ":," or option == "-hp"
-            if (short or prefix) and word.startswith(option) and len(word) > len(option):
-                return option + MASK
-        if re.match(r"-[uU][^\s:=/]*[:%]", word):
-            return word[:2] + MASK
-        return MASK if self._positional and not word.startswith("-") else None
-
-
-_PROGRAMS: set[str] = set()
-
-
-def _programs() -> set[str]:
-    """The programs of which a later word matters."""
-    if not _PROGRAMS:
-        _PROGRAMS.update(key.partition(" ")[0] for key in (*secret_names.NEXT, *secret_names.POSITIONAL) if " " in key)
-    return _PROGRAMS
-
-
-def _announces(word: str, before: str) -> bool:
-    """Whether the next word is a secret: `--password X`, `Authorization: X`, `Bearer X`; not `--no-password`."""
-    lower = word.lower()
-    if lower in secret_names.BARE or lower in _SCHEMES[:4] or (lower == "by" and before.lower() == "identified"):
-        return True
-    if word.startswith("--no-") or " " in word:
-        return False
-    name = word.rstrip("=:")
-    if not name.startswith("-") and name == word:  # `aws_secret_access_key X`, `wifi-sec.psk X`; not a file's name
-        last = lower.rpartition(":")[2]
-        return "/" not in last and last.endswith(secret_names.BARE_ENDINGS) and last not in secret_names.VERBS
-    return "=" not in name and is_secret(name.rpartition("/:")[2])
-
-
-def _mask_word(word: str, depth: int) -> str:
-    if len(word) < 2:
-        return word
-    first = re.match(r"([\w.\-/]+)(\s*[=:])(?!//)", word)
-    if first and first.end() < len(word) and not word.startswith("//") and _is_plain_secret(first[1]):
-        return f"{first[1]}{first[2]}{MASK}"  # the whole rest is the value, whatever is in it
-    if "@" in word:
-        word = re.sub(_URL, _mask_url, word) if "://" in word else word
-        word = re.sub(_USER_AND_PASSWORD, _mask_user_and_password, word)
-    if "=" in word or ":" in word or "%3" in word:
-        word = _mask_values(word)
-    if depth < _DEPTH and re.search(r"\s", word):
-        word = _mask_script(word, depth + 1)
-    return re.sub(secret_names.SHAPES, MASK, word) if len(word) >= 15 else word
-
-
-def _is_plain_secret(name: str) -> bool:
-    """Whether the first name of a word is a secret's; `/password:X` is an option, `/opt/password/x.jar:` a path."""
-    return "/" not in name[1:] and is_secret(name.lstrip("/"))
-
-
-def _mask_url(match: re.Match[str]) -> str:
-    """Mask the password of a URL, or the token that stands for a user."""
-    scheme, rest = match[1], match[2]
-    at = rest.partition("?")[0].rfind("@")
-    if at < 0 and not re.match(r"[^:@]*:[0-9]{1,5}[/?]", rest):  # the `@` may belong to the query
-        at = rest.rfind("@")
-    user, colon, password = rest[: max(at, 0)].partition(":")
-    if at < 0 or "/" in user or "=" in user.partition("?")[2]:
-        return match[0]
-    if not colon:
-        return match[0] if scheme.lower() in secret_names.USER_ALONE else f"{scheme}://{MASK}{rest[at:]}"
-    if password in ("", "x", "X", "x-oauth-basic"):
-        user = MASK
-    return f"{scheme}://{user}:{MASK}{rest[at:]}"
-
-
-def _mask_user_and_password(match: re.Match[str]) -> str:
-    return f"{match[1]}:{MASK}@" if match[2] and not match[2].startswith("//") else match[0]
-
-
-def _mask_values(word: str) -> str:
-    """Mask the values of all secret names in a word; a value ends where one that has been begun so ends."""
-    result = []
-    done = 0
-    for match in re.finditer(_NAME_AND_SIGN, word):
-        start = match.end()
-        if match.start() < done or start >= len(word):
-            continue
-        secret = is_secret(match[1])
-        user = match[1].lstrip("-").lower().replace("-", "") in secret_names.USERS and "=" in match[2]
-        if not secret and not user:
-            continue
-        end = _end_of_value(word, match)
-        if user and not re.search(r"[:%]", word[start:end]):
-            continue
-        result += [word[done:start], MASK]
-        done = end
-    return "".join((*result, word[done:])) if done else word
-
-
-def _end_of_value(word: str, match: re.Match[str]) -> int:
-    """Say where a value ends, by its quote or by what stands before its name: `?` and `&`, `;`, `,`, a space."""
-    start, quote = match.end(), match[3]
-    before = word[: match.start()]
-    previous = before.rstrip()[-1:] if before.rstrip()[-1:] in (";", ",") else before[-1:]
-    if quote:
-        return _find(word, quote, start)
-    if previous in ("?", "&"):
-        return min(_find(word, sign, start) for sign in ("&", '"', "'", " "))
-    if previous in (";", ","):
-        return _find(word, previous, start)
-    if previous in ('"', "'"):
-        if previous in match[2]:  # the name alone is quoted: {"pin": 1234}
-            return min(_find(word, sign, start) for sign in (",", "}"))
-        return _find(word, previous, start)
-    if re.search(r"\s", before) and "=" in match[2]:
-        return next((found.start() for found in re.finditer(r"\s", word[start:])), len(word) - start) + start
-    return _find(word, "\n", start)
-
-
-def _find(word: str, sign: str, start: int) -> int:
-    """Find the end of a value; a backslash before the sign makes it a part of the value."""
-    at = word.find(sign, start)
-    while at > 0 and word[at - 1] == "\\" and not sign.startswith("\\"):
-        at = word.find(sign, at + 1)
-    return len(word) if at < 0 else at
-
-
-def _mask_script(word: str, depth: int) -> str:
-    """Mask the words within a word, as in `sh -c 'redis-cli -a X'`, and what a pipe is given by echo."""
-    word = re.sub(_BEFORE_PIPE, rf"\1\2{MASK} \3", word) if "|" in word else word
-    matches = list(re.finditer(_SCRIPT_WORD, word))
-    plain = [re.sub(r"""['"]""", "", match[0]) for match in matches]
-    masked = _mask_words(plain, depth)
-    result = []
-    done = 0
-    for index, match in enumerate(matches):
-        result += [word[done : match.start()], match[0] if masked[index] == plain[index] else masked[index]]
-        done = match.end()
-    return "".join((*result, word[done:]))
+        if name in programs or secret_names.announces(word, before):
+            return True
+        if before.startswith("-") and ":" in word and before.lstrip("-").lower() in secret_names.USERS:
+            return True
+        if ("=" in word or ":" in word) and (secret_names.may_name_secret(word) or word[:2] in ("-u", "-U")):
+            return True
+        if len(word) >= 15 and any(mark in word for mark in secret_names.SHAPE_MARKS):
+            return True
+        before = word
+    return False
 
 
 def command_line(command: Sequence[str], longest: int = 0) -> str:

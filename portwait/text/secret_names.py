@@ -1,9 +1,12 @@
-"""The names, options and forms that secrets have in the command lines of real programs: tables and one test of names.
+"""The names, options and forms that secrets have in the command lines of real programs: tables, and tests of names.
 
-`masking` uses them. A name that is listed for nothing costs a readable value; a name that is missing shows a password.
+`masking` and `secret_words` use them. A name that is listed for nothing costs a readable value; a name that is missing
+shows a password.
 """
 
 from __future__ import annotations
+
+MASK = "***"
 
 _PARTS = (
     *("pass", "pwd", "secret", "token", "credential", "auth", "cookie", "signature", "bearer", "hmac", "mnemonic"),
@@ -26,6 +29,7 @@ BARE = frozenset(("password", "passwd", "passphrase", "passcode", "bearer", "key
 
 BARE_ENDINGS = ("password", "passwd", "_pw", "token", "secret", "_key", "-key", ".key", "psk")
 """Endings of such words: `aws_secret_access_key S`, `user_pw S`, `npmAuthToken S`."""
+_SCHEMES = ("bearer", "basic", "digest", "negotiate")
 VERBS = frozenset(("token", "secret"))
 """Words with such an ending that are subcommands: `kubectl get secret db`."""
 
@@ -181,6 +185,15 @@ SHAPES = (
 )
 """Tokens whose form shows what they are: of GitHub, GitLab, Slack, Stripe, AWS, Google, Vault; signed JSON; hashes."""
 
+SHAPE_MARKS = (
+    *("gho_", "ghp_", "ghr_", "ghs_", "ghu_", "_pat_", "glpat-", "gldt-", "glrt-", "glsoat-", "glptt-", "glagent-"),
+    *("xox", "xapp-", "sk-", "k_live_", "k_test_", "whsec_", "AKIA", "ASIA", "eyJ", "hf_", "npm_", "pypi-", "SG."),
+    *("AIza", "ya29.", "glsa_", "glc_", "hvs.", "hvb.", "hvr.", "_v1_", "shpat_", "shpca_", "shppa_", "shpss_"),
+    *("AGE-SECRET-KEY-1", "tskey-", "dp.", "lin_api_", "sq0", "PMAK-", "dapi", "NRAK-", ":AA", "$"),
+    *("hooks.slack.com", "discord.com/api", "webhook.office.com", "-----BEGIN"),
+)
+"""Each word with a token of SHAPES contains one of these."""
+
 
 def is_secret(name: str) -> bool:
     """Whether a name of an option, a variable, a header or a property is a secret's: `--db-password`, `API_KEY`."""
@@ -192,3 +205,41 @@ def is_secret(name: str) -> bool:
         return True
     parts = lower.replace("-", ".").replace("_", ".").split(".")
     return any(part.endswith(_ENDINGS) or part in _WHOLE for part in parts)
+
+
+def may_name_secret(word: str) -> bool:
+    """Whether a name in a word can be a secret's, or a user's: without looking where the names are."""
+    plain = word.lower().replace("-", "").replace("_", "").replace(".", "")
+    if any(part in plain for part in (*_PARTS, *_ENDINGS, *_WHOLE)):
+        return True
+    if "=" not in word or ":" not in word:
+        return False
+    return any(name.rstrip("\\\"']:").endswith(tuple(USERS)) for name in plain.split("="))
+
+
+def programs() -> tuple[set[str], set[str]]:
+    """Name the programs that take secrets in a way of their own, and those of them of which a later word matters."""
+    if not _PROGRAMS[0]:
+        for key in (*NEXT, *GLUED, *POSITIONAL):
+            program, space, _ = key.partition(" ")
+            _PROGRAMS[0].add(program)
+            if space:
+                _PROGRAMS[1].add(program)
+    return _PROGRAMS
+
+
+_PROGRAMS: tuple[set[str], set[str]] = (set(), set())
+
+
+def announces(word: str, before: str) -> bool:
+    """Whether the next word is a secret: `--password X`, `Authorization: X`, `Bearer X`; not `--no-password`."""
+    lower = word.lower()
+    if lower in BARE or lower in _SCHEMES or (lower == "by" and before.lower() == "identified"):
+        return True
+    if word.startswith("--no-") or " " in word:
+        return False
+    name = word.rstrip("=:")
+    if not name.startswith("-") and name == word:  # `aws_secret_access_key X`, `wifi-sec.psk X`; not a file's name
+        last = lower.rpartition(":")[2]
+        return "/" not in last and last.endswith(BARE_ENDINGS) and last not in VERBS
+    return "=" not in name and is_secret(name.rpartition("/:")[2])

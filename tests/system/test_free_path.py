@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.guarding import run
 from tests.support.programs import running
 from tests.support.states import outbound_established, reset
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("net")
 
@@ -109,3 +113,34 @@ def test_a_held_port_loads_what_it_needs() -> None:
         reset(made.sock)
         modules = told(guard.says(" | "))
     assert {"tenacity", "select"} <= modules
+
+
+EXPLAIN = """
+import sys
+from portwait.__main__ import start
+sys.argv = ["portwait", *sys.argv[1:]]
+start()
+print("|", *sys.modules)
+"""
+
+
+CLIENT = f"""
+import socket, time
+server = socket.create_server(("127.0.0.1", 7000))
+client = socket.create_connection(("127.0.0.1", 7000), source_address=("127.0.0.1", {PORT}))
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def test_explaining_loads_nothing_heavy(tmp_path: Path) -> None:
+    """A held port is explained without regular expressions, where the owner's command line can have no secret."""
+    script = tmp_path / "client"
+    script.write_text(CLIENT)
+    path = f"import sys; sys.path[:0] = {[entry for entry in sys.path if entry]!r}\n"
+    with running([sys.executable, "-IS", str(script)]) as client:
+        client.says("ready")
+        out = run([sys.executable, "-IS", "-c", path + EXPLAIN, "explain", str(PORT)]).out
+    text, _, names = out.rpartition("| ")
+    assert "is held by an outbound connection" in text
+    assert set(names.split()) & ((OF_OTHERS | HEAVY) - {"struct"}) == set()

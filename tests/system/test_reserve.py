@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portwait._linux import netns, sysctl
+from portwait._linux import netns_lock, sysctl
 from portwait.model import ports
 from portwait.reserved import runtime
 from tests.support import schemas, storm
@@ -194,7 +194,7 @@ class TestConcurrency:
 
     def test_the_lock_belongs_to_the_network_namespace(self, host: Host) -> None:
         """Rule: a lock of another namespace is not in the way, for its list is another one."""
-        with netns.locked("reserved-ports", 1, lambda _: None), private_network():
+        with netns_lock.locked("reserved-ports", 1, lambda _: None), private_network():
             done = host.run(*portwait("reserve", "30010"))
             assert (done.stderr, listed()) == ("", "30010")
 
@@ -203,7 +203,7 @@ class TestConcurrency:
         setting(RESERVED, "30010")
         said: list[str] = []
         refusal = pytest.raises(runtime.ReservationError)
-        with netns.locked("reserved-ports", 1, said.append), refusal as refused:
+        with netns_lock.locked("reserved-ports", 1, said.append), refusal as refused:
             runtime.release(((30010, 30010),), patience=1.2, say=said.append)
         assert said == [f"waiting for another process (pid {os.getpid()}) that holds the lock @portwait/reserved-ports"]
         assert str(refused.value) == (
@@ -214,13 +214,13 @@ class TestConcurrency:
     def test_adding_waits_for_nobody(self, host: Host) -> None:
         """Rule: the kernel joins what is added with the list, so the ports are there before any lock is asked for."""
         with (
-            netns.locked("reserved-ports", 1, lambda _: None),
+            netns_lock.locked("reserved-ports", 1, lambda _: None),
             running(host.argv(portwait("reserve", "30010"))) as reserving,
         ):
             reserving.complains("waiting for another process")
             assert listed() == "30010"
         said: list[str] = []
-        with netns.locked("reserved-ports", 1, said.append):
+        with netns_lock.locked("reserved-ports", 1, said.append):
             change = runtime.reserve(((30012, 30012),), patience=0, say=said.append)
         assert (change.changed, listed()) == (((30012, 30012),), "30010,30012")
         assert "holds the lock" in (change.unrecorded or "")
@@ -279,9 +279,9 @@ class TestConcurrency:
     def test_the_end_of_the_holder_wakes_who_waits(self) -> None:
         """Rule: a lock ends with its process, however that ends."""
         holding = (
-            "from portwait._linux import netns\n"
+            "from portwait._linux import netns_lock\n"
             "import functools, sys\n"
-            "with netns.locked('test', 1, functools.partial(print, flush=True)):\n"
+            "with netns_lock.locked('test', 1, functools.partial(print, flush=True)):\n"
             "    print('ready', flush=True)\n"
             "    sys.stdin.read()\n"
         )

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from portwait.text.escape import columns, escape, shell
-from portwait.text.masking import MASK, command_line, mask
+from portwait.text.masking import command_line, mask
+from portwait.text.secret_names import MASK
 
 ESC = "\x1b"
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from portwait.text import secret_names, secret_words
 from portwait.text.escape import escape
-from portwait.text.masking import command_line, mask
+from portwait.text.masking import command_line, mask, may_have_secret
 
 ROWS = [
     row
@@ -193,3 +194,51 @@ TOKENS = (
     "hf_" + "a1B2c" * 6,
 )
 """One of each form, by hand; put together from parts, so that no scanner takes this file for a leak."""
+
+
+PIECES = some.one_of(
+    some.sampled_from(
+        (
+            *("=", ":", "%3D", "@", "://", " ", "/", "-", "--", "-u", "-U", "'", '"'),
+            *("by", "identified", "x", "user", "é"),
+            *("\u2003", "\x1c", "]", "\\", ">", ":=", "?", "&", ";", ",", "{", "no-", "token", "secret", "1234567890"),
+            *(*secret_names.BARE, *secret_names.USERS, *secret_names._PARTS, *secret_names._ENDINGS),
+            *(*secret_names._WHOLE, *secret_names.NEXT, *secret_names.GLUED, *secret_names.POSITIONAL),
+            *(option for options in secret_names.NEXT.values() for option in options),
+        )
+    ),
+    some.text(PLAIN + ":=@%-_./", max_size=8),
+    some.from_regex(secret_names.SHAPES, fullmatch=True),
+)
+COMMANDS = some.lists(some.lists(PIECES, max_size=4).map("".join), max_size=6)
+
+
+@given(COMMANDS)
+def test_what_is_not_looked_at_has_no_secret(command: list[str]) -> None:
+    """Rule: the quick test for "no secret here" never holds for words that the patterns would change."""
+    if not may_have_secret(command):
+        assert secret_words.mask_words(command) == command
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_command_line_with_a_secret_is_looked_at(row: str) -> None:
+    """Rule: that holds for each real program's too."""
+    for secret in SECRETS:
+        words = planted(row, secret)
+        if secret_words.mask_words(words) != words:
+            assert may_have_secret(words)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "java -Xmx512m -jar /opt/orders/orders.jar --server.port=8080",
+        "/usr/bin/python3 -u -m http.server 8000",
+        "nginx: master process /usr/sbin/nginx -g daemon",
+        "/usr/bin/redis-server 127.0.0.1:6379",
+        "postgres: 15/main: checkpointer",
+    ],
+)
+def test_most_command_lines_need_no_patterns(line: str) -> None:
+    """Rule: what most servers are called with is shown without compiling a pattern."""
+    assert not may_have_secret(line.split())

@@ -6,7 +6,6 @@ under it; so reserving keeps it from nothing. Pure functions: who reads the file
 
 from __future__ import annotations
 
-import ntpath
 import posixpath
 
 from portwait.model.record import Record
@@ -153,6 +152,7 @@ def _paths(*seen: str) -> ModuleType:
     """Choose the rules of the system that these paths are of, which need not be this one."""
     if not any("\\" in one for one in seen):
         return posixpath
+    import ntpath
 
     return ntpath
 
