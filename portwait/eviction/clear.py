@@ -18,6 +18,7 @@ from portwait.eviction import evict, terminate
 from portwait.eviction.actions import Action, news
 from portwait.eviction.terminate import Termination
 from portwait.text.durations import INF
+from portwait.wait.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     Tell = Callable[[Action], None]
 
 _ROUNDS = 8  # looks in a row: who binds the port by number can come back again and again, hold or no hold
+_TOLD = 64  # actions of a kind, one by one: whoever looks into it afterwards wants to know each
+_REMEMBERED = 8  # evicted connections of a target, for a kernel that hides what they leave
+_COOKIE_AT = 3  # in what is remembered as said
 _PATIENCE = 5  # looks, before a connection whose data in flight hides its direction is taken for one that stays so
 
 
@@ -91,6 +95,7 @@ class Removal:
     def _evict(self, inspection: Inspection) -> bool:
         """Evict what is allowed and was not tried yet, as long as the target is held; whether anything has changed."""
         changed = False
+        self._forget(inspection)
         if self._selection.kinds:
             obstructed = frozenset(inspection.survey.obstructed)
             for target, blockers in inspection.diagnosis.blockers.items():
@@ -108,6 +113,16 @@ class Removal:
                             obstructed = frozenset(inspection.survey.obstructed)
             self._say_kept(inspection)
         return changed
+
+    def _forget(self, inspection: Inspection) -> None:
+        """Forget the sockets that are gone, so that memory is bounded by what is in the way; cookies never return."""
+        present = {one.socket.cookie for blockers in inspection.diagnosis.blockers.values() for one in blockers}
+        if not present:
+            return
+        evicted = {one.socket.cookie for blockers in self._evicted.values() for one in blockers}
+        self._tried &= present
+        self._doubts = {cookie: count for cookie, count in self._doubts.items() if cookie in present}
+        self._said = {key for key in self._said if key[_COOKIE_AT] in present | evicted}
 
     def _try(self, target: Target, blocker: Blocker) -> Refusal | Literal["evicted", "gone", "nothing"]:
         cookie = blocker.socket.cookie
@@ -129,7 +144,7 @@ class Removal:
                 self._acting(True)
                 result = evict.evict(door, blocker)
             if result == "evicted":
-                self._evicted.setdefault(target, []).append(blocker)
+                self._evicted[target] = [*self._evicted.get(target, ()), blocker][-_REMEMBERED:]
                 self._tell(Action("evicted", target, blocker))
         except TablesError as error:
             return Refusal("failed", str(error), "its process has to close it, or end")
@@ -209,10 +224,14 @@ class Removal:
 def asked_for(options: Options, log: Events, guard: int) -> Removal:
     """Build what the options of the guard with this PID ask for. What is done or refused is an event of the log."""
     is_news = news()
+    paces: dict[tuple[str, Target], Pace] = {}
 
     def tell(action: Action) -> None:
-        if is_news(action):
-            log.warning(action.event, str(action), **action.fields())
+        pace = paces.setdefault((action.event, action.target), Pace(_TOLD))
+        if is_news(action) and pace.admits(time.monotonic()):
+            untold = pace.take_untold()
+            more = f" (and {untold} more since the last such line)" if untold else ""
+            log.warning(action.event, f"{action}{more}", **action.fields())
 
     selection = evictable.select(options.evict or (), options.evict_user, options.evict_unit)
     termination = None

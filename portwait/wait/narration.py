@@ -21,6 +21,7 @@ from portwait.reports import target as target_report
 from portwait.text.layout import Paper
 from portwait.wait.inspection import Inspection
 from portwait.wait.narrator import FREE, HELD
+from portwait.wait.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -63,6 +64,7 @@ class Narration:
         self._log = EventsForTheGuard(line)
         self._clearing = clearing and clearing(self._log)
         self._told: dict[Target, object] = {}
+        self._paces: dict[Target, Pace] = {}
         self._told_lost: set[str] = set()
         self._paper = Paper(columns, lead=len("portwait: "))  # without colours: the log has its own
 
@@ -107,6 +109,9 @@ class Narration:
             if self._told.get(target) == told or (verdict.state == "free" and target not in self._told):
                 continue
             first = target not in self._told
+            pace = self._paces.setdefault(target, Pace())
+            if verdict.state != "free" and not pace.admits(time.monotonic()):
+                continue  # it stays news, for a later look
             self._told[target] = told
             if verdict.state == "free":
                 continue

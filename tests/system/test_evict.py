@@ -605,6 +605,18 @@ class TestGuard:
             made.sock.close()
             waiting.says("started")
 
+    def test_clients_that_come_again_and_again(self) -> None:
+        """Who binds the port by number can come back a hundred times a second; the lines become few, and say so."""
+        program = [sys.executable, "-IS", str(Path(__file__).parent / "helpers" / "by_number.py"), str(PORT)]
+        with running(program, stdin=subprocess.PIPE) as first:
+            first.says("connected")
+            argv = portwait("--evict", "--no-reuseaddr", "-4", "-t", "8", f"0.0.0.0:{PORT}", "--", *STARTED)
+            with running(argv) as waiting:
+                waiting.status()
+            connections = first.out.count("connected")
+            lines = [line for line in waiting.err if line.startswith("portwait: ")]
+        assert len(lines) < 120, (connections, len(lines))
+
     def test_once_with_a_timeout_of_zero(self) -> None:
         """Look once, evict, and the service can start."""
         with outbound_established(PORT):
