@@ -26,7 +26,9 @@ _TABLES_EVERY = 1.0  # seconds between two readings of the tables, where bind ha
 def blockers(target: Target, *, reuseaddr: bool = True) -> tuple[Blocker, ...]:
     """Find the sockets that make the target's bind fail, and the processes behind them.
 
-    `reuseaddr` is whether the service sets SO_REUSEADDR. Raises TablesError where no socket table can be read.
+    `reuseaddr` is whether the service sets SO_REUSEADDR. Raises TablesError where no socket table can be read. Other
+    processes' files and the users' database are read in the calling thread: on a host where those do not answer this
+    does not return. The command portwait names owners in a process of its own, which it can abandon.
     """
     return diagnose([target], reuseaddr=reuseaddr).blockers[target]
 
@@ -38,7 +40,8 @@ def wait_until_free(
 
     The answer has the holds (`mode` none: there are none), which keep the ports from connect() until they are
     dropped: `for hold in survey.holds: hold.drop()`. Where bind is denied, and for more than 64 targets, the socket
-    tables decide.
+    tables decide. They are read once when a target is held, with the owners as `blockers` does: `timeout` is not kept
+    where that does not return.
     """
     survey = Survey(targets, reuseaddr=reuseaddr, mode=mode)
     inspection = Inspection(survey)
@@ -46,10 +49,10 @@ def wait_until_free(
 
     def look() -> bool:
         nonlocal read_at
-        free, now = inspection.look(), time.monotonic()
+        free, now = inspection.probe(), time.monotonic()
         due = read_at == -math.inf and not free  # once, for the holds that can stand beside what is there
         if due or (survey.undecided and now >= read_at + _TABLES_EVERY):
-            free, read_at = inspection.look_closely(), now
+            free, read_at = inspection.inspect(), now
         return free
 
     free = False

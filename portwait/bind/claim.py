@@ -94,11 +94,11 @@ class Claim(hold.Hold):
             self._name.close()
         self._name = None
 
-    def keep(self) -> int | None:
+    def make_inheritable(self) -> int | None:
         """Make it last across exec: the hold, or the name where no hold may stand beside the service."""
         name, self._name = self._name, None
         try:
-            number = super().keep()
+            number = super().make_inheritable()
             if number is None and name is not None:
                 number = fcntl.fcntl(name.fileno(), fcntl.F_DUPFD, _LOWEST_DESCRIPTOR)
         finally:

@@ -54,7 +54,7 @@ def forms(target: Target, mode: Mode = "default", *, reuseaddr: bool = True) -> 
     """Say which sockets can hold a target whose service binds with or without SO_REUSEADDR.
 
     `v6only` is `[::]` with IPV6_V6ONLY, `dual` is `[::]` for both families, `last` is 127.255.255.254, `any4`
-    0.0.0.0; all have SO_REUSEADDR and SO_REUSEPORT. `udp` is 127.255.255.254 with SO_REUSEADDR alone, for with
+    0.0.0.0; all have SO_REUSEADDR and SO_REUSEPORT. `udp` is 127.255.255.254 with SO_REUSEADDR alone, because with
     SO_REUSEPORT a UDP hold takes the service's datagrams.
     """
     if mode == "none":
@@ -202,7 +202,7 @@ class Hold:
             self._socket.close()
         self._socket = self.form = None
 
-    def keep(self) -> int | None:
+    def make_inheritable(self) -> int | None:
         """Make it last across exec; the descriptor's number, or None where no hold may stay beside the service.
 
         Raises OSError where there is no number for it (RLIMIT_NOFILE).
@@ -222,10 +222,10 @@ class Hold:
         return number
 
 
-def keep_all(holds: Sequence[Hold]) -> tuple[int, ...]:
+def make_all_inheritable(holds: Sequence[Hold]) -> tuple[int, ...]:
     """Make the holds last across exec, all or none; their descriptors. Raises OSError where one cannot."""
     try:
-        return tuple(number for hold in holds if (number := hold.keep()) is not None)
+        return tuple(number for hold in holds if (number := hold.make_inheritable()) is not None)
     except OSError:
         for hold in holds:
             hold.drop()

@@ -70,7 +70,7 @@ class Survey:
                 one.contested = True
                 one.strengthen(lasting=False)
 
-    def look(self) -> bool:
+    def probe(self) -> bool:
         """Ask for every target again and take what holds are allowed; whether the service can start.
 
         The sockets of the free targets stay open until the holds stand, so that nobody can step in between.

@@ -79,8 +79,8 @@ def run(words: Sequence[str]) -> tuple[int, str]:
         if action.event == "evicted":
             log.warning(action.event, str(action), **action.fields())
 
-    if not inspection.look() or survey.undecided:
-        inspection.look_closely()
+    if not inspection.probe() or survey.undecided:
+        inspection.inspect()
     before = after = _cases(inspection)
     if any(case.held for case in before.values()):
         selection = evictable.select(options.evict or EVICTED, options.evict_user, options.evict_unit)

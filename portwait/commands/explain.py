@@ -61,8 +61,8 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     wanted = targets.parse(asked.targets, asked.family, reuseport=asked.reuseport, freebind=asked.freebind)
     inspection = Inspection(Survey(wanted, reuseaddr=asked.reuseaddr))
     survey = inspection.survey
-    if not inspection.look() or survey.undecided:
-        inspection.look_closely()
+    if not inspection.probe() or survey.undecided:
+        inspection.inspect()
     seen = port_settings()
     cases = [inspection.case(target, seen) for target in survey.targets]
     in_full = len(cases) <= _MOST_IN_FULL

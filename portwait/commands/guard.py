@@ -75,7 +75,7 @@ class Plan:
             self._passing.settle(self.survey)
             return
         try:
-            hold.keep_all(self.survey.holds)
+            hold.make_all_inheritable(self.survey.holds)
         finally:
             if self._hides:
                 from portwait.systemd import listen_fds
@@ -93,7 +93,7 @@ def run(options: Options, command: Sequence[str]) -> int:
     plan = _plan(options, command)
     survey = plan.survey
     with continuing_without("ask bind", options) as asking:
-        clear = survey.look() and not survey.undecided and not options.talks
+        clear = survey.probe() and not survey.undecided and not options.talks
     if asking.failed:
         clear = not survey.obstructed
     if not clear and not _slowly(survey, options, began, command):
@@ -231,7 +231,7 @@ def _wait(survey: Survey, options: Options, began: float, command: Sequence[str]
             if not free:
                 narrator = _narrator(survey, options, log)
                 loop = WaitLoop(survey, log, began, deadline, narrator)
-                free, waited = loop.keep(), loop.waited
+                free, waited = loop.wait(), loop.waited
         except Stopped as stopped:
             log.info("stopped", f"stopped by {stopped.name}; nothing was started", signal=stopped.name)
             raise
@@ -271,7 +271,7 @@ def _wait_plainly(survey: Survey, options: Options, deadline: float) -> bool:
 
     while True:
         with contextlib.suppress(Exception):  # it was said; the kernel's last word stands
-            survey.look()
+            survey.probe()
         left = deadline - time.monotonic()
         if not survey.obstructed or left <= 0:
             break

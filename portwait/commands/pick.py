@@ -88,7 +88,7 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     for name, port in zip(asked.env, picked):  # as many or fewer, by _check
         os.environ[name] = str(port)
     try:
-        hold.keep_all(choice.claims)
+        hold.make_all_inheritable(choice.claims)
     except OSError as error:
         stderr.write(f"portwait: cannot hold the port: {error}; continuing without it\n")
     return handoff.become(placeholders.fill(command, picked)[0])

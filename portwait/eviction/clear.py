@@ -74,18 +74,18 @@ class Removal:
         self._killed: set[tuple[int, int]] = set()
         self._said: set[tuple[object, ...]] = set()
 
-    def through(self, inspection: Inspection, looked: Callable[[], None]) -> bool:
+    def through(self, inspection: Inspection, inspected: Callable[[], None]) -> bool:
         """Do all that may be done against what the tables have just shown; whether the service can start.
 
-        `looked` is called after each further look, for whoever reports what is in the way.
+        `inspected` is called after each further look, for whoever reports what is in the way.
         """
         for _ in range(_ROUNDS):
             self.unsettled = False
             if not self._evict(inspection):
                 break
             self.unsettled = True
-            free = inspection.look_closely()
-            looked()
+            free = inspection.inspect()
+            inspected()
             if free:
                 return True
         if self._termination is not None:
@@ -109,7 +109,7 @@ class Removal:
                         changed = True
                         if not inspection.survey.wide:
                             # so that a hold stands at once, and nothing is destroyed that is in nobody's way
-                            inspection.look()
+                            inspection.probe()
                             obstructed = frozenset(inspection.survey.obstructed)
             self._say_kept(inspection)
         return changed

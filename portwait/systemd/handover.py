@@ -88,7 +88,7 @@ class Passing:
                 kept = self._listeners(survey)
                 handed += [Passed(one.number, _name(one.target)) for one in kept]
             else:
-                hold.keep_all(survey.holds)
+                hold.make_all_inheritable(survey.holds)
                 kept = self._holds(survey)
             self._store(kept)
         finally:

@@ -76,7 +76,7 @@ class ListeningSurvey(Survey):
 
     listeners: Mapping[Target, _socket.socket] = {}  # replaced, never changed
 
-    def look(self) -> bool:
+    def probe(self) -> bool:
         """Ask, and where nothing is in the way listen; whether the service can start.
 
         All or none: a client that queues on the first port of two would wait for a service that may never start.
@@ -85,7 +85,7 @@ class ListeningSurvey(Survey):
         if self.listeners and not self._by_tables:
             return True  # closing them to ask again would turn away who queues already
         self.close()
-        if not super().look():
+        if not super().probe():
             return False
         opened: dict[Target, _socket.socket] = {}
         self.listeners = opened

@@ -1,4 +1,4 @@
-"""A closer look at a survey's targets: who is in the way of them, and the tables' word where bind has none."""
+"""Inspect a survey's targets: read who is in the way, and let the socket tables decide where bind() cannot."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Inspection:
         self._contested: set[int] = set()
         self._beside: tuple[frozenset[int], dict[Target, frozenset[int]]] = frozenset(), {}
 
-    def look(self) -> bool:
+    def probe(self) -> bool:
         """Ask bind again, and remember the tables for what bind cannot say; whether the service can start."""
-        return self.survey.look()
+        return self.survey.probe()
 
     def case(self, target: Target, settings: PortSettings) -> Case:
         """Put together what is known of a target now; what does not block it is left out."""
@@ -61,7 +61,7 @@ class Inspection:
             return ()
         return tuple(blocker for blocker in found if blocker.kind.name == "hold")
 
-    def look_closely(self) -> bool:
+    def inspect(self) -> bool:
         """Read the tables, then ask bind again; whether the service can start."""
         survey = self.survey
         concerned = tuple(dict.fromkeys((*survey.obstructed, *survey.undecided)))
@@ -78,7 +78,7 @@ class Inspection:
             if undecided or survey.served != diagnosis.listening:  # the guard has a use for it now
                 self._by_what_the_tables_say(undecided, diagnosis)
                 survey.learn(self._by_tables, diagnosis.listening, self._contested)
-                self.look()
+                self.probe()
 
         try:
             self.diagnosis = diagnose(concerned, reuseaddr=reuseaddr, ours=holds, held=held, early=early)
@@ -90,7 +90,7 @@ class Inspection:
         self._by_what_the_tables_say(undecided, self.diagnosis)
         self._find_contested(concerned, holds)
         survey.learn(self._by_tables, served, self._contested)
-        return self.look()
+        return self.probe()
 
     def _by_what_the_tables_say(self, undecided: Iterable[Target], diagnosis: Diagnosis) -> None:
         """Decide what bind has no word on."""

@@ -2,8 +2,8 @@
 
 Knows bind(), the kernel's events and a clock, and nothing that can block. It asks bind when the kernel says that a
 socket on the port was destroyed, when a TIME_WAIT is due, and slowly under both. Who is in the way is the narrator's
-business: it is asked when something has changed, and what it says is written as it comes. Where it does not answer the
-wait goes on, because bind alone decides.
+business: it is asked when something has changed, and what it says is written as it comes. Where it does not answer, the
+wait continues, because bind() alone decides.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _FIRST_REMINDER, _LAST_REMINDER = 10.0, 600.0  # seconds; each is twice the one 
 
 
 class WaitLoop:
-    """The wait for one survey's targets; `keep` does it."""
+    """The wait for one survey's targets; `wait` does it."""
 
     def __init__(self, survey: Survey, log: Log, began: float, deadline: float, narrator: Narrator | None) -> None:
         """`began` and `deadline` are monotonic times in seconds, the latter math.inf for never.
@@ -61,18 +61,18 @@ class WaitLoop:
         self._remind_at = math.inf
         self._progress = notify.Progress()
 
-    def keep(self) -> bool:
+    def wait(self) -> bool:
         """Wait; whether the service can start. Raises Stopped where a signal ends it."""
         try:
             self._events = _subscribe(self._survey.obstructed)  # before the next look, so that nothing is missed
-            if self._first_look():
+            if self._first_probe():
                 return True
             if self._deadline <= time.monotonic():
                 return False
             from portwait.wait import schedule  # with tenacity, which nobody needs who could evict everything at once
 
             self._say_waiting()
-            free = schedule.until(self._look, self._pause, self._deadline, lambda: self._expected, schedule.LOOK)
+            free = schedule.until(self._probe, self._pause, self._deadline, lambda: self._expected, schedule.LOOK)
             self._progress.end("" if free else f"gave up waiting: {self._status}")
             return free
         finally:
@@ -86,10 +86,10 @@ class WaitLoop:
         """Seconds since the guard began, 0 where it did not have to wait."""
         return time.monotonic() - self._began if self._waits else 0.0
 
-    def _first_look(self) -> bool:
-        """Ask for the first report and wait for it, within bounds; whether the service can start."""
+    def _first_probe(self) -> bool:
+        """Ask the narrator for its first report and wait for it, within bounds; whether the service can start."""
         until = self._first_report_until()
-        while not (free := self._look()):
+        while not (free := self._probe()):
             left = until - time.monotonic()
             if self._narrator is None or self._narrator.lost or self._narrator.reports or left <= 0:
                 break
@@ -98,7 +98,7 @@ class WaitLoop:
             return free
         self._patient = False
         self._log.warning("failed", "failed to read the socket tables: no answer in time; continuing without it")
-        return self._look()
+        return self._probe()
 
     def _first_report_until(self) -> float:
         if self._deadline <= self._began:
@@ -112,9 +112,9 @@ class WaitLoop:
         answered = narrator is None or narrator.lost or narrator.reports > 0
         return answered or not self._patient or not self._survey.undecided
 
-    def _look(self) -> bool:
+    def _probe(self) -> bool:
         now = time.monotonic()
-        free = self._survey.look() and self._is_decided
+        free = self._survey.probe() and self._is_decided
         if free:
             return True
         self._news = self._news or now >= min(self._expected, self._remind_at)

@@ -1,8 +1,8 @@
 """What the narrator does: find out who is in the way, say so with advice, evict and signal where that was asked for.
 
-Runs in a process of its own (`narrator`), for it reads other people's processes and files and can be made to wait for
-good there. It has no hold and asks bind() nothing itself: a probe is a bound socket, and two processes that probe would
-be in each other's way. The guard does both when it is asked, and writes what is said here.
+Runs in a process of its own (`narrator`), because it reads other people's processes and files and can be made to wait
+there without end. It has no hold and does not call bind() itself: a probe is a bound socket, and two processes that
+probe would be in each other's way. The guard does both when it is asked, and writes what is said here.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Removal(Protocol):
 
     unsettled: bool
 
-    def through(self, inspection: Inspection, looked: Callable[[], None]) -> bool:
+    def through(self, inspection: Inspection, inspected: Callable[[], None]) -> bool:
         """Do all that may be done now; whether the service can start."""
 
 
@@ -69,7 +69,7 @@ class Narration:
         self._paper = Paper(columns, lead=len("portwait: "))  # without colours: the log has its own
 
     def run(self) -> None:
-        """Serve until the guard has gone."""
+        """Answer the guard's requests until the guard has gone."""
         while True:
             self._survey.receive()
             self._inspect()
@@ -80,7 +80,7 @@ class Narration:
 
     def _inspect(self) -> None:
         """Read the tables: who is in the way, and what bind could not say; then do something about it."""
-        free = self._inspection.look_closely()
+        free = self._inspection.inspect()
         self._tell()
         if not free and self._clearing is not None:
             self._clearing.through(self._inspection, self._tell)
@@ -154,12 +154,12 @@ class SurveyOfTheGuard(Survey):
         super().learn(by_tables, served)
         self._contested = contested
 
-    def look(self) -> bool:
+    def probe(self) -> bool:
         """Let the guard ask bind again and take its holds; whether the service can start."""
         codes = bytes(
             _CODES[self._by_tables[target].state] if target in self._by_tables else 0 for target in self.targets
         )
-        self._line.send("look", codes, None if self.served is None else tuple(self.served), tuple(self._contested))
+        self._line.send("probe", codes, None if self.served is None else tuple(self.served), tuple(self._contested))
         self.receive()
         return not self.obstructed
 

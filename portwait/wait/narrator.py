@@ -70,19 +70,19 @@ class Narrator:
         return self._line.fileno()
 
     def ask(self, survey: Survey) -> None:
-        """Ask it to find out what is in the way, unless it is at it or lost."""
+        """Ask it to find out what is in the way, unless it is busy or lost."""
         if not self.lost and not self.busy:
             self.busy = True
             self._send_state(survey)
 
     def attend(self, survey: Survey) -> None:
-        """Deal with all that it has sent: write it, ask bind for it, remember what it found out."""
+        """Handle all messages that it has sent: write its lines, probe for it, remember what it found out."""
         for kind, *rest in self._line.received():
             if kind in ("log", "acting"):
                 self._hear(kind, *rest)
-            elif kind == "look":
+            elif kind == "probe":
                 _learn(survey, *rest)
-                survey.look()
+                survey.probe()
                 self._send_state(survey)
             elif kind == "done":
                 expected, self.unsettled, self.status = rest

@@ -40,7 +40,7 @@ def _free(survey: Survey, options: Options, log: Log, command: Sequence[str], wa
     asked = names(survey.targets) or "every port was passed in"
     starting = f"; starting {escape(command[0])}" if command else ""
     unsure = [one for one in survey.targets if survey.verdicts.get(one) and survey.verdicts[one].state != "free"]
-    state = "can be tried, for the kernel gave no clear word on it" if unsure else f"{is_or_are(survey.targets)} free"
+    state = "can be tried: nobody can tell whether it is free" if unsure else f"{is_or_are(survey.targets)} free"
     after = f" after {durations.show(waited)}" if waited else ""
     say = log.info if waited else log.debug
     say("free", f"{asked} {state}{after}{starting}", target=asked, waited=round(waited, 3))

@@ -312,7 +312,7 @@ class TestBugs:
     """A part of the guard that raises what nobody thought of, and libraries that are not there."""
 
     PARTS = (
-        *("bind.hold.bind", "bind.hold.keep_all", "systemd.listen_fds.passed_in"),  # on the free path
+        *("bind.hold.bind", "bind.hold.make_all_inheritable", "systemd.listen_fds.passed_in"),  # on the free path
         *(
             "systemd.notify.Progress",
             "wait.inspection.diagnose",

@@ -37,8 +37,8 @@ def seconds(work: Callable[[str], Any], word: str) -> float:
 
 def guards_evict(word: str) -> None:
     inspection = Inspection(Survey(parse([word])))
-    inspection.look()
-    inspection.look_closely()
+    inspection.probe()
+    inspection.inspect()
     Removal(evictable.select(("time-wait",)), lambda _action: None, dry_run=True).through(inspection, lambda: None)
 
 

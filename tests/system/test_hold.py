@@ -229,7 +229,7 @@ class TestForms:
             assert connects(LOOPBACK)
             survey = Survey([target_of("30010")], mode="default")
             survey.served = ()
-            assert not survey.look()
+            assert not survey.probe()
             assert not connects(LOOPBACK)
             survey.holds[0].drop()
 
@@ -240,11 +240,11 @@ class TestForms:
         survey = Survey([target_of("30010")], mode="default")
         with outbound_established(PORT):
             survey.served = ()
-            assert not survey.look()
+            assert not survey.probe()
             assert survey.holds[0].form == "v6only"
         with listening(PORT, address=address):
             survey.served = frozenset([PORT])
-            assert not survey.look()
+            assert not survey.probe()
             assert [held for held in sockets_of(os.getpid()) if held.port == PORT and not held.listening] == []
 
 

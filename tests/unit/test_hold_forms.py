@@ -132,4 +132,4 @@ def test_a_hold_is_only_planned_at_first() -> None:
     assert not Hold(parse(["30010/udp"])[0]).possible
     assert not Hold(parse(["30010"])[0], "none").possible
     hold.drop()  # what does not stand can be dropped
-    assert hold.keep() is None
+    assert hold.make_inheritable() is None
