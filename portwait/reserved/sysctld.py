@@ -14,6 +14,7 @@ globs away from the key, and makes systemd-sysctl forget the values before it.
 from __future__ import annotations
 
 import os
+import re
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 FOLDERS = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
 CONF = "/etc/sysctl.conf"
 _LARGEST = 1 << 20  # bytes of a file; with all ports one by one it would be half of that
+_NUMBER = re.compile(r"\b(?:0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})\b", re.ASCII)
 READERS = ("systemd-sysctl", "sysctl --system")
 
 
@@ -57,17 +59,24 @@ class Setting(NamedTuple):
         """The ports of the value; None where the kernel would refuse it, or there is none."""
         if self.value is None:
             return None
-        numbers = self.value.removesuffix(",").replace("-", ",").split(",")
-        if any(number.startswith("0") and number != "0" for number in numbers):
-            return None  # to the kernel a number in base 8
+        listed = self.value.removesuffix(",")
+        if self.value and not listed:
+            return None
         try:
-            return ports.from_kernel(self.value.removesuffix(","))
-        except UsageError:
+            return ports.from_kernel(_NUMBER.sub(_in_base_10, listed))
+        except (UsageError, ValueError):
             return None
 
     def __str__(self) -> str:
         """Name the place."""
         return f"{self.path}:{self.line}"
+
+
+def _in_base_10(number: re.Match[str]) -> str:
+    """Write a number as the kernel reads it: `010` is in base 8, `0x10` in base 16. Raises ValueError."""
+    text = number[0]
+    base = 16 if text[:2] in ("0x", "0X") else 8 if text[0] == "0" else 10
+    return str(int(text, base))
 
 
 def read(root: str = "") -> tuple[File, ...]:

@@ -24,6 +24,7 @@ from tests.support.netns import private_network
 from tests.support.netns import sysctl as setting
 from tests.support.programs import Program, portwait, running
 from tests.support.states import LOOPBACK, outbound_established
+from tests.unit.test_sysctld import VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +48,21 @@ def listed() -> str:
     descriptor = os.open(f"/proc/sys/{sysctl.RESERVED}", os.O_RDONLY)
     try:
         return os.read(descriptor, 1 << 20).decode().strip()
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(("text", "expected"), VALUES, ids=ascii)
+def test_the_kernel_takes_a_value_for_the_same(text: str, expected: tuple[tuple[int, int], ...] | None) -> None:
+    """What the files of sysctl.d say is read as the kernel would read it."""
+    descriptor = os.open(f"/proc/sys/{sysctl.RESERVED}", os.O_WRONLY)
+    try:
+        os.write(descriptor, text.encode() + b"\n")
+    except OSError:
+        assert expected is None
+    else:
+        assert ports.from_kernel(listed()) == expected
     finally:
         os.close(descriptor)
 

@@ -90,24 +90,38 @@ def test_who_wins(files: list[tuple[str, str]], systemd: str | None, procps: str
     assert (value(SYSTEMD, *files), value(PROCPS, *files)) == (systemd, procps)
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("8080,30000-30010", ((8080, 8080), (30000, 30010))),
-        ("8080,", ((8080, 8080),)),
-        ("", ()),
-        ("0", ((0, 0),)),
-        ("8080, 8081", None),
-        ('"8080"', None),
-        ("08080", None),
-        ("1-070", None),
-        ("65536", None),
-        ("8080 # web", None),
-    ],
-    ids=ascii,
-)
+VALUES: list[tuple[str, tuple[tuple[int, int], ...] | None]] = [
+    ("8080,30000-30010", ((8080, 8080), (30000, 30010))),
+    ("8080,", ((8080, 8080),)),
+    ("", ()),
+    (",", None),
+    (",8080", None),
+    ("8080,,", None),
+    ("0", ((0, 0),)),
+    ("00", ((0, 0),)),
+    ("010", ((8, 8),)),
+    ("0x1F90", ((8080, 8080),)),
+    ("1-070", ((1, 56),)),
+    ("0X10-0x1f,2", ((2, 2), (16, 31))),
+    ("0x", None),
+    ("0o10", None),
+    ("08080", None),
+    ("0b1", None),
+    ("1_0", None),
+    ("+1", None),
+    ("8080, 8081", None),
+    ('"8080"', None),
+    ("65536", None),
+    ("0x10000", None),
+    ("00000000000000000000000001", None),
+    ("8080 # web", None),
+]
+"""Values of the list, and the ports that the kernel takes them for; None where it refuses."""
+
+
+@pytest.mark.parametrize(("text", "expected"), VALUES, ids=ascii)
 def test_a_value_is_what_the_kernel_takes_it_for(text: str, expected: object) -> None:
-    """None is what it would refuse, or read in base 8."""
+    """In base 8 and 16 too; tests/system/test_reserve.py asks the kernel the same."""
     [line] = sysctld.settings([File(A, f"{KEY}={text}")], KEY)
     assert line.ports == expected
 
