@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING, Literal
 
 from portwait.text import stderr, terminal
+from portwait.text.escape import cut
 from portwait.text.layout import Paper
 
 if TYPE_CHECKING:
@@ -88,7 +89,10 @@ class Log(Events):
         """Show what changes all the time, on a terminal only; an empty text takes it away."""
         if not self._can_live or text == self._live:
             return
-        shown = text[: max(20, (stderr.columns() or 80) - 1)]
+        if not stderr.is_foreground():  # a shell's background job: the user types on this line
+            self._live = ""
+            return
+        shown = cut(text, max(20, (stderr.columns() or 80) - 1))
         stderr.write(f"\r\x1b[K{shown}")
         self._live = text
 

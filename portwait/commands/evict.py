@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from portwait.advice import advise, gather
 from portwait.bind.survey import Survey
 from portwait.diagnosis import evictable
 from portwait.errors import PortwaitError, UsageError
 from portwait.eviction.actions import news
 from portwait.eviction.clear import Removal
+from portwait.host.machine import machine
 from portwait.host.port_settings import port_settings
 from portwait.log import Log
 from portwait.model import targets
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from portwait.model.targets import Target
 
     Cases = dict[Target, Case]
+
+_MOST_ADVISED = 4
+"""More targets that stay held get no advice: `explain` has it for each."""
 
 _DESCRIPTION = """\
 Destroy the connections that are in the way, not the processes behind them.
@@ -90,8 +95,14 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     diagnosis = inspection.diagnosis
     if unknown and diagnosis.lost and not diagnosis.blockers:  # neither bind nor the tables could say anything
         raise PortwaitError(f"cannot tell what is in the way of {names(unknown)}: {diagnosis.lost}")
+    left = [target for target, case in after.items() if case.held]
+    if len(left) <= _MOST_ADVISED:
+        here = machine()
+        for target in left:
+            advised = advise(gather(after[target], here, reuseaddr=options.reuseaddr))
+            after = {**after, target: after[target]._replace(remedies=advised)}
     show = _as_json if options.json else _as_text
-    return int(any(case.held for case in after.values())), show(before, after, _by_target(actions))
+    return int(bool(left)), show(before, after, _by_target(actions))
 
 
 def _cases(inspection: Inspection) -> Cases:
@@ -115,7 +126,7 @@ def _as_text(before: Cases, after: Cases, actions: Mapping[Target, Sequence[Acti
         own = actions.get(target, ())
         if case.held:
             said = [str(action) for action in filter(is_news, own) if action.event != "evicted"]
-            blocks.append("\n  ".join([target_report.full(case, terminal.paper(1)), *said]))
+            blocks.append(target_report.full(case, terminal.paper(1), notes=said))
         elif before[target].held:
             count = sum(action.event == "evicted" for action in own)
             how = f"{count} evicted" if count else "what was in the way has gone by itself"
@@ -134,6 +145,7 @@ def _as_json(before: Cases, after: Cases, actions: Mapping[Target, Sequence[Acti
         own = actions.get(target, ())
         return {
             **target_report.as_dict(before[target]),
+            "remedies": [target_report.remedy_dict(remedy) for remedy in after[target].remedies],
             "evicted": [action.fields() for action in own if action.event == "evicted"],
             "would_evict": [action.fields() for action in own if action.event == "would-evict"],
             "refused": [action.fields() for action in own if action.event == "not-evicted"],

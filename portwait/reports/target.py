@@ -122,8 +122,11 @@ def _of(blocker: Blocker) -> str:
     return f" of {', '.join(known)}" if known else ""
 
 
-def full(case: Case, paper: Paper | None = None, *, briefly: bool = False) -> str:
-    """Write the whole report on one target: headline, details, explanation, advice; `briefly` on one screen."""
+def full(case: Case, paper: Paper | None = None, *, notes: Sequence[str] = (), briefly: bool = False) -> str:
+    """Write the whole report on one target: headline, details, explanation, advice; `briefly` on one screen.
+
+    `notes` are sentences of the caller's own, which stand before the advice.
+    """
     paper = paper or Paper()
     state = case.verdict.state
     style = state if state in ("held", "free") else "other"
@@ -131,7 +134,8 @@ def full(case: Case, paper: Paper | None = None, *, briefly: bool = False) -> st
     lines = [paper.paint(line, style) for line in paper.wrap(headline(case) + more, "", "  ", lead=paper.lead)]
     for first, text, rest in socket_report.of(case.blockers, _unseen_of(case)):
         lines += paper.wrap(text, first, rest)
-    for text in (*_by_tables(case.verdict), *_why(case), *socket_report.one_family(case.blockers, case.holds)):
+    whose = socket_report.one_family(case.blockers, case.holds)
+    for text in (*_by_tables(case.verdict), *_why(case), *whose, *notes):
         lines += paper.wrap(text, "  ")
     if case.holds and state == "free":
         who = listed(list(dict.fromkeys(process(owner) for one in case.holds for owner in one.owners)), most=3)

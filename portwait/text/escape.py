@@ -59,6 +59,18 @@ def columns(text: str) -> int:
     )
 
 
+def cut(text: str, room: int) -> str:
+    """Cut text to so many columns of a terminal."""
+    if columns(text) <= room:
+        return text
+    used = 0
+    for place, character in enumerate(text):
+        used += columns(character)
+        if used > room:
+            return text[:place]
+    return text
+
+
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@%+=:,./-_")
 
 

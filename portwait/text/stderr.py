@@ -86,6 +86,17 @@ def is_terminal() -> bool:
         return False
 
 
+def is_foreground() -> bool:
+    """Whether the terminal is this job's now, so that nobody types into what is drawn.
+
+    A terminal that is not this session's has no jobs.
+    """
+    try:
+        return os.tcgetpgrp(_DESCRIPTOR) == os.getpgrp()
+    except OSError:
+        return True
+
+
 def columns() -> int:
     """Count the columns of the terminal, 80 where it does not know them; 0 where it is none."""
     try:

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -279,3 +280,31 @@ signal.pause()
         look = functools.partial(_explained, f"{port}/udp")
         assert_golden(Path(__file__).with_name("golden") / "bindresvport.txt", look, {"PORT": port})
         assert remedy["commands"] == [rf"printf '\n%s\n' {port} >> /etc/bindresvport.blacklist"]
+
+
+@pytest.mark.parametrize(
+    ("state", "target"),
+    [("listening", f"{PORT}"), ("accepted_leftover", f"{PORT}"), ("restored", f"{PORT}"), ("udp_bound", f"{PORT}/udp")],
+)
+def test_guard_explain_and_evict_print_the_same_cures(state: str, target: str) -> None:
+    """For what stays held: the same sentences and commands, in the same form; the guard's are a screen of them."""
+    options = {"accepted_leftover": {"reuseaddr": False}}.get(state, {})
+    with getattr(states, state)(PORT, **options):
+        explained = _cures(run(portwait("explain", target)).out)
+        assert explained
+        assert _cures(run(portwait("evict", target)).out) == explained
+        guarded = _cures(run(portwait("--timeout", "0", target)).err)
+        assert guarded == (explained if len(explained) <= 4 else explained[:3])
+        evicted = json.loads(run(portwait("evict", "--json", target)).out)["targets"][0]
+        assert evicted["remedies"] == told(target)["remedies"]
+
+
+def _cures(text: str) -> list[str]:
+    """Cut the numbered remedies out of a report, each with its commands."""
+    found: list[str] = []
+    for line in text.splitlines():
+        if re.match(r"  \d+\. ", line):
+            found.append(line)
+        elif found and line.startswith("       "):
+            found[-1] += f"\n{line}"
+    return found

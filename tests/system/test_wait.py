@@ -29,7 +29,7 @@ from tests.support.programs import DEADLINE, Program, eventually, portwait, runn
 from tests.support.states import LOOPBACK, MAPPED, outbound_established, reset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -409,6 +409,14 @@ class TestTerminal:
             assert screen.lines()[-2:] == ["portwait: stopped by SIGINT; nothing was started", ""]
             assert "Traceback" not in screen.text
 
+    def test_not_in_the_background(self) -> None:
+        """The user types on that line; what happens is told all the same."""
+        words = ("--timeout", "1", str(PORT))
+        with outbound_established(PORT), on_terminal(*words, before=IN_BACKGROUND) as (shell, screen):
+            assert shell.status() == GAVE_UP
+            assert any("gave up" in line for line in screen.lines())
+            assert "\x1b[K" not in screen.text
+
     @pytest.mark.parametrize("words", [("--log-format", "json"), ("-q",)], ids=["json", "quiet"])
     def test_not_with_these(self, words: tuple[str, ...]) -> None:
         with outbound_established(PORT), on_terminal(*words, "--timeout", "0.2", str(PORT)) as (guarded, screen):
@@ -569,14 +577,18 @@ class Screen:
         os.write(self._master, keys)
 
 
+IN_BACKGROUND = ("bash", "-mc", '"$@" & wait $!', "bash")
+"""A shell with job control, which starts a job and has the terminal itself."""
+
+
 @contextlib.contextmanager
-def on_terminal(*words: str) -> Iterator[tuple[Program, Screen]]:
+def on_terminal(*words: str, before: Sequence[str] = ()) -> Iterator[tuple[Program, Screen]]:
     """Start portwait in a session of its own on a terminal of 24 lines and 200 columns."""
     master, slave = os.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 200, 0, 0))
     screen = Screen(master)
     env = {**os.environ, "TERM": "xterm"}
-    argv = ["setsid", "--ctty", *portwait(*words)]
+    argv = ["setsid", "--ctty", *before, *portwait(*words)]
     try:
         with running(argv, env=env, stdin=slave, stdout=slave, stderr=slave) as program:
             os.close(slave)

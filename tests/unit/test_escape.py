@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from portwait.text.escape import columns, escape, shell
+from portwait.text.escape import columns, cut, escape, shell
 from portwait.text.masking import command_line, mask
 from portwait.text.secret_names import MASK
 
@@ -225,3 +225,19 @@ def test_bash_reads_back_what_was_quoted(word: str) -> None:
 def test_columns_are_those_of_a_terminal(text: str, width: int) -> None:
     """Wide characters take two, accents that stand alone none."""
     assert columns(text) == width
+
+
+@pytest.mark.parametrize(
+    ("text", "room", "shown"),
+    [
+        ("abc", 3, "abc"),
+        ("abc", 2, "ab"),
+        ("日本", 4, "日本"),
+        ("日本", 3, "日"),
+        ("e\u0301f", 1, "e\u0301"),
+        ("日", 1, ""),
+    ],
+)
+def test_a_line_is_cut_by_columns(text: str, room: int, shown: str) -> None:
+    """A wide character goes as a whole, and an accent stays with its letter."""
+    assert cut(text, room) == shown

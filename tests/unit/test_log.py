@@ -33,6 +33,7 @@ class Stderr:
 
     def __init__(self, *, terminal: bool = False, journal: bool = False, columns: int = 0) -> None:
         self.written = ""
+        self.foreground = True
         self._terminal = terminal
         self._journal = journal
         self._columns = columns
@@ -42,6 +43,9 @@ class Stderr:
 
     def is_terminal(self) -> bool:
         return self._terminal
+
+    def is_foreground(self) -> bool:
+        return self.foreground
 
     def is_journal(self) -> bool:
         return self._journal
@@ -245,6 +249,23 @@ def test_a_live_line_is_one_line(terminal: Stderr, columns: int, longest: int) -
     terminal._columns = columns
     Log().live("x" * 500)
     assert terminal.written == "\r\x1b[K" + "x" * max(longest, 20)
+    terminal.written = ""
+    Log().live("港" * 500)
+    assert terminal.written == "\r\x1b[K" + "港" * (max(longest, 20) // 2)
+
+
+def test_a_job_in_the_background_draws_nothing(terminal: Stderr) -> None:
+    """The user types on that line; events are written all the same, and the foreground has its live line again."""
+    said = Log()
+    said.live("waiting for 3s")
+    terminal.foreground, terminal.written = False, ""
+    said.live("waiting for 4s")
+    said.info("event", "still waiting")
+    said.live("")
+    assert terminal.written == "portwait: still waiting\n"
+    terminal.foreground = True
+    said.live("waiting for 5s")
+    assert terminal.written.endswith("\r\x1b[Kwaiting for 5s")
 
 
 @pytest.mark.parametrize(
