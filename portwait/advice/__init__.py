@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from portwait.host.machine import Machine
-    from portwait.host.systemd_units import Unit
+    from portwait.host.systemd_units import Unit, UnitsOf
     from portwait.model.case import Case
     from portwait.model.owner import Owner
 
 _MOST_ANCESTORS = 8
 
-__all__ = ("Facts", "Remedy", "advise", "for_many", "gather")
+__all__ = ("Facts", "Remedy", "advise", "for_many", "gather", "units_of")
 
 
 def advise(facts: Facts) -> tuple[Remedy, ...]:
@@ -51,8 +51,15 @@ def for_many(cases: Sequence[Case], where: Machine) -> tuple[Remedy, ...]:
     return (Remedy("container-sysctl", summary, lines),)
 
 
-def gather(case: Case, where: Machine | None = None, *, reuseaddr: bool = True) -> Facts:
-    """Read what the rules look at; `where` is for a caller that knows the machine already."""
+def units_of(cases: Iterable[Case]) -> UnitsOf:
+    """Prepare one question to systemd for all owners of several cases; it is asked when a rule needs it."""
+    return systemd_units.UnitsOf(
+        owner for case in cases for blocker in case.blockers for owner in blocker.owners if owner.container is None
+    )
+
+
+def gather(case: Case, where: Machine | None = None, *, reuseaddr: bool = True, units: UnitsOf | None = None) -> Facts:
+    """Read what the rules look at; `where` and `units` are for a caller that has them for several cases."""
     from portwait.advice.tanuki.rules import wrappers_of
 
     here = where or machine()
@@ -63,7 +70,7 @@ def gather(case: Case, where: Machine | None = None, *, reuseaddr: bool = True) 
         here,
         wrappers_of(case.blockers),
         reuseaddr,
-        systemd_units.units_of(known.values()) if here.systemd else {},
+        (units_of([case]) if units is None else units) if here.systemd else {},
         _published(case, known.values()),
         _listening(case),
         _managed(case, known.values()) if here.systemd else {},

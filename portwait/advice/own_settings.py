@@ -15,6 +15,7 @@ else:
     Protocol = object
 
 _RESOLVED = {53: "DNSStubListener=no", 5353: "MulticastDNS=no", 5355: "LLMNR=no"}
+_SHARED = "dnsmasq-shared.d"
 _LIBVIRT = "/var/lib/libvirt/dnsmasq/"
 
 
@@ -45,13 +46,11 @@ def instead_of_stopping(facts: Facts, owner: Owner, plan: Plan) -> bool:
         find = ("docker", "ps", "--filter", f"publish={port}/{facts.target.protocol}")
         plan.commands.setdefault(shell_commands.as_root(machine, *find))
         return True
-    if owner.name == "dnsmasq":
-        _name_dnsmasqs(owner, plan)
-    return False
+    return owner.name == "dnsmasq" and _by_whoever_started(facts, owner, plan)
 
 
-def _name_dnsmasqs(owner: Owner, plan: Plan) -> None:
-    """Name the setting of whoever started a dnsmasq."""
+def _by_whoever_started(facts: Facts, owner: Owner, plan: Plan) -> bool:
+    """Plan the setting of whoever started a dnsmasq, or only name it."""
     network = next((word.partition(_LIBVIRT)[2] for word in owner.cmdline if _LIBVIRT in word), "")
     if network:
         name = escape(network.removesuffix(".conf"), 40)
@@ -59,8 +58,19 @@ def _name_dnsmasqs(owner: Owner, plan: Plan) -> None:
             f"libvirt starts it for its network {name}. With <dns enable='no'/> in that network's XML (virsh net-edit) "
             "it leaves port 53 alone from the network's next start on."
         )
-    elif any("NetworkManager" in word or "nm-dnsmasq" in word for word in owner.cmdline):
+    elif any(_SHARED in word for word in owner.cmdline):
+        plan.say("NetworkManager starts it for a connection that it shares, which fails when this ends.")
+    elif any("NetworkManager" in word for word in owner.cmdline):
         plan.say(
-            "NetworkManager starts it, and may do so again: dns=default in the [main] section of "
-            "/etc/NetworkManager/NetworkManager.conf keeps it from that; a shared connection needs it."
+            "NetworkManager runs it (dns=dnsmasq) and starts it again when it ends. With dns=default it ends it, and "
+            "programs ask the DNS servers of the network directly."
         )
+        folder = "/etc/NetworkManager/conf.d"
+        for line in (
+            shell_commands.as_root(facts.machine, "mkdir", "-p", folder),
+            shell_commands.append(facts.machine, f"{folder}/zz-portwait.conf", ["[main]", "dns=default"]),
+            shell_commands.as_root(facts.machine, "systemctl", "reload", "NetworkManager.service"),
+        ):
+            plan.commands.setdefault(line)
+        return True
+    return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from portwait.advice import advise, gather
+from portwait.advice import advise, gather, units_of
 from portwait.bind.survey import Survey
 from portwait.diagnosis import evictable
 from portwait.errors import PortwaitError, UsageError
@@ -97,9 +97,9 @@ def run(words: Sequence[str]) -> tuple[int, str]:
         raise PortwaitError(f"cannot tell what is in the way of {names(unknown)}: {diagnosis.lost}")
     left = [target for target, case in after.items() if case.held]
     if len(left) <= _MOST_ADVISED:
-        here = machine()
+        here, units = machine(), units_of(after[target] for target in left)
         for target in left:
-            advised = advise(gather(after[target], here, reuseaddr=options.reuseaddr))
+            advised = advise(gather(after[target], here, reuseaddr=options.reuseaddr, units=units))
             after = {**after, target: after[target]._replace(remedies=advised)}
     show = _as_json if options.json else _as_text
     return int(bool(left)), show(before, after, _by_target(actions))

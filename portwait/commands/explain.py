@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-from portwait.advice import advise, for_many, gather
+from portwait.advice import advise, for_many, gather, units_of
 from portwait.bind.survey import Survey
 from portwait.errors import UsageError
 from portwait.host.machine import machine
@@ -70,7 +70,10 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     if in_full:
         cases = [case._replace(holds=inspection.holds_on(case)) for case in cases]
     if in_full or asked.json:
-        cases = [case._replace(remedies=advise(gather(case, here, reuseaddr=asked.reuseaddr))) for case in cases]
+        units = units_of(cases)
+        cases = [
+            case._replace(remedies=advise(gather(case, here, reuseaddr=asked.reuseaddr, units=units))) for case in cases
+        ]
     text = (
         summary.as_json(cases, inspection.diagnosis.lost)
         if asked.json

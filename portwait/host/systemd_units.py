@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 
 from portwait.host.ask import ask
 from portwait.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from portwait.model.owner import Owner
 
@@ -83,21 +84,44 @@ def read(names: Iterable[str], *, user: str | None = None) -> dict[str, Unit]:
     return {unit.name: unit for unit in units if unit is not None}
 
 
-def units_of(owners: Iterable[Owner]) -> dict[tuple[str, str | None], Unit]:
-    """Describe the services that some processes are in, and the units that start or stop with them, by name and user.
+class UnitsOf(Mapping["tuple[str, str | None]", Unit]):
+    """The services that these processes are in, and the units that start or stop with them, by name and user.
 
-    The user is None for the system's own units.
+    The user is None for the system's own units. systemd is asked when the first one is looked up, once for all
+    services of a manager, and once more where another unit is looked up that starts or stops with one of them.
     """
-    wanted: dict[str | None, dict[str, None]] = {}
-    for owner in owners:
-        if owner.unit is not None and owner.unit.endswith(".service") and owner.container is None:
-            wanted.setdefault(owner.user if owner.user_unit else None, {}).setdefault(owner.unit)
-    units: dict[tuple[str, str | None], Unit] = {}
-    for user, names in wanted.items():
-        services = read(names, user=user)
-        related = [name for unit in services.values() for name in (*unit.triggered_by, *unit.dependents)]
-        units |= {(name, user): unit for name, unit in {**read(related, user=user), **services}.items()}
-    return units
+
+    def __init__(self, owners: Iterable[Owner]) -> None:
+        """Nothing is asked yet."""
+        self._names: dict[str | None, dict[str, None]] = {}
+        for owner in owners:
+            if owner.unit is not None and owner.unit.endswith(".service") and owner.container is None:
+                self._names.setdefault(owner.user if owner.user_unit else None, {}).setdefault(owner.unit)
+        self._services: dict[tuple[str, str | None], Unit] | None = None
+        self._related: dict[tuple[str, str | None], Unit] | None = None
+
+    def __getitem__(self, key: tuple[str, str | None]) -> Unit:
+        """Look one up, and ask systemd where that was not done yet."""
+        if self._services is None:
+            self._services = _by_user(self._names)
+        if key not in self._services and self._related is None:
+            related: dict[str | None, dict[str, None]] = {}
+            for (_, user), unit in self._services.items():
+                related.setdefault(user, {}).update(dict.fromkeys((*unit.triggered_by, *unit.dependents)))
+            self._related = _by_user(related)
+        return self._services[key] if key in self._services else (self._related or {})[key]
+
+    def __iter__(self) -> Iterator[tuple[str, str | None]]:
+        """Go through those that were asked for."""
+        return iter({**(self._services or {}), **(self._related or {})})
+
+    def __len__(self) -> int:
+        """Count those that were asked for."""
+        return len(list(iter(self)))
+
+
+def _by_user(names: Mapping[str | None, Iterable[str]]) -> dict[tuple[str, str | None], Unit]:
+    return {(name, user): unit for user, wanted in names.items() for name, unit in read(wanted, user=user).items()}
 
 
 def held_by_manager(protocol: str, port: int, *, user: str | None = None) -> tuple[Unit, ...]:

@@ -123,10 +123,7 @@ def _of(blocker: Blocker) -> str:
 
 
 def full(case: Case, paper: Paper | None = None, *, notes: Sequence[str] = (), briefly: bool = False) -> str:
-    """Write the whole report on one target: headline, details, explanation, advice; `briefly` on one screen.
-
-    `notes` are sentences of the caller's own, which stand before the advice.
-    """
+    """Write the report on one target: headline, details, explanation, `notes`, advice; `briefly` on one screen."""
     paper = paper or Paper()
     state = case.verdict.state
     style = state if state in ("held", "free") else "other"

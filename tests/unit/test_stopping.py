@@ -147,8 +147,26 @@ SITUATIONS = {
             ),
         ),
         (NETWORK,),
+        (
+            "mkdir -p /etc/NetworkManager/conf.d",
+            r"printf '\n%s\n%s\n' '[main]' dns=default >> /etc/NetworkManager/conf.d/zz-portwait.conf",
+            "systemctl reload NetworkManager.service",
+        ),
+        ("starts it again when it ends", "dns=default"),
+    ),
+    "the dnsmasq of a connection that NetworkManager shares": Situation(
+        (
+            process(
+                61,
+                "dnsmasq",
+                "NetworkManager.service",
+                60,
+                cmdline=("dnsmasq", "--conf-dir=/etc/NetworkManager/dnsmasq-shared.d"),
+            ),
+        ),
+        (NETWORK,),
         ("kill 61",),
-        ("dns=default",),
+        ("a connection that it shares, which fails when this ends",),
     ),
     "all workers of a master that was killed": Situation(
         WORKERS, (unit("web.service", 0, state="failed"),), ("kill 80 81 82 83 84",), ("left over",)

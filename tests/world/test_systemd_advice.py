@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.packages import needs
+from tests.support.packages import file_of, needs
 from tests.support.programs import eventually
 
 if TYPE_CHECKING:
@@ -42,6 +42,12 @@ def advice(host: Machine, target: str, code: str) -> dict[str, Any]:
     remedies = {remedy["code"]: remedy for remedy in json.loads(done.stdout)["targets"][0]["remedies"]}
     assert code in remedies, done.stdout
     return remedies[code]  # type: ignore[no-any-return]  # JSON
+
+
+def owner_of(host: Machine, port: int) -> int:
+    """Name the process that has a port open; 0 where there is none."""
+    target = json.loads(host.run("portwait", "explain", "--json", str(port), check=False).stdout)["targets"][0]
+    return next((owner["pid"] for blocker in target["blockers"] for owner in blocker["owners"]), 0)
 
 
 def paste(host: Machine, remedy: dict[str, Any]) -> None:
@@ -217,3 +223,103 @@ def test_a_descriptor_store(host: Machine) -> None:
         assert "descriptor store of keeps.service" in remedy["summary"]
         paste(host, remedy)
         comes_free(host)
+
+
+@contextlib.contextmanager
+def resolved(host: Machine) -> Iterator[None]:
+    """Run Debian's systemd-resolved, whose package would change this system's resolver, from its unpacked files."""
+    files = {
+        "/lib/systemd/systemd-resolved": 0o755,
+        "/lib/systemd/system/systemd-resolved.service": 0o644,
+        "/usr/lib/sysusers.d/systemd-resolve.conf": 0o644,
+        "/usr/share/dbus-1/system.d/org.freedesktop.resolve1.conf": 0o644,
+    }
+    for path, mode in files.items():
+        (host.root / path.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
+        (host.root / path.lstrip("/")).write_bytes(file_of("systemd-resolved", path).read_bytes())
+        (host.root / path.lstrip("/")).chmod(mode)
+    host.run("systemd-sysusers")
+    host.systemctl("daemon-reload")
+    host.systemctl("try-reload-or-restart", "dbus.service")
+    host.systemctl("start", "systemd-resolved.service")
+    try:
+        yield
+    finally:
+        host.systemctl("stop", "systemd-resolved.service")
+        host.run("rm", "-rf", "/etc/systemd/resolved.conf.d")
+
+
+def test_the_stub_of_systemd_resolved(host: Machine) -> None:
+    """Its own setting gives the port back, and it runs on."""
+    with resolved(host):
+        comes_to_be_held(host, 53)
+        remedy = advice(host, "53", "stop-listener")
+        assert "DNSStubListener=no" in remedy["summary"]
+        assert not any("stop" in command.split() for command in remedy["commands"])
+        paste(host, remedy)
+        comes_free(host, 53)
+        assert is_active(host, "systemd-resolved.service")
+        assert host.run("portwait", "explain", "53", "53/udp").returncode == 0
+
+
+NETWORK = """[connection]
+id=tests
+type=bridge
+interface-name=br9
+[ipv4]
+method=manual
+address1=192.0.2.5/24
+dns=192.0.2.53
+[bridge]
+stp=false
+[ipv6]
+method=disabled
+"""
+
+
+@contextlib.contextmanager
+def network_manager(host: Machine) -> Iterator[None]:
+    """Run Debian's NetworkManager with a connection and with a dnsmasq of its own."""
+    needs("/usr/sbin/NetworkManager", "network-manager")
+    host.write("/etc/NetworkManager/conf.d/dns.conf", "[main]\ndns=dnsmasq\n")
+    host.write("/etc/NetworkManager/system-connections/tests.nmconnection", NETWORK, 0o600)
+    host.systemctl("start", "NetworkManager.service")
+    try:
+        host.run("nmcli", "connection", "up", "tests")
+        yield
+    finally:
+        host.run("nmcli", "connection", "delete", "tests", check=False)
+        host.systemctl("stop", "NetworkManager.service")
+        host.run("rm", "-f", "/etc/NetworkManager/conf.d/dns.conf", "/etc/NetworkManager/conf.d/zz-portwait.conf")
+
+
+def test_a_dnsmasq_of_networkmanager(host: Machine) -> None:
+    """Ended by its own master's setting: the connection stays, and NetworkManager does not start it again."""
+    with network_manager(host):
+        comes_to_be_held(host, 53)
+        first = owner_of(host, 53)
+        host.run("kill", str(first))
+        eventually(lambda: owner_of(host, 53) not in (0, first), "NetworkManager's next dnsmasq")
+        remedy = advice(host, "53", "stop-listener")
+        assert "NetworkManager runs it (dns=dnsmasq)" in remedy["summary"]
+        paste(host, remedy)
+        comes_free(host, 53)
+        assert is_active(host, "NetworkManager.service")
+        assert "192.0.2.5/24" in host.run("ip", "address", "show", "br9").stdout
+        assert "nameserver 192.0.2.53" in host.run("cat", "/etc/resolv.conf").stdout
+
+
+def test_systemd_is_asked_only_where_a_cure_stops_somebody(host: Machine) -> None:
+    """Evicting and reserving need nothing of it; a listener's unit is asked for once, for several targets too."""
+    needs("strace", "strace")
+
+    def asked(*targets: str) -> int:
+        done = host.run("strace", "-f", "-qq", "-e", "trace=execve", "portwait", "explain", *targets, check=False)
+        return sum("/systemctl" in line and line.endswith("= 0") for line in done.stderr.splitlines())
+
+    with host.blocked(PORT, "outbound"):
+        assert asked(str(PORT)) == 0
+    with host.units({"app.service": service(f"/usr/bin/python3 -m http.server {PORT}")}):
+        host.systemctl("start", "app.service")
+        comes_to_be_held(host)
+        assert asked(str(PORT), f"127.0.0.1:{PORT}", f"0.0.0.0:{PORT}") == 1
