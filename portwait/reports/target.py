@@ -136,9 +136,8 @@ def full(case: Case, paper: Paper | None = None, *, notes: Sequence[str] = (), b
         lines += paper.wrap(text, "  ")
     if case.holds and state == "free":
         who = listed(list(dict.fromkeys(process(owner) for one in case.holds for owner in one.owners)), most=3)
-        lines += paper.wrap(
-            f"A hold of portwait stands on it{f', kept by {who}' if who else ''}: no connect() gets it.", "  "
-        )
+        text = f"A hold of portwait stands on it{f', kept by {who}' if who else ''}: no connect() gets it."
+        lines += paper.wrap(text, "  ")
     lines += _advice(case.target, case.remedies, paper, briefly=briefly)
     return "\n".join(lines)
 
