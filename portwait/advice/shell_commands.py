@@ -1,4 +1,4 @@
-"""What several rules, and the audit, say alike: naming an owner, running a command with the rights that it takes."""
+"""What several rules and the audit share: how an owner is named, and how a command is quoted that root has to run."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def reserved_from_outside(
         why = "this container uses the host's network, so the setting is the host's, and the engines refuse it here."
         return f"Reserve {named} on the node: {why}", (f"sudo portwait reserve --persist {ports.show(wanted)}",)
     return (
-        f"Reserve {named} from outside, for /proc/sys is read-only in this container. Start it with these lines.",
+        f"Reserve {named} from outside, because /proc/sys is read-only in this container. Start it with these lines.",
         started_with(machine, _RESERVED, ports.show(ports.merge([*already, *wanted]))),
     )
 
@@ -88,25 +88,25 @@ def append(machine: Machine, path: str, lines: Sequence[str]) -> str:
 
 def owners(blockers: Iterable[Blocker]) -> list[Owner]:
     """Name each owner of some blockers once."""
-    return list({one.pid: one for blocker in blockers for one in blocker.owners}.values())
+    return list({owner.pid: owner for blocker in blockers for owner in blocker.owners}.values())
 
 
-def called(some: Sequence[Owner], nobody: str = "its owner") -> str:
+def called(named: Sequence[Owner], nobody: str = "its owner") -> str:
     """Name owners in a sentence."""
-    names = list(dict.fromkeys(escape(one.name, 40) for one in some))
+    names = list(dict.fromkeys(escape(owner.name, 40) for owner in named))
     if not names:
         return nobody
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def verb(some: Sequence[Owner], one: str, many: str) -> str:
+def verb(named: Sequence[Owner], singular: str, plural: str) -> str:
     """Choose the verb that goes with `called(some)`."""
-    return many if len({owner.name for owner in some}) > 1 else one
+    return plural if len({owner.name for owner in named}) > 1 else singular
 
 
-def pronoun(some: Sequence[Owner]) -> str:
+def pronoun(named: Sequence[Owner]) -> str:
     """Choose the pronoun that goes with `called(some)`."""
-    return verb(some, "it", "them")
+    return verb(named, "it", "them")
 
 
 def service_of(owner: Owner) -> str | None:

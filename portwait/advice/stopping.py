@@ -171,7 +171,7 @@ def _starts_now(facts: Facts, owner: Owner) -> bool:
 def _is_what_it_runs(unit: Unit, owner: Owner, owners: Sequence[Owner]) -> bool:
     """Whether an owner is what a unit is for: its main process, a worker of it, or what a wrapper started."""
     main = next((member for member in unit.processes if member.pid == unit.main_pid), None)
-    if unit.main_pid in {owner.pid, *(one.pid for one in owners)}:
+    if unit.main_pid in {owner.pid, *(owner.pid for owner in owners)}:
         return True
     if unit.kill_mode in ("process", "none"):
         return False
@@ -183,16 +183,18 @@ def _is_what_it_runs(unit: Unit, owner: Owner, owners: Sequence[Owner]) -> bool:
 def _strangers(unit: Unit, owners: Sequence[Owner]) -> list[str]:
     """Name a unit's processes that are neither owners nor their descendants."""
     ours = {owner.pid for owner in owners}
-    for member in sorted(unit.processes, key=lambda one: one.pid):
+    for member in sorted(unit.processes, key=lambda member: member.pid):
         if member.parent in ours:
             ours.add(member.pid)
-    return [f"{escape(one.name, 40)} (pid {one.pid})" for one in unit.processes if one.pid not in ours]
+    return [f"{escape(member.name, 40)} (pid {member.pid})" for member in unit.processes if member.pid not in ours]
 
 
 def _others(unit: Unit, owners: Sequence[Owner]) -> str:
     """Name a unit's processes beside these, in a sentence."""
     ours = {owner.pid for owner in owners}
-    return listed([f"{escape(one.name, 40)} (pid {one.pid})" for one in unit.processes if one.pid not in ours], most=4)
+    return listed(
+        [f"{escape(member.name, 40)} (pid {member.pid})" for member in unit.processes if member.pid not in ours], most=4
+    )
 
 
 def _sockets(facts: Facts, unit: Unit) -> tuple[str, ...]:
@@ -207,7 +209,7 @@ def _about_stopping(facts: Facts, unit: Unit, owner: Owner, owners: Sequence[Own
         others = _others(unit, owners)
         if others:
             plan.say(f"That ends {others} of {name} too.")
-    dependents = [escape(one) for one in unit.dependents if facts.is_active(one, unit.user)]
+    dependents = [escape(dependent) for dependent in unit.dependents if facts.is_active(dependent, unit.user)]
     if dependents:
         plan.say(f"{listed(dependents, most=4)} {'stop' if len(dependents) > 1 else 'stops'} with {name}.")
     if owner.name in _WAYS_IN:
@@ -246,13 +248,13 @@ def _kill(facts: Facts, owners: Sequence[Owner]) -> list[str]:
     """Quote what ends processes by their pids, parents first; a shell at a terminal ignores TERM."""
     lines = []
     pids = {owner.pid for owner in owners}
-    ordered = sorted(owners, key=lambda one: (one.parent in pids, one.pid))
-    shells = [one for one in ordered if one.name in _SHELLS and len(one.cmdline) < 2]
-    others = [one for one in ordered if one not in shells]
-    for signal, some in (((), others), (("-HUP",), shells)):
-        if some:
-            line = _signal(facts, signal, some)
-            stopped = [one for one in some if one.state in ("T", "t")]
+    ordered = sorted(owners, key=lambda owner: (owner.parent in pids, owner.pid))
+    shells = [owner for owner in ordered if owner.name in _SHELLS and len(owner.cmdline) < 2]
+    others = [owner for owner in ordered if owner not in shells]
+    for signal, group in (((), others), (("-HUP",), shells)):
+        if group:
+            line = _signal(facts, signal, group)
+            stopped = [owner for owner in group if owner.state in ("T", "t")]
             lines.append(f"{line}; {_signal(facts, ('-CONT',), stopped)}" if stopped else line)
     return lines
 
@@ -260,6 +262,6 @@ def _kill(facts: Facts, owners: Sequence[Owner]) -> list[str]:
 def _signal(facts: Facts, signal: Iterable[str], owners: Iterable[Owner]) -> str:
     if facts.machine.system == "win32":
         return shell_commands.as_root(
-            facts.machine, "taskkill", *(word for one in owners for word in ("/PID", str(one.pid)))
+            facts.machine, "taskkill", *(word for owner in owners for word in ("/PID", str(owner.pid)))
         )
-    return shell_commands.as_root(facts.machine, "kill", *signal, *(str(one.pid) for one in owners))
+    return shell_commands.as_root(facts.machine, "kill", *signal, *(str(owner.pid) for owner in owners))

@@ -37,7 +37,9 @@ def advise(audit: Audit) -> tuple[Advice, ...]:
     at_risk = ports.merge((finding.port, finding.port) for finding in audit.at_risk)
     if not at_risk:
         return ()
-    exposed = ports.merge((one.port, one.port) for one in audit.at_risk if one.in_range and not one.reserved)
+    exposed = ports.merge(
+        (finding.port, finding.port) for finding in audit.at_risk if finding.in_range and not finding.reserved
+    )
     known = {finding.port for finding in audit.findings if finding.listening} | audit.served
     used = ports.count(ports.intersect([audit.span], audit.in_use))
     cures = (
@@ -51,7 +53,7 @@ def advise(audit: Audit) -> tuple[Advice, ...]:
 
 
 def _evict(audit: Audit) -> Advice | None:
-    taken = ports.merge((one.port, one.port) for one in audit.at_risk if one.taken)
+    taken = ports.merge((finding.port, finding.port) for finding in audit.at_risk if finding.taken)
     if not taken:
         return None
     named, targets = abbreviate(taken), ports.show(taken).split(",")
@@ -80,23 +82,23 @@ def _reserve(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | No
     return Advice(
         "reserve",
         summary,
-        f"leaves {amount(left)} to this host's own connections, which use {used:,} now; has to be thought of on every "
+        f"leaves {amount(left)} to this host's own connections, which use {used:,} now; has to be repeated on every "
         "host and for every new port",
         tuple(lines),
     )
 
 
 def _move(audit: Audit, exposed: tuple[Range, ...], known: Collection[int]) -> Advice | None:
-    """Name a port outside the range for each service, and where only one is concerned one of the other parity."""
+    """Name a port outside the range for each service; for a single one also the next, if connect() tries that last."""
     count = ports.count(exposed)
     if not 0 < count <= _FEW:
         return None
     start = _outside(audit, count, known)
     ways = [] if start is None else [f"to {ports.show([(start, start + count - 1)])}, outside the range"]
     port, odd = exposed[0][0], exposed[0][0] + 1
-    preferred = any(one.port == port and one.preferred for one in audit.at_risk)
+    preferred = any(finding.port == port and finding.preferred for finding in audit.at_risk)
     if count == 1 and preferred and _is_quiet(audit, odd, known):
-        ways.append(f"to {odd}, which connect() takes only when no port of the other parity is left")
+        ways.append(f"to {odd}, which connect() takes only when no {_kind(port)} port is left")
     if not ways:
         return None
     return Advice(
@@ -104,12 +106,16 @@ def _move(audit: Audit, exposed: tuple[Range, ...], known: Collection[int]) -> A
         f"Move the service{'s' if count > 1 else ''} {', or '.join(ways)}.",
         "clients, firewalls and configurations have to follow"
         + (
-            "; the other parity lowers the odds and is no guarantee, for bind(port 0) prefers it"
+            f"; {odd} is less likely to be taken and not safe: bind(port 0) prefers {_kind(odd)} ports"
             if len(ways) > 1
             else ""
         ),
         (),
     )
+
+
+def _kind(port: int) -> str:
+    return "odd" if port % 2 else "even"
 
 
 def _outside(audit: Audit, count: int, known: Collection[int]) -> int | None:

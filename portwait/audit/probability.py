@@ -1,14 +1,14 @@
 """How likely the kernel is to hand out a port: a pure model of its choice.
 
-connect() without a bind first (__inet_hash_connect) starts at a random port of the range that has the parity of the
-range's low end, and takes the first one from there on, round the end, that it can use; the other parity only when all
-of these fail. A port is of no use to it when it is reserved, when any socket is on it that did not get it in this very
-way (a listener, a socket that is only bound, a client that called bind first), or when it leads to the same
-destination already. So n ports stand in a ring, and a port is picked as often as it and the useless ports right
-before it are hit: reserve the port before 30010's, and 30010 is picked twice as often.
+connect() without a bind first (__inet_hash_connect) starts at a random port of the range that is odd or even as the
+range's low end is, and takes the first one from there on, round the end, that it can use; it tries the others only when
+all of these fail. A port is of no use to it when it is reserved, when any socket is on it that did not get it in this
+very way (a listener, a socket that is only bound, a client that called bind first), or when it leads to the same
+destination already. So n ports stand in a ring, and a port is picked as often as it and the useless ports right before
+it are hit: reserve the port before 30010's, and 30010 is picked twice as often.
 
-bind(address, 0) does the same with the other parity first, and shares with nobody. Of a range with an odd number of
-ports neither ever picks the last. UDP picks from the whole range, whatever the parity.
+bind(address, 0) tries the others first, and shares with nobody. Of a range with an odd number of
+ports neither ever picks the last. UDP picks from the whole range, odd and even alike.
 
 What the model does not know: where future clients connect to (it takes the present destinations in their present
 proportions, and one new one), and that clients of one destination go through the ring in steps of up to eight ports
@@ -49,7 +49,7 @@ def within(clients: float, probability: float) -> float:
 
 
 class UdpChoice:
-    """The kernel's choice of a UDP port at one moment: any that has no socket, of either parity."""
+    """The kernel's choice of a UDP port at one moment: any that has no socket, odd or even."""
 
     def __init__(self, span: Range, reserved: Collection[int], bound: Collection[int]) -> None:
         """`span` is the range, `bound` are the ports of UDP sockets."""

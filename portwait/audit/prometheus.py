@@ -34,7 +34,7 @@ def _families(audit: Audit) -> Iterable[_Family]:
     yield _single("unprivileged_port_start", "ip_unprivileged_port_start.", audit.settings.unprivileged_start)
     yield _Family(
         "usable_ports",
-        "Ports of the range that connect() can still be given, by the parity that it prefers.",
+        "Ports of the range that connect() can still be given, by which it tries first (preferred).",
         (({"parity": "preferred"}, audit.usable[0]), ({"parity": "other"}, audit.usable[1])),
     )
     used = ports.count(ports.intersect([audit.span], audit.in_use))
@@ -54,7 +54,7 @@ def _families(audit: Audit) -> Iterable[_Family]:
     yield _Family(
         "port_probability",
         "How probable it is that the port is handed out during one restart.",
-        tuple((labels, one.probability) for labels, one in by_port if one.probability is not None),
+        tuple((labels, finding.probability) for labels, finding in by_port if finding.probability is not None),
     )
     yield _single("ports_at_risk", "How many of the ports are at risk.", len(audit.at_risk))
     drift = audit.drift

@@ -42,7 +42,10 @@ def _settings(audit: Audit) -> Iterator[tuple[str, str]]:
     yield "unprivileged", f"from {start}" if start is not None else "cannot be read"
     yield "connections", _rate(audit)
     if audit.by_bind:
-        yield "", f"{_percent(audit.by_bind)} of the clients called bind(port 0) first, by their parity"
+        yield (
+            "",
+            f"{_percent(audit.by_bind)} of the clients called bind(port 0) first, judged by their odd or even ports",
+        )
 
 
 def _used(audit: Audit) -> int:

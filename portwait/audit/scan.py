@@ -48,7 +48,7 @@ class Audit(NamedTuple):
     in_use: tuple[Range, ...]
     """The ports of connections, wherever they are."""
     usable: tuple[int, int]
-    """How many ports of the range connect() can still be given: of the parity that it prefers, of the other."""
+    """How many ports of the range connect() can still be given: of those that it tries first, and last."""
     by_bind: float
     """The part of the present clients that asked with bind(address, 0)."""
     findings: tuple[Finding, ...]

@@ -46,7 +46,7 @@ class Finding(NamedTuple):
     in_range: bool
     reserved: bool
     preferred: bool
-    """Whether it has the parity that connect() looks at first; for UDP all ports are alike."""
+    """Whether connect() tries it first, as all odd or all even ports; UDP treats all ports alike."""
     taken: bool
     """Whether a connection has it now, and nobody listens there."""
     per_client: float
@@ -93,7 +93,7 @@ class Scan:
         self.in_use = ports.merge((port, port) for port in self._connected)
 
     def _traffic(self, bound: set[int]) -> Traffic:
-        """Tell clients of connect() from those of bind() by their parity: a table shows no more of it."""
+        """Tell clients of connect() from those of bind() by their odd or even ports: tables show no more."""
         used: dict[int, set[Hashable]] = {}
         of_bind: set[int] = set()
         for port, destinations in self._connected.items():
@@ -108,7 +108,7 @@ class Scan:
 
     @property
     def usable(self) -> tuple[int, int]:
-        """Count the ports of the preferred parity and of the other that a new destination can be reached from."""
+        """Count the ports from which a new destination can be reached: those that connect() tries first, and last."""
         low, high = self._span
         bound = self.traffic.bound
         free = [port for port in range(low, high + 1) if port not in self._reserved and port not in bound]
@@ -168,7 +168,7 @@ class Scan:
     ) -> Origin:
         """Tell a number that somebody chose from one that bind(0) did: nobody has to be kept from the latter.
 
-        bind(0) prefers the parity that connect() does not. A server that takes such a port serves programs of this
+        bind(0) prefers the ports that connect() tries last. A server that takes such a port serves programs of this
         host, which learn the number after each start: it is on loopback, and its command line does not have the number.
         """
         port = socks[0].local_port if socks else 0

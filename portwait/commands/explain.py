@@ -63,8 +63,8 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     survey = inspection.survey
     if not inspection.probe() or survey.undecided:
         inspection.inspect()
-    seen = port_settings()
-    cases = [inspection.case(target, seen) for target in survey.targets]
+    settings = port_settings()
+    cases = [inspection.case(target, settings) for target in survey.targets]
     in_full = len(cases) <= _MOST_IN_FULL
     here = machine()
     if in_full:

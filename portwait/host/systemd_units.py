@@ -172,13 +172,13 @@ def _is_own(user: str) -> bool:
 def _blocks(text: str) -> Iterator[dict[str, str]]:
     """Take the output of `systemctl show` apart: one block for each unit, an empty line between them."""
     for block in text.split("\n\n"):
-        found: dict[str, str] = {}
+        properties: dict[str, str] = {}
         for line in block.splitlines():
             name, equals, value = line.partition("=")
             if equals:
-                found[name] = f"{found[name]}\n{value}" if name in found else value
-        if found:
-            yield found
+                properties[name] = f"{properties[name]}\n{value}" if name in properties else value
+        if properties:
+            yield properties
 
 
 def _unit(shown: Mapping[str, str], user: str | None = None) -> Unit | None:
@@ -222,10 +222,10 @@ def _pids(control_group: str) -> set[int]:
     from contextlib import suppress
 
     for mount in _CGROUP_MOUNTS:
-        found: set[int] = set()
+        pids: set[int] = set()
         for folder, _, _ in os.walk(mount + control_group):
             with suppress(OSError, ValueError), open(f"{folder}/cgroup.procs", encoding="ascii") as file:
-                found.update(int(line) for line in file)
-        if found - {0}:
-            return found - {0}
+                pids.update(int(line) for line in file)
+        if pids - {0}:
+            return pids - {0}
     return set()

@@ -24,13 +24,13 @@ def settings(text: str, *, without: str = OWN_NAME) -> Mapping[str, Sequence[str
     An empty value takes back those before it, as it does for settings that are lists. Drop-ins of the name `without`
     are left out.
     """
-    found: dict[str, list[str]] = {}
+    values: dict[str, list[str]] = {}
     for name, value in _assignments(text, without):
         if value:
-            found.setdefault(name, []).append(value)
+            values.setdefault(name, []).append(value)
         else:
-            found.pop(name, None)
-    return found
+            values.pop(name, None)
+    return values
 
 
 def _assignments(text: str, without: str) -> Iterator[tuple[str, str]]:

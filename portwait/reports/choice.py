@@ -65,7 +65,7 @@ def taken(label: str, refused: Mapping[Target, Verdict], count: int) -> str:
 
 def _reasons(refused: Mapping[Target, Verdict]) -> list[str]:
     states = Counter(verdict.state for verdict in refused.values())
-    reasons = _holders([one for one, verdict in refused.items() if verdict.state == "held"])
+    reasons = _holders([target for target, verdict in refused.items() if verdict.state == "held"])
     if states["denied"]:
         reasons.append(f"this user may not bind {states['denied']} of them")
     if states["unavailable"]:

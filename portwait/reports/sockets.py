@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     Line = tuple[str, str, str]  # what stands before its first line, its text, what stands before its other lines
 
 _EVIDENCE = {
-    "peer": "direction judged by the other end, for data was in flight at this one",
-    "listener": "direction judged by the listener on this port, for the kernel's own count cannot be read",
-    "remote-listener": "direction judged by the listener at the other end, for the kernel's own count cannot be read",
+    "peer": "direction judged by the other end, because data was in flight at this one",
+    "listener": "direction judged by the listener on this port, because the kernel's own count cannot be read",
+    "remote-listener": "direction judged by the listener at the other end, because the kernel's own count cannot be "
+    "read",
     "beside-listener": "its direction cannot be proved, because somebody listens at its address and port",
     "none": "its direction cannot be proved",
 }
@@ -40,16 +41,16 @@ def process(owner: Owner) -> str:
 def of(blockers: Sequence[Blocker], explained: Blocker | None = None) -> list[Line]:
     """Describe the blockers, of those that are alike a few; the headline has `explained` why an owner is not seen."""
     alike: dict[object, list[Blocker]] = {}
-    for one in blockers:
-        alike.setdefault((one.kind, one.socket.state, tuple(owner.pid for owner in one.owners), one.unseen), []).append(
-            one
-        )
+    for blocker in blockers:
+        alike.setdefault(
+            (blocker.kind, blocker.socket.state, tuple(owner.pid for owner in blocker.owners), blocker.unseen), []
+        ).append(blocker)
     lines: list[Line] = []
     for group in alike.values():
         shown = group if len(group) <= _ALIKE + 1 else group[:_ALIKE]
-        for one in shown:
-            lines.append(("  ", _connection(one), "    "))
-            lines += _other_end(one)
+        for blocker in shown:
+            lines.append(("  ", _connection(blocker), "    "))
+            lines += _other_end(blocker)
         if len(group) > len(shown):
             lines.append(("  ", f"and {len(group) - len(shown)} more like these", "  "))
         known = _who_is_unseen(explained) if explained is not None else None
@@ -95,7 +96,7 @@ def is_server(blocker: Blocker) -> bool:
 
 
 def _other_end(blocker: Blocker) -> list[Line]:
-    """Write who is there: a process of this host, a user of it, or no more than what its port is called."""
+    """Write who is at the other end: a process or a user of this host, else what its port is called."""
     if blocker.kind.name == "self-connect":
         return []
     if blocker.peer is not None:
@@ -115,7 +116,7 @@ def _who_is_unseen(blocker: Blocker) -> tuple[str | None, ...]:
 
 
 def _whose(blocker: Blocker, *, said: bool) -> list[Line]:
-    """Write who has the socket open, or what is known of whoever has, unless that was said."""
+    """Write who has the socket open, or why that is not known, unless that was said."""
     lines = []
     for owner in blocker.owners[:_OWNERS]:
         command = command_line(owner.cmdline, _COMMAND) or escape(owner.name)
@@ -139,7 +140,7 @@ def _labelled(label: str, text: str) -> Line:
 
 def one_family(blockers: Sequence[Blocker], holds: Sequence[Blocker]) -> list[str]:
     """Explain a server that serves one family only while it has a hold of portwait in the other one."""
-    serving = [one for one in blockers if one.kind.name == "listener"]
+    serving = [blocker for blocker in blockers if blocker.kind.name == "listener"]
     sixes = {":" in one.socket.local_address and "." not in one.socket.local_address for one in serving}
     owners = {owner.pid for one in serving for owner in one.owners}
     for one in holds:

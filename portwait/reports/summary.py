@@ -38,12 +38,12 @@ def as_text(
 
 
 def _summed_up(cases: Sequence[Case], taken: Sequence[Case]) -> list[str]:
-    held = sum(one.verdict.state == "held" for one in taken)
-    free = [one for one in cases if one.verdict.state == "free"]
-    by = "by the socket tables" if any(one.verdict.by == "tables" for one in cases) else "by bind"
+    held = sum(case.verdict.state == "held" for case in taken)
+    free = [case for case in cases if case.verdict.state == "free"]
+    by = "by the socket tables" if any(case.verdict.by == "tables" for case in cases) else "by bind"
     lines = [f"{len(cases)} asked, {by}: {held} held, {len(free)} free" + _others(taken, held) + "."]
     settings = cases[0].settings
-    exposed = _ports(one.target for one in free if settings.hands_out(one.target.port))
+    exposed = _ports(case.target for case in free if settings.hands_out(case.target.port))
     if exposed and settings.ephemeral_range is not None:
         span = "{}-{}".format(*settings.ephemeral_range)
         lines.append(f"Of the free ones the kernel may give {exposed} to any client (ip_local_port_range {span}).")
@@ -53,23 +53,23 @@ def _summed_up(cases: Sequence[Case], taken: Sequence[Case]) -> list[str]:
 
 
 def _others(taken: Sequence[Case], held: int) -> str:
-    states = sorted({one.verdict.state for one in taken} - {"held"})
-    counts = (f"{sum(one.verdict.state == state for one in taken)} {state}" for state in states)
+    states = sorted({case.verdict.state for case in taken} - {"held"})
+    counts = (f"{sum(case.verdict.state == state for case in taken)} {state}" for state in states)
     return "".join(f", {count}" for count in counts) if held < len(taken) else ""
 
 
 def _ports(targets: Iterable[Target]) -> str:
     """Name ports as ranges, each protocol's by itself where there are two."""
-    found = {"tcp": set[int](), "udp": set[int]()}
+    by_protocol = {"tcp": set[int](), "udp": set[int]()}
     for target in targets:
-        found[target.protocol].add(target.port)
+        by_protocol[target.protocol].add(target.port)
     listed = [
-        ports.show(ports.merge((port, port) for port in some)) + ("/udp" if protocol == "udp" else "")
-        for protocol, some in found.items()
-        if some
+        ports.show(ports.merge((port, port) for port in numbers)) + ("/udp" if protocol == "udp" else "")
+        for protocol, numbers in by_protocol.items()
+        if numbers
     ]
     text = " and ".join(listed)
-    return text if len(text) <= 40 else f"{sum(map(len, found.values()))} of them"
+    return text if len(text) <= 40 else f"{sum(map(len, by_protocol.values()))} of them"
 
 
 def as_json(cases: Sequence[Case], lost: str | None) -> str:

@@ -135,7 +135,7 @@ def full(case: Case, paper: Paper | None = None, *, notes: Sequence[str] = (), b
     for text in (*_by_tables(case.verdict), *_why(case), *whose, *notes):
         lines += paper.wrap(text, "  ")
     if case.holds and state == "free":
-        who = listed(list(dict.fromkeys(process(owner) for one in case.holds for owner in one.owners)), most=3)
+        who = listed(list(dict.fromkeys(process(owner) for blocker in case.holds for owner in blocker.owners)), most=3)
         text = f"A hold of portwait stands on it{f', kept by {who}' if who else ''}: no connect() gets it."
         lines += paper.wrap(text, "  ")
     lines += _advice(case.target, case.remedies, paper, briefly=briefly)
@@ -143,7 +143,7 @@ def full(case: Case, paper: Paper | None = None, *, notes: Sequence[str] = (), b
 
 
 def _by_tables(verdict: Verdict) -> list[str]:
-    """Say where bind was not what decided."""
+    """Say so where the socket tables decided, not bind."""
     if verdict.state != "held" or verdict.by != "tables":
         return []
     if verdict.errno:
@@ -159,9 +159,11 @@ def _why(case: Case) -> list[str]:
     span = "{}-{}".format(*settings.ephemeral_range)
     if case.verdict.state == "free":
         return [_prospect(target, span, settings)]
-    if target.protocol != "tcp" or not any(one.kind.name in ("outbound", "self-connect") for one in case.blockers):
+    if target.protocol != "tcp" or not any(
+        blocker.kind.name in ("outbound", "self-connect") for blocker in case.blockers
+    ):
         return _where(case)
-    elsewhere = [one for one in case.blockers if plain(one.socket.local_address) in case.not_local]
+    elsewhere = [blocker for blocker in case.blockers if plain(blocker.socket.local_address) in case.not_local]
     if elsewhere:
         words = (
             "It is not a listener: netstat -l cannot show it. Its local address is none of this host's: a transparent "
@@ -182,16 +184,16 @@ def _why(case: Case) -> list[str]:
 
 def _where(case: Case) -> list[str]:
     """Say that single addresses are taken, where that is what keeps a bind of all of them from succeeding."""
-    listeners = [one for one in case.blockers if socket_report.is_server(one)]
+    listeners = [blocker for blocker in case.blockers if socket_report.is_server(blocker)]
     if case.target.address != ANY or not listeners or len(listeners) < len(case.blockers):
         return []
-    taken = list(dict.fromkeys(one.local.rpartition(":")[0] for one in listeners))
-    if any(one.socket.local_address in ("0.0.0.0", "::") for one in listeners):
+    taken = list(dict.fromkeys(blocker.local.rpartition(":")[0] for blocker in listeners))
+    if any(blocker.socket.local_address in ("0.0.0.0", "::") for blocker in listeners):
         return []
     port = case.target.port
     words = (
-        f"Only {listed([escape(one) for one in taken], most=4)} {'is' if len(taken) == 1 else 'are'} taken: a service "
-        f"that binds another address, ADDRESS:{port}, can start."
+        f"Only {listed([escape(address) for address in taken], most=4)} {'is' if len(taken) == 1 else 'are'} taken: "
+        f"a service that binds another address, ADDRESS:{port}, can start."
     )
     return [words]
 
@@ -203,10 +205,10 @@ def _prospect(target: Target, span: str, settings: PortSettings) -> str:
     if settings.reserves(port):
         return f"The kernel gives it to nobody by itself: it is reserved (ip_local_port_range is {span})."
     first = "first" if settings.prefers(port) else "last"
-    parity = f" It is among those that connect() looks at {first}." if target.protocol == "tcp" else ""
+    order = f" It is among those that connect() tries {first}." if target.protocol == "tcp" else ""
     return (
         f"The kernel may give it to any client at any time: it is in ip_local_port_range {span} and not reserved."
-        f"{parity}"
+        f"{order}"
     )
 
 

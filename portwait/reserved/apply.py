@@ -93,8 +93,8 @@ def _on_use(reserved: tuple[Range, ...]) -> list[str]:
     try:
         opened, _ = tables.open_tables()
         with opened:
-            used = {which.local_port for which in opened.sockets("tcp", reserved) if which.remote_port}
-            served = {which.local_port for which in opened.listeners(reserved)}
+            used = {sock.local_port for sock in opened.sockets("tcp", reserved) if sock.remote_port}
+            served = {sock.local_port for sock in opened.listeners(reserved)}
     except TablesError:
         return []
     taken = ports.merge((port, port) for port in used - served)

@@ -95,9 +95,9 @@ def release(named: tuple[Range, ...], *, root: str = "", say: Callable[[str], No
     return _change(f"release {ports.show(named)} at boot", lambda asked: ports.subtract(asked, named), root, say)
 
 
-def ours(found: Sequence[File]) -> Ours | None:
+def ours(files: Sequence[File]) -> Ours | None:
     """Read our file out of those that are there; None where it is absent, or not ours."""
-    text = next((file.text for file in found if file.path == PLACE), "")
+    text = next((file.text for file in files if file.path == PLACE), "")
     if not text.startswith(_HEAD):
         return None
     lines = text.splitlines()
@@ -110,14 +110,14 @@ def ours(found: Sequence[File]) -> Ours | None:
         return None
 
 
-def plan(found: Sequence[File], asked: tuple[Range, ...]) -> Plan:
+def plan(files: Sequence[File], asked: tuple[Range, ...]) -> Plan:
     """Say what our file must hold beside the others, so that these ports are reserved after a boot.
 
     Raises PersistError where no file in our place could do it.
     """
-    others = [file for file in found if file.path != PLACE]
+    others = [file for file in files if file.path != PLACE]
     lines = sysctld.settings(others, KEY)
-    theirs = ports.merge(one for line in lines for one in line.ports or ())
+    theirs = ports.merge(span for line in lines for span in line.ports or ())
     broken = tuple(line for line in lines if line.ports is None and line.value is not None)
     unreadable = tuple(file for file in others if file.problem is not None)
     if not asked:
@@ -142,17 +142,17 @@ def plan(found: Sequence[File], asked: tuple[Range, ...]) -> Plan:
     return Plan(text, asked, theirs, broken, unreadable)
 
 
-def drift(found: Sequence[File]) -> Drift | None:
+def drift(files: Sequence[File]) -> Drift | None:
     """Compare our file with the others as they are now; None where there is none of ours."""
-    mine = ours(found)
+    mine = ours(files)
     if mine is None:
         return None
-    others = [file for file in found if file.path != PLACE]
+    others = [file for file in files if file.path != PLACE]
     now = _digests(others)
     changed = tuple(sorted(name for name in {*now, *mine.sources} if now.get(name) != mine.sources.get(name)))
-    theirs = [one for line in sysctld.settings(others, KEY) for one in line.ports or ()]
+    theirs = [span for line in sysctld.settings(others, KEY) for span in line.ports or ()]
     union = ports.merge([*mine.asked, *theirs])
-    line = _overriding(found, mine.written)
+    line = _overriding(files, mine.written)
     return Drift(
         changed,
         ports.subtract(union, mine.written),
@@ -161,9 +161,9 @@ def drift(found: Sequence[File]) -> Drift | None:
     )
 
 
-def at_boot(found: Sequence[File], root: str = "") -> tuple[Range, ...]:
+def at_boot(files: Sequence[File], root: str = "") -> tuple[Range, ...]:
     """Say which ports are reserved after a boot: by the file that wins, and by the units of contrib/systemd."""
-    line = sysctld.last(found, KEY, READERS[0])
+    line = sysctld.last(files, KEY, READERS[0])
     units = [path.rpartition("@")[2].removesuffix(".service") for path in glob.glob(root + _UNITS)]
     by_units: list[Range] = []
     for instance in units:
@@ -183,10 +183,10 @@ def counts_here() -> bool | None:
     return runtime.is_of_pid_1() if here.systemd and here.may_set else False
 
 
-def _overriding(found: Sequence[File], union: tuple[Range, ...]) -> Setting | None:
+def _overriding(files: Sequence[File], union: tuple[Range, ...]) -> Setting | None:
     """Find the line that has the last word in place of ours, and does not say as much."""
     for reader in READERS:
-        line = sysctld.last(found, KEY, reader)
+        line = sysctld.last(files, KEY, reader)
         if line is not None and line.path != PLACE and ports.subtract(union, line.ports or ()):
             return line
     return None
@@ -227,11 +227,11 @@ def _change(
     try:
         os.makedirs(folder, 0o755, exist_ok=True)
         with lock.held("sysctl.d", PATIENCE, say):
-            found = sysctld.read(root)
-            before = next((file.text for file in found if file.path == PLACE), None)
-            if before is not None and ours(found) is None and not os.path.islink(path):
+            files = sysctld.read(root)
+            before = next((file.text for file in files if file.path == PLACE), None)
+            if before is not None and ours(files) is None and not os.path.islink(path):
                 raise FileExistsError(errno.EEXIST, "is there and is not portwait's")
-            planned = plan(found, change((ours(found) or Ours()).asked))
+            planned = plan(files, change((ours(files) or Ours()).asked))
             if planned.text == before and (before is None or atomic_file.is_as(path, root=os.geteuid() == 0)):
                 return Persisted(planned, changed=False)
             if planned.text is None:

@@ -27,9 +27,9 @@ def listed(items: Sequence[str], most: int = 0) -> str:
     return items[0] if len(items) == 1 else " and ".join(filter(None, (", ".join(items[:-1]), *items[-1:])))
 
 
-def is_or_are(some: Sequence[object]) -> str:
+def is_or_are(items: Sequence[object]) -> str:
     """Choose the verb for one or several."""
-    return "are" if len(some) > 1 else "is"
+    return "are" if len(items) > 1 else "is"
 
 
 def counted(ranges: Sequence[Range]) -> str:
@@ -42,9 +42,9 @@ def amount(ranges: Sequence[Range]) -> str:
     return f"{ports.count(ranges):,} {plural(ranges, 'port', 'ports')}"
 
 
-def plural(ranges: Sequence[Range], one: str, many: str) -> str:
+def plural(ranges: Sequence[Range], singular: str, plural: str) -> str:
     """Choose the word that goes with one port, or with any other number of them."""
-    return one if ports.count(ranges) == 1 else many
+    return singular if ports.count(ranges) == 1 else plural
 
 
 def abbreviate(ranges: Sequence[Range]) -> str:

@@ -19,8 +19,8 @@ _reader_is_slow = False
 
 
 def write(text: str) -> None:
-    """Write, and let fall what nobody takes within a moment. Raises nothing."""
-    global _reader_is_slow  # noqa: PLW0603  # who did not read the last line is not waited for again
+    """Write, and drop what nobody reads within a moment. Raises nothing."""
+    global _reader_is_slow  # noqa: PLW0603  # a reader that did not read the last line is not waited for again
     until = time.monotonic() + (0 if _reader_is_slow else _PATIENCE)
     data = text.encode(errors="backslashreplace")
     send, number = _writer()

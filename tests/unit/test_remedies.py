@@ -802,7 +802,7 @@ def test_time_wait_is_not_cured_by_reuseaddr() -> None:
     """The advice that people are given everywhere is named, and refused; unless the service does not set it."""
     assert "SO_REUSEADDR in the service does not help here" in remedies(facts(TIME_WAIT))["wait"].summary
     without = facts(TIME_WAIT)._replace(reuseaddr=False)
-    assert "SO_REUSEADDR in the service helps where the connection had it too" in remedies(without)["wait"].summary
+    assert "SO_REUSEADDR in the service helps where the connection had set it too" in remedies(without)["wait"].summary
 
 
 def test_the_order_is_that_of_what_to_do() -> None:

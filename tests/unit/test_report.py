@@ -186,8 +186,8 @@ def test_the_headline_of_what_is_not_held(verdict: Verdict, target: Target, line
     ("port", "settings", "said"),
     [
         (30010, EXPOSED, "The kernel may give it to any client at any time"),
-        (30010, EXPOSED, "It is among those that connect() looks at first."),
-        (30011, EXPOSED, "It is among those that connect() looks at last."),
+        (30010, EXPOSED, "It is among those that connect() tries first."),
+        (30011, EXPOSED, "It is among those that connect() tries last."),
         (30010, PortSettings((1024, 65000), ((30000, 30100),)), "it is reserved (ip_local_port_range is 1024-65000)"),
         (30010, PortSettings((32768, 60999)), "it is outside ip_local_port_range 32768-60999"),
     ],

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
 
 def bound_only(facts: Facts) -> Remedy | None:
     """A client or a server that is not finished, or one that was evicted and had bound by number."""
-    some = [one for one in facts.blockers if one.kind.name == "bound" and one.socket.protocol == "tcp"]
-    if not some:
+    blockers = [
+        blocker for blocker in facts.blockers if blocker.kind.name == "bound" and blocker.socket.protocol == "tcp"
+    ]
+    if not blockers:
         return None
-    known = shell_commands.owners(some)
+    known = shell_commands.owners(blockers)
     stop = stopping.stop(facts, known)
     return Remedy(
         "bound-only",
@@ -29,10 +31,10 @@ def bound_only(facts: Facts) -> Remedy | None:
 
 def other_guard(facts: Facts) -> Remedy | None:
     """Another portwait holds the port for somebody."""
-    some = [one for one in facts.blockers if one.kind.name == "hold"]
-    if not some:
+    blockers = [blocker for blocker in facts.blockers if blocker.kind.name == "hold"]
+    if not blockers:
         return None
-    known = shell_commands.owners(some)
+    known = shell_commands.owners(blockers)
     stop = stopping.stop(facts, known)
     return Remedy(
         "other-guard",

@@ -17,24 +17,28 @@ _WITH_UDP = evictable.Selection(frozenset((*EVICTED, "udp")))
 
 def evict(facts: Facts) -> Remedy | None:
     """Destroy what is proved outbound or has no owner. A client that bound by number would keep the port."""
-    some = [one for one in facts.blockers if not evictable.refusal(one, _WITH_UDP) and not facts.surely_by_number(one)]
-    if not some:
+    blockers = [
+        blocker
+        for blocker in facts.blockers
+        if not evictable.refusal(blocker, _WITH_UDP) and not facts.surely_by_number(blocker)
+    ]
+    if not blockers:
         return None
-    live = [one for one in some if one.owners]
-    what = "this connection" if len(some) == 1 else f"these {len(some)} connections"
+    live = [blocker for blocker in blockers if blocker.owners]
+    what = "this connection" if len(blockers) == 1 else f"these {len(blockers)} connections"
     after = (
         f" {shell_commands.called(shell_commands.owners(live))} lives on; a pool connects again, from another port."
         if live
         else ""
     )
     more = ""
-    if any(not facts.is_from_here(one) for one in live):
+    if any(not facts.is_from_here(blocker) for blocker in live):
         after = (
             f" {shell_commands.called(shell_commands.owners(live))} opens connections from its clients' addresses and "
             "ports, so another one can take the port at any time. A service that binds an address of this host, and "
             "not all of them, starts beside them."
         )
-    elif any(facts.by_number(one) for one in live):
+    elif any(facts.by_number(blocker) for blocker in live):
         who = shell_commands.called(shell_commands.owners(live))
         after = (
             f" {facts.target.port} is outside today's ip_local_port_range. If the range was another when {who} "
@@ -44,7 +48,7 @@ def evict(facts: Facts) -> Remedy | None:
         more = " Root with CAP_NET_ADMIN may: start the container with --cap-add=NET_ADMIN, or do it on the host."
     elif not facts.machine.may_evict and facts.machine.root:
         more = " It requires CAP_NET_ADMIN, which is missing here."
-    named = () if all(one.evictable for one in some) else ("--evict=udp",)
+    named = () if all(blocker.evictable for blocker in blockers) else ("--evict=udp",)
     return Remedy(
         "evict", f"Evict: destroy {what} now.{after}{more}", (shell_commands.portwait(facts, "evict", *named),)
     )
@@ -53,14 +57,18 @@ def evict(facts: Facts) -> Remedy | None:
 def stop_owner(facts: Facts) -> Remedy | None:
     """Stop a client that would keep the port, or whose connection is not proved to be its own."""
     restarted = {pid for wrapper in facts.wrappers for pid in wrapper.pids}
-    some = [one for one in facts.blockers if _keeps(facts, one) and not restarted & {each.pid for each in one.owners}]
-    if not some:
+    blockers = [
+        blocker
+        for blocker in facts.blockers
+        if _keeps(facts, blocker) and not restarted & {each.pid for each in blocker.owners}
+    ]
+    if not blockers:
         return None
-    known = shell_commands.owners(some)
+    known = shell_commands.owners(blockers)
     who = shell_commands.called(known)
-    if all(facts.by_number(one) for one in some):
+    if all(facts.by_number(blocker) for blocker in blockers):
         port = facts.target.port
-        if all(facts.surely_by_number(one) for one in some):
+        if all(facts.surely_by_number(blocker) for blocker in blockers):
             why = f"{who} binds {port} by number, so reserving does not keep it away. Give it another source port"
         else:
             why = f"If {who} binds {port} by number, reserving does not keep it away. Then give it another source port"

@@ -18,12 +18,12 @@ _PRIVILEGED = range(665, 1024)  # sunrpc.min_resvport to sunrpc.max_resvport (RP
 def kernel_rpc(facts: Facts) -> Remedy | None:
     """The kernel's RPC client binds low ports by number, one at random, so reserving does not keep it away."""
     if not any(
-        not one.owners
-        and one.socket.inode
-        and one.socket.uid == 0
-        and (one.remote_service in _RPC or one.socket.remote_port == 2049)
-        and one.socket.local_port in _PRIVILEGED
-        for one in facts.blockers
+        not blocker.owners
+        and blocker.socket.inode
+        and blocker.socket.uid == 0
+        and (blocker.remote_service in _RPC or blocker.socket.remote_port == 2049)
+        and blocker.socket.local_port in _PRIVILEGED
+        for blocker in facts.blockers
     ):
         return None
     port = facts.target.port
@@ -52,7 +52,7 @@ def bindresvport(facts: Facts) -> Remedy | None:
     if not takers:
         return None
     who, port = shell_commands.called(takers), facts.target.port
-    restarts = tuple(dict.fromkeys(line for one in takers if (line := stopping.restart(facts, one)) is not None))
+    restarts = tuple(dict.fromkeys(line for owner in takers if (line := stopping.restart(facts, owner)) is not None))
     return Remedy(
         "bindresvport",
         f"{who} was given {port} by bindresvport(3), which tries ports from 512 to 1023 by number, so reserving does "
@@ -63,8 +63,10 @@ def bindresvport(facts: Facts) -> Remedy | None:
 
 def kernel_tunnel(facts: Facts) -> Remedy | None:
     """A tunnel receives by a UDP socket that no process has."""
-    some = [one for one in facts.blockers if one.kind.name == "bound" and one.socket.protocol == "udp"]
-    if not any(not one.owners and one.socket.inode and one.socket.uid == 0 for one in some):
+    blockers = [
+        blocker for blocker in facts.blockers if blocker.kind.name == "bound" and blocker.socket.protocol == "udp"
+    ]
+    if not any(not blocker.owners and blocker.socket.inode and blocker.socket.uid == 0 for blocker in blockers):
         return None
     return Remedy(
         "kernel-tunnel",

@@ -17,16 +17,16 @@ _TIME_WAIT = 60.0  # seconds, TCP_TIMEWAIT_LEN (net/tcp.h); the guard's default 
 
 def wait(facts: Facts) -> Remedy | None:
     """Wait for the kernel's timer."""
-    ends = [_expected_end(one) for one in facts.blockers]
-    known = [one for one in ends if one is not None]
+    ends = [_expected_end(blocker) for blocker in facts.blockers]
+    known = [end for end in ends if end is not None]
     if not known or len(known) < len(ends):
         return None
     left = max(known)
-    surely = all(one.expires_in is not None for one in facts.blockers)
+    surely = all(blocker.expires_in is not None for blocker in facts.blockers)
     limit = () if left <= _TIME_WAIT else ("-t", durations.show(left + 15))
-    helps = "does not help here: the connection itself had to have it"
+    helps = "does not help here: the connection itself had to set it"
     if not facts.reuseaddr:
-        helps = "helps where the connection had it too, as those of most servers have"
+        helps = "helps where the connection had set it too, as those of most servers have"
     return Remedy(
         "wait",
         f"Wait {'' if surely else 'at most '}{durations.show(left)}: the kernel ends it by itself. "
@@ -44,9 +44,9 @@ def _expected_end(blocker: Blocker) -> float | None:
 
 def accepted_leftover(facts: Facts) -> Remedy | None:
     """Stop what is left of a server that no longer listens."""
-    some = [one for one in facts.blockers if one.kind.name == "accepted"]
-    left = shell_commands.owners(some)
-    if not left or any(one.kind.name == "listener" for one in facts.blockers):
+    blockers = [blocker for blocker in facts.blockers if blocker.kind.name == "accepted"]
+    left = shell_commands.owners(blockers)
+    if not left or any(blocker.kind.name == "listener" for blocker in facts.blockers):
         return None
     stop = stopping.stop(facts, left)
     return Remedy(
@@ -61,11 +61,11 @@ def accepted_leftover(facts: Facts) -> Remedy | None:
 
 def close_wait(facts: Facts) -> Remedy | None:
     """Name the leak: the other end has closed, and the owner does not."""
-    some = [one for one in facts.blockers if one.socket.state == "CLOSE_WAIT" and one.owners]
-    if not some:
+    blockers = [blocker for blocker in facts.blockers if blocker.socket.state == "CLOSE_WAIT" and blocker.owners]
+    if not blockers:
         return None
-    left = shell_commands.owners(some)
-    commands = tuple(dict.fromkeys(line for one in left if (line := stopping.restart(facts, one)) is not None))
+    left = shell_commands.owners(blockers)
+    commands = tuple(dict.fromkeys(line for owner in left if (line := stopping.restart(facts, owner)) is not None))
     who = shell_commands.called(left)
     return Remedy(
         "close-wait",

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 def _servers(facts: Facts) -> list[Blocker]:
     """Choose the sockets that serve; a UDP server is bound and no more."""
     return [
-        one
-        for one in facts.blockers
-        if one.kind.name == "listener" or (one.kind.name == "bound" and one.socket.protocol == "udp")
+        blocker
+        for blocker in facts.blockers
+        if blocker.kind.name == "listener" or (blocker.kind.name == "bound" and blocker.socket.protocol == "udp")
     ]
 
 
@@ -30,14 +30,14 @@ def _is_proxy(owner: Owner) -> bool:
 
 def docker_proxy(facts: Facts) -> Remedy | None:
     """Name the container behind Docker's proxy."""
-    proxies = [one for one in shell_commands.owners(_servers(facts)) if _is_proxy(one)]
+    proxies = [owner for owner in shell_commands.owners(_servers(facts)) if _is_proxy(owner)]
     if not proxies:
         return None
-    where = " and ".join(dict.fromkeys(escape(one.forwards or "") for one in proxies))
+    where = " and ".join(dict.fromkeys(escape(owner.forwards or "") for owner in proxies))
     port = facts.target.port
     find = ("docker", "ps", "--filter", f"publish={port}/{facts.target.protocol}")
     if facts.published is False:
-        stop = stopping.stop(facts, [one._replace(unit=None) for one in proxies])
+        stop = stopping.stop(facts, [owner._replace(unit=None) for owner in proxies])
         return Remedy(
             "docker-proxy",
             f"Docker's proxy forwards {port} to {where}, but no running container publishes {port}: it is left over "
@@ -53,7 +53,7 @@ def docker_proxy(facts: Facts) -> Remedy | None:
 
 def socket_unit(facts: Facts) -> Remedy | None:
     """A systemd itself has the port: for a socket unit, or in the descriptor store of a service."""
-    managers = [one for one in shell_commands.owners(facts.blockers) if stopping.is_manager(one)]
+    managers = [owner for owner in shell_commands.owners(facts.blockers) if stopping.is_manager(owner)]
     if not managers:
         return None
     stop = stopping.stop(facts, managers)
@@ -64,9 +64,9 @@ def socket_unit(facts: Facts) -> Remedy | None:
 
 
 def _does(facts: Facts, servers: Sequence[Owner]) -> str:
-    """Say `serves` only where somebody accepts: no connection waits, and not every process is stopped."""
-    waiting = max((one.socket.queue or 0 for one in _servers(facts)), default=0)
-    if waiting or all(one.state in ("T", "t", "Z") for one in servers):
+    """Say `serves` only where somebody accepts: no connection waits, and a process runs."""
+    waiting = max((blocker.socket.queue or 0 for blocker in _servers(facts)), default=0)
+    if waiting or all(owner.state in ("T", "t", "Z") for owner in servers):
         has = shell_commands.verb(servers, "has this port open", "have this port open")
         wait = f" and {waiting} {'connection waits' if waiting == 1 else 'connections wait'} to be accepted"
         return has + (wait if waiting else "")
@@ -77,12 +77,12 @@ def stop_listener(facts: Facts) -> Remedy | None:
     """Stop who listens."""
     restarted = {pid for wrapper in facts.wrappers for pid in wrapper.pids}  # the JVM by its wrapper, at once
     servers = [
-        one
-        for one in shell_commands.owners(_servers(facts))
-        if one.pid not in restarted and not _is_proxy(one) and not stopping.is_manager(one)
+        owner
+        for owner in shell_commands.owners(_servers(facts))
+        if owner.pid not in restarted and not _is_proxy(owner) and not stopping.is_manager(owner)
     ]
     activated = {name for units in facts.managed.values() for unit in units for name in unit.triggers}
-    servers = [one for one in servers if one.unit not in activated]  # `socket_unit` stops them too
+    servers = [owner for owner in servers if owner.unit not in activated]  # `socket_unit` stops them too
     if not servers:
         return None
     stop = stopping.stop(facts, servers)

@@ -18,10 +18,10 @@ def _picked(facts: Facts) -> list[Blocker]:
     if not facts.settings.hands_out(facts.target.port):
         return []
     return [
-        one
-        for one in facts.blockers
-        if (one.kind.name in kinds and not facts.by_number(one) and facts.is_from_here(one))
-        or _may_have_asked_for_any(facts, one)
+        blocker
+        for blocker in facts.blockers
+        if (blocker.kind.name in kinds and not facts.by_number(blocker) and facts.is_from_here(blocker))
+        or _may_have_asked_for_any(facts, blocker)
     ]
 
 
@@ -38,7 +38,7 @@ def _may_have_asked_for_any(facts: Facts, blocker: Blocker) -> bool:
 
 def _clients(facts: Facts) -> list[Blocker]:
     """Choose those that are surely not servers with a port of their own: moving the range is for them."""
-    return [one for one in _picked(facts) if one.kind.name != "listener"]
+    return [blocker for blocker in _picked(facts) if blocker.kind.name != "listener"]
 
 
 def _can_be_picked(facts: Facts) -> bool:
@@ -58,7 +58,7 @@ def reserve(facts: Facts) -> Remedy | None:
 def _reserve_words(facts: Facts) -> str:
     """Say what reserving does; for a listener only if it was given the port because it asked for any."""
     picked = _picked(facts)
-    if picked and all(one.kind.name == "listener" for one in picked):
+    if picked and all(blocker.kind.name == "listener" for blocker in picked):
         who = shell_commands.called(shell_commands.owners(picked))
         return (
             f"If {who} asked for any port (bind to port 0) and was given {facts.target.port}, reserve it, so that the "
@@ -68,9 +68,9 @@ def _reserve_words(facts: Facts) -> str:
 
 
 def _stays(facts: Facts) -> str:
-    """Warn, where something does not end by itself, that this cure does not move it."""
-    lasting = [one for one in facts.blockers if one.expires_in is None]
-    if all(one.kind.name in ("bound", "listener") for one in lasting):
+    """Say that this cure does not move what does not end by itself."""
+    lasting = [blocker for blocker in facts.blockers if blocker.expires_in is None]
+    if all(blocker.kind.name in ("bound", "listener") for blocker in lasting):
         return " What is bound stays until it is closed." if lasting else ""
     return " A connection that exists stays until it is closed or evicted."
 
@@ -102,25 +102,25 @@ def narrow_range(facts: Facts) -> Remedy | None:
 
 
 def other_parity(facts: Facts) -> Remedy | None:
-    """Give the service a port that connect() looks at last; for UDP all are alike, and bind(0) prefers it."""
-    seen, port = facts.settings, facts.target.port
-    connected = facts.target.protocol == "tcp" and any(one.kind.name != "bound" for one in _clients(facts))
-    if not connected or not seen.prefers(port) or seen.ephemeral_range is None:
+    """Give the service a port that connect() tries last; UDP treats all ports alike."""
+    settings, port = facts.settings, facts.target.port
+    connected = facts.target.protocol == "tcp" and any(blocker.kind.name != "bound" for blocker in _clients(facts))
+    if not connected or not settings.prefers(port) or settings.ephemeral_range is None:
         return None
-    if seen.ephemeral_range[0] == seen.ephemeral_range[1]:  # every other port is outside of it
+    if settings.ephemeral_range[0] == settings.ephemeral_range[1]:  # every other port is outside of it
         return None
-    other = port + 1 if port < seen.ephemeral_range[1] else port - 1
-    parity = ("even", "odd")
+    other = port + 1 if port < settings.ephemeral_range[1] else port - 1
+    names = ("even", "odd")
     return Remedy(
         "other-parity",
-        f"Or move the service to an {parity[other % 2]} port such as {other}: connect() looks at {parity[port % 2]} "
-        "ones first here. That lowers the odds and is no guarantee.",
+        f"Or move the service to an {names[other % 2]} port such as {other}: connect() tries {names[port % 2]} ports "
+        "first here. That makes it less likely and is no guarantee.",
     )
 
 
 def order_units(facts: Facts) -> Remedy | None:
     """Start the service before its client's unit."""
-    clients = [one for one in facts.blockers if one.kind.name in ("outbound", "self-connect")]
+    clients = [blocker for blocker in facts.blockers if blocker.kind.name in ("outbound", "self-connect")]
     units = list(
         dict.fromkeys(
             unit
@@ -152,12 +152,12 @@ def order_units(facts: Facts) -> Remedy | None:
 
 def fix_self_connect(facts: Facts) -> Remedy | None:
     """Name the bug behind a connection to itself."""
-    some = [one for one in facts.blockers if one.kind.name == "self-connect"]
-    if not some:
+    blockers = [blocker for blocker in facts.blockers if blocker.kind.name == "self-connect"]
+    if not blockers:
         return None
     return Remedy(
         "self-connect",
-        f"{shell_commands.called(shell_commands.owners(some))} called connect() on {facts.target.port} of this host "
-        "while nobody listened there, was given that very port as its own, and so reached itself. Start the service "
-        "first, or reserve the port: then it cannot happen.",
+        f"{shell_commands.called(shell_commands.owners(blockers))} called connect() on {facts.target.port} of this "
+        "host while nobody listened there, was given that very port as its own, and so reached itself. Start the "
+        "service first, or reserve the port: then it cannot happen.",
     )

@@ -106,11 +106,11 @@ def configuration(command: Sequence[str]) -> str | None:
     conf = next((word for word in command[1:] if not word.startswith("-") and "=" not in word), None)
     if conf is None:
         return None
-    given = any(word.startswith("wrapper.") and "=" in word for word in command[1:])
+    has_setting = any(word.startswith("wrapper.") and "=" in word for word in command[1:])
     if (
         name.startswith("wrapper")
         or _base(conf).lower() == "wrapper.conf"
-        or (given and conf.lower().endswith(".conf"))
+        or (has_setting and conf.lower().endswith(".conf"))
     ):
         return conf
     return None
@@ -126,14 +126,14 @@ def absolute(conf: str, command: Sequence[str], folder: str | None) -> str:
 
 def settings(text: str, command: Sequence[str] = ()) -> dict[str, str]:
     """Read what a wrapper.conf says of `KEYS`; the last line that names one wins, the command line over all."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     lines = [*text.splitlines(), *(word for word in command[1:] if word.startswith("wrapper."))]
     for line in lines:
         key, sign, value = line.partition("=")
         key = key.strip()
         if sign and key in KEYS:
-            found[key] = value.strip()
-    return found
+            values[key] = value.strip()
+    return values
 
 
 def other_ports(avoid: Iterable[tuple[int, int]]) -> tuple[str, ...]:
@@ -148,9 +148,9 @@ def other_ports(avoid: Iterable[tuple[int, int]]) -> tuple[str, ...]:
     )
 
 
-def _paths(*seen: str) -> ModuleType:
+def _paths(*names: str) -> ModuleType:
     """Choose the rules of the system that these paths are of, which need not be this one."""
-    if not any("\\" in one for one in seen):
+    if not any("\\" in path for path in names):
         return posixpath
     import ntpath
 

@@ -28,7 +28,7 @@ def wrappers_of(blockers: Iterable[Blocker]) -> tuple[Wrapper, ...]:
 
     Those whose command lines can be trusted come first; one that names another's file does not become that one.
     """
-    found: dict[tuple[bool, str], Wrapper] = {}
+    wrappers: dict[tuple[bool, str], Wrapper] = {}
     for owner in shell_commands.owners(blockers):
         process: Owner | None = owner
         if config.is_jvm(owner.cmdline):  # its parent is the wrapper; -Dwrapper.pid= anybody can write
@@ -37,25 +37,25 @@ def wrappers_of(blockers: Iterable[Blocker]) -> tuple[Wrapper, ...]:
         if process is None or conf is None:
             continue
         path = config.absolute(conf, process.cmdline, untrusted_file.working_directory(process.pid))
-        which = not _is_roots_word(process), path
-        if which in found:
-            found[which] = found[which]._replace(pids=tuple({*found[which].pids, owner.pid, process.pid}))
+        key = not _is_roots_word(process), path
+        if key in wrappers:
+            wrappers[key] = wrappers[key]._replace(pids=tuple({*wrappers[key].pids, owner.pid, process.pid}))
             continue
         text, unread = "", None
         try:
             text = untrusted_file.read(path, process.pid, config.LARGEST).decode(errors="replace")
         except untrusted_file.UntrustedFileError as error:
             unread = str(error)
-        found[which] = config.Wrapper(
+        wrappers[key] = config.Wrapper(
             pids=tuple({owner.pid, process.pid}),
             conf=path,
             settings=config.settings(text, process.cmdline),
-            trusted=not which[0],
+            trusted=not key[0],
             unread=unread,
             container=process.container,
             user=process.user,
         )
-    return tuple(found[which] for which in sorted(found))
+    return tuple(wrappers[key] for key in sorted(wrappers))
 
 
 def _is_roots_word(process: Owner) -> bool:
