@@ -106,7 +106,7 @@ def _move(audit: Audit, exposed: tuple[Range, ...], known: Collection[int]) -> A
         f"Move the service{'s' if count > 1 else ''} {', or '.join(ways)}.",
         "clients, firewalls and configurations have to follow"
         + (
-            f"; {odd} is less likely to be taken and not safe: bind(port 0) prefers {_kind(odd)} ports"
+            f"; {odd} is only less likely, no guarantee: bind(port 0) prefers {_kind(odd)} ports"
             if len(ways) > 1
             else ""
         ),

@@ -165,10 +165,8 @@ def _why(case: Case) -> list[str]:
         return _where(case)
     elsewhere = [blocker for blocker in case.blockers if plain(blocker.socket.local_address) in case.not_local]
     if elsewhere:
-        words = (
-            "It is not a listener: netstat -l cannot show it. Its local address is none of this host's: a transparent "
-            "proxy opens connections from the addresses and ports of its clients, and this port is a client's choice."
-        )
+        words = "It is not a listener: netstat -l cannot show it. Its local address is none of this host's: a "
+        words += "transparent proxy opens connections from its clients' addresses and ports."
         return [words]
     if settings.covers(target.port):
         origin = f"The kernel picks source ports from ip_local_port_range {span}, and {target.port} is one of them."
@@ -190,11 +188,9 @@ def _where(case: Case) -> list[str]:
     taken = list(dict.fromkeys(blocker.local.rpartition(":")[0] for blocker in listeners))
     if any(blocker.socket.local_address in ("0.0.0.0", "::") for blocker in listeners):
         return []
-    port = case.target.port
-    words = (
-        f"Only {listed([escape(address) for address in taken], most=4)} {'is' if len(taken) == 1 else 'are'} taken: "
-        f"a service that binds another address, ADDRESS:{port}, can start."
-    )
+    names = listed([escape(address) for address in taken], most=4)
+    words = f"Only {names} {'is' if len(taken) == 1 else 'are'} taken: a service that binds another address, "
+    words += f"ADDRESS:{case.target.port}, can start."
     return [words]
 
 

@@ -131,7 +131,7 @@ class TestAdvice:
         ids=["preferred", "other", "udp"],
     )
     def test_a_better_port(self, exposed: Finding, words: str, priced: bool) -> None:
-        """Rule: outside the range, or of the other parity, where that is better; with what it costs."""
+        """Rule: outside the range, or a port that connect() tries last, where that is better; with what it costs."""
         cure = next(one for one in advice.advise(audit(exposed)) if one.code == "better-port")
         assert words in cure.summary
         assert ("no guarantee" in cure.price) == priced
