@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
 import json
 import os
 import shutil
@@ -32,6 +33,8 @@ ROOT = Path(__file__).parents[2]
 HELPERS = "/opt/helpers"
 _LIBRARIES = ("psutil", "structlog", "tenacity")
 _UNITS = "etc/systemd/system"
+_NUMBERS = itertools.count()
+"""One test may boot a second machine beside the first."""
 
 
 class Entry(NamedTuple):
@@ -232,10 +235,11 @@ def _overlay(folder: Path) -> Iterator[Path]:
 def booted(root: Path, *options: str, target: str = "basic.target", **variables: str) -> Iterator[Machine]:
     """Boot a root file system by systemd-nspawn, with further options and variables for that program."""
     (root / "etc/machine-id").write_text("")
-    argv = ["systemd-nspawn", f"--directory={root}", f"--machine=portwait-{os.getpid()}", "--boot", "--private-network"]
+    name = f"portwait-{os.getpid()}-{next(_NUMBERS)}"
+    argv = ["systemd-nspawn", f"--directory={root}", f"--machine={name}", "--boot", "--private-network"]
     argv += ["--register=no", "--keep-unit", "--console=pipe", *options, f"systemd.unit={target}"]
     environment = {**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", **variables}
-    with _own_cgroups() as enter, running([*enter, *argv], environment) as container:
+    with _own_cgroups(name) as enter, running([*enter, *argv], environment) as container:
         made = Machine(root, _leader(container))
         eventually(lambda: made.systemctl("is-system-running", check=False) in ("running", "degraded"), "the boot")
         try:
@@ -246,9 +250,9 @@ def booted(root: Path, *options: str, target: str = "basic.target", **variables:
 
 
 @contextlib.contextmanager
-def _own_cgroups() -> Iterator[list[str]]:
+def _own_cgroups(name: str) -> Iterator[list[str]]:
     """Answer what starts a command in control groups of its own, for nspawn makes its own below those it is in."""
-    folders = [hierarchy / f"portwait-tests-{os.getpid()}" for hierarchy in _hierarchies()]
+    folders = [hierarchy / name for hierarchy in _hierarchies()]
     for folder in folders:
         folder.mkdir()
     try:
