@@ -173,6 +173,8 @@ class Laboratory:
         needs("strace", "strace")
         self._folder = folder
         self._remains = False
+        self.err = folder / "err"
+        """The file that portwait's standard error goes to."""
         self._program = Program([*argv, sys.executable, str(HELPER)], stdin=subprocess.PIPE)
 
     def close(self) -> None:
@@ -202,7 +204,7 @@ class Laboratory:
         return self._remains
 
     def _run(self, how: Sequence[str], words: Sequence[str], variables: Mapping[str, str], seconds: float) -> Run:
-        out, err, trace = (self._folder / name for name in ("out", "err", "trace"))
+        out, err, trace = self._folder / "out", self.err, self._folder / "trace"
         order = {"words": list(words), "variables": dict(variables), "out": str(out), "err": str(err)}
         del self._program.out[:]
         self._program.tell(json.dumps(order))

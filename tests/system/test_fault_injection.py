@@ -16,9 +16,11 @@ import json
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -54,26 +56,36 @@ CLIENT = (sys.executable, "-IS", str(Path(__file__).parent / "helpers" / "client
 
 
 @contextlib.contextmanager
-def outbound() -> Iterator[None]:
+def outbound(_err: Path) -> Iterator[None]:
     """Let a connection of this process have the port."""
     with states.outbound_established(PORT):
         yield
 
 
 @contextlib.contextmanager
-def outbound_for_a_moment() -> Iterator[None]:
-    """Let one have it that is reset while the guard waits."""
+def outbound_for_a_moment(err: Path) -> Iterator[None]:
+    """Let one have it that is reset as soon as the guard says that it waits, or where it cannot say so after 2 s."""
     with states.outbound_established(PORT) as made:
-        timer = threading.Timer(0.2, states.reset, [made.sock])
-        timer.start()
+        ended = threading.Event()
+
+        def release() -> None:
+            until = time.monotonic() + 2
+            while not ended.wait(0.01) and time.monotonic() < until:
+                if err.exists() and "waiting for" in err.read_text(errors="replace"):
+                    break
+            states.reset(made.sock)
+
+        watcher = threading.Thread(target=release)
+        watcher.start()
         try:
             yield
         finally:
-            timer.join()
+            ended.set()
+            watcher.join()
 
 
 @contextlib.contextmanager
-def outbound_of_another() -> Iterator[None]:
+def outbound_of_another(_err: Path) -> Iterator[None]:
     """Let a connection of another process have it, which SIGTERM ends."""
     with states.listening(REMOTE, address=states.LOOPBACK), contextlib.ExitStack() as stack:
         with forced_source_port(PORT):
@@ -86,7 +98,7 @@ class Situation(NamedTuple):
     """What is run, and beside what."""
 
     words: tuple[str, ...]
-    beside: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+    beside: Callable[[Path], AbstractContextManager[object]] = contextlib.nullcontext
     expected: str = ""
     """Of a service: `starts`, `waits` (never starts), `cleared` (starts where the obstacle could be removed)."""
 
@@ -181,7 +193,8 @@ def once(bench: Bench, situation: Situation, fault: Fault | None = None) -> tupl
         part for word in situation.words for part in ((bench.state, str(bench.shown)) if word == "SERVICE" else (word,))
     ]
     variables = {"NOTIFY_SOCKET": bench.manager.address if "--fdstore" in words else ""}
-    with situation.beside():
+    bench.laboratory.err.unlink(missing_ok=True)
+    with situation.beside(bench.laboratory.err):
         if fault is not None:
             return bench.laboratory.inject(fault, words, variables, SECONDS), []
         return bench.laboratory.undisturbed(words, variables, SECONDS)
@@ -243,7 +256,7 @@ def wrong_with_service(bench: Bench, situation: Situation, done: Run, failing: s
 
 
 def kernel_says_held(done: Run) -> bool:
-    """Whether the last bind() that asked was told EADDRINUSE; strace's own errors count, as the kernel's would."""
+    """Whether a bind() was told EADDRINUSE; strace's own errors count, as the kernel's would."""
     answers = [line for line in done.calls if f"htons({PORT})" in line]
     return any("EADDRINUSE" in line for line in answers)
 
@@ -258,7 +271,7 @@ def wrong_with_descriptors(situation: Situation, state: dict[str, Any], done: Ru
     for number in passed:
         if not numbers.pop(number, "").startswith("socket:"):
             return f"LISTEN_FDS names {number}, which is no socket"
-    if state["SigIgn"] != f"{0:016x}" and int(state["SigIgn"], 16) & (1 << 12 | 1 << 24):
+    if int(state["SigIgn"], 16) & (1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1):
         return f"signals are ignored: {state['SigIgn']}"
     holds = [number for number, what in numbers.items() if 100 <= number < 1024 and what.startswith("socket:")]
     return None if len(numbers) == len(holds) <= 1 else f"it has {numbers}"
