@@ -143,7 +143,7 @@ class WaitLoop:
         self._waits = True
         self._progress.tell(f"waiting: {self._status}")
         for_ports = names(self._survey.obstructed)
-        left = self._deadline - time.monotonic()
+        left = max(0.0, self._deadline - time.monotonic())  # naming and imports may have taken all of it
         limit = "until it is free" if left == math.inf else f"for at most {durations.show(left)}"
         held = [one for one in self._survey.holds if one.form is not None]
         kept = "; no new connection can be given the port meanwhile" if held else ""

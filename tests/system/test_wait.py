@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 import termios
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ import pytest
 from portwait import parse, wait_until_free
 from portwait._linux import wire
 from portwait._linux.sockdiag import DestroyEvents
+from portwait.bind.survey import Survey
+from portwait.log import Log
+from portwait.wait.loop import WaitLoop
 from tests.support import states
 from tests.support.descriptors import sockets_of
 from tests.support.guarding import GAVE_UP, STARTED, events, guard, run
@@ -245,6 +249,13 @@ class TestGivingUp:
             assert [held for held in sockets_of(guarded.pid) if held.port] == []
             reset(blocker.sock)
             assert guarded.status() == 0
+
+
+def test_a_deadline_that_has_passed_when_the_wait_is_announced(capfd: pytest.CaptureFixture[str]) -> None:
+    """Rule: on a busy machine naming may take longer than there was to wait; no negative time is said."""
+    survey, now = Survey(parse(["30010"])), time.monotonic()
+    WaitLoop(survey, Log(), now - 2, now - 1, None)._say_waiting()
+    assert "for at most 0ms" in capfd.readouterr().err
 
 
 class TestWhatItSays:
