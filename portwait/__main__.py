@@ -44,6 +44,7 @@ def _start_all_the_same(fault: Exception) -> int:
     """Become what follows `--`, with nothing but what is loaded; the exit status where there is no such thing."""
     words = sys.argv[1:]
     guards = "--" in words[:-1] and words[0] not in WITHOUT_COMMAND and sys.platform != "win32"
+    guards = guards and not _rehearses(words)
     what = f"portwait: failed to run: {type(fault).__name__}: {fault}".partition("\n")[0]
     _say(f"{what}; continuing without it" if guards else what)
     if not guards:
@@ -63,6 +64,11 @@ def _start_all_the_same(fault: Exception) -> int:
         except OSError as error:
             _say(f"portwait: cannot run {command[0]!r}: {error.strerror}")
             return 127 if isinstance(error, FileNotFoundError) else 126
+
+
+def _rehearses(words: list[str]) -> bool:
+    """Whether --dry-run is asked for, which starts nothing."""
+    return "--dry-run" in words[: words.index("--")] or bool(os.environ.get("PORTWAIT_DRY_RUN"))
 
 
 def _say(line: str) -> None:

@@ -207,17 +207,19 @@ def _reserve(wanted: Sequence[targets.Target], options: Options) -> None:
 
 def _slowly(survey: Survey, options: Options, began: float, command: Sequence[str]) -> bool:
     """Wait, and say what happens; whether the service may start."""
-    from portwait.wait.signals import Stopped, Stopping, end_by
-
-    try:
-        with Stopping():
-            return _wait(survey, options, began, command)
-    except Stopped as stopped:
-        end_by(stopped.number)
-
-
-def _wait(survey: Survey, options: Options, began: float, command: Sequence[str]) -> bool:
     deadline = 0.0 if options.dry_run else began + options.timeout
+    with continuing_without("wait as it should", options):  # a module that cannot be read, say
+        from portwait.wait.signals import Stopped, Stopping, end_by
+
+        try:
+            with Stopping():
+                return _wait(survey, options, began, deadline, command)
+        except Stopped as stopped:
+            end_by(stopped.number)
+    return _wait_plainly(survey, options, deadline) or options.anyway  # bind alone can do it
+
+
+def _wait(survey: Survey, options: Options, began: float, deadline: float, command: Sequence[str]) -> bool:
     with continuing_without("wait as it should", options):  # a bug, or a library that is missing
         from portwait.log import Log
         from portwait.wait import outcome
@@ -267,11 +269,11 @@ def _narrator(survey: Survey, options: Options, log: Log) -> Narrator | None:
 
 def _wait_plainly(survey: Survey, options: Options, deadline: float) -> bool:
     """Wait by bind alone, with a last word only: what is left when everything else has failed."""
-    import contextlib
-
     while True:
-        with contextlib.suppress(Exception):  # it was said; the kernel's last word stands
+        try:  # noqa: SIM105  # contextlib may be what cannot be read
             survey.probe()
+        except Exception:  # noqa: BLE001, S110  # it was said; the kernel's last word stands
+            pass
         left = deadline - time.monotonic()
         if not survey.obstructed or left <= 0:
             break
@@ -289,6 +291,9 @@ def _say(level: Level, event: str, text: str, options: Options) -> None:
 
         Log(options.log_format).say(level, event, text, {})
     except Exception:  # noqa: BLE001  # structlog is missing, say
-        from portwait.text import stderr
+        try:
+            from portwait.text import stderr
 
-        stderr.write(f"portwait: {text}\n")
+            stderr.write(f"portwait: {text}\n")
+        except Exception:  # noqa: BLE001  # nothing can be loaded any more, and no word is worth a wrong start
+            return

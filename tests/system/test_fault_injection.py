@@ -141,6 +141,8 @@ class Bench(NamedTuple):
     manager: Manager
     state: str
     shown: Path
+    after: dict[str, str]
+    """What bind() said behind the last run, by `port`."""
 
 
 @pytest.fixture
@@ -149,7 +151,7 @@ def bench(tools: Tools, tmp_path: Path) -> Iterator[Bench]:
     with private_host() as host:
         manager = Manager(tmp_path, room=100_000)
         laboratory = Laboratory(tmp_path, host.argv([]))
-        yield Bench(laboratory, host, manager, tools.state, tmp_path / "shown")
+        yield Bench(laboratory, host, manager, tools.state, tmp_path / "shown", {})
         laboratory.close()
         manager.stop()
 
@@ -195,9 +197,12 @@ def once(bench: Bench, situation: Situation, fault: Fault | None = None) -> tupl
     variables = {"NOTIFY_SOCKET": bench.manager.address if "--fdstore" in words else ""}
     bench.laboratory.err.unlink(missing_ok=True)
     with situation.beside(bench.laboratory.err):
-        if fault is not None:
-            return bench.laboratory.inject(fault, words, variables, SECONDS), []
-        return bench.laboratory.undisturbed(words, variables, SECONDS)
+        if fault is None:
+            answer = bench.laboratory.undisturbed(words, variables, SECONDS)
+        else:
+            answer = bench.laboratory.inject(fault, words, variables, SECONDS), []
+        bench.after["port"] = states.service_bind(PORT)
+        return answer
 
 
 def wrong_with(bench: Bench, situation: Situation, done: Run, failing: str) -> str | None:
@@ -303,8 +308,8 @@ def wrong_with_report(
             return "free, without bind's word"
         if not held and verdict == "held" and not kernel_says_held(done):
             return "held, and nobody is there"
-    if verb == "evict" and (done.status == 0) != (states.service_bind(PORT) == "ok"):
-        return f"status {done.status}, and the port is {states.service_bind(PORT)}: {done.err}"
+    if verb == "evict" and (done.status == 0) != (bench.after["port"] == "ok"):
+        return f"status {done.status}, and the port is {bench.after['port']}: {done.err}"
     if verb == "reserve" and done.status == 0 and not ports.contains(now, PORT):
         return "it says that the port is reserved"
     if verb == "release" and done.status == 0 and ports.contains(now, 9005):

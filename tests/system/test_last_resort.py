@@ -16,7 +16,7 @@ import portwait as package
 from tests.support.guarding import GAVE_UP, STARTED, guard, run
 from tests.support.packages import needs
 from tests.support.programs import portwait, running
-from tests.support.states import outbound_established
+from tests.support.states import listening, outbound_established
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,6 +97,29 @@ def test_a_broken_portwait_hands_on_signals_and_says_what_it_cannot_run(module: 
         assert (seen.status, seen.out) == (status, "")
         assert f"portwait: cannot run {command!r}: " in seen.err.splitlines()[-1]
         assert "Traceback" not in seen.err
+
+
+@pytest.mark.parametrize("module", ["__main__.py", "cli.py", "wait/outcome.py", "wait/signals.py"])
+def test_a_dry_run_starts_nothing(module: str, copy: Path) -> None:
+    """Rule: whatever cannot be loaded, --dry-run does not end in a start."""
+    (copy.parent / "portwait" / module).write_text("def")
+    assert run([sys.executable, "-B", str(copy), "--dry-run", str(PORT), "--", *STARTED]).out == ""
+    env = {**os.environ, "PORTWAIT_DRY_RUN": "1"}
+    assert run([sys.executable, "-B", str(copy), str(PORT), "--", *STARTED], env=env).out == ""
+
+
+WAITING = ("log", "text/stderr", "wait/loop", "wait/narrator", "wait/outcome", "wait/polling")
+
+
+@pytest.mark.parametrize("module", [*WAITING, "wait/schedule", "wait/signals", "_linux/sockdiag"])
+@pytest.mark.parametrize("words", [(), ("--listen",), ("--evict",)], ids=" ".join)
+def test_what_the_kernel_calls_held_is_not_started(module: str, words: tuple[str, ...], copy: Path) -> None:
+    """Rule: a module of the wait that cannot be loaded costs words, not the verdict; bind alone waits then."""
+    (copy.parent / "portwait" / f"{module}.py").write_text("def")
+    with listening(PORT):
+        seen = run([sys.executable, "-B", str(copy), "-t", "0.2", *words, str(PORT), "--", *STARTED])
+    assert (seen.status, seen.out) == (GAVE_UP, "")
+    assert "Traceback" not in seen.err
 
 
 @pytest.mark.parametrize("locale", ENCODINGS)
