@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from portwait.diagnosis.evictable import Refusal
+from portwait.errors import TablesError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -42,7 +43,12 @@ def evict(door: Door, blocker: Blocker) -> Refusal | Literal["evicted", "gone"]:
     now = door.again(blocker.socket)
     if now is None or (now.state == "LISTEN") != (blocker.socket.state == "LISTEN"):
         return "gone"
-    number = door.destroy(now)
+    try:
+        number = door.destroy(now)
+    except TablesError:  # the answer was lost (ENOBUFS), and the kernel may have done it all the same
+        if door.again(now) is None:
+            return "evicted"
+        raise
     if number in (errno.ENOENT, errno.ESTALE):
         return "gone"
     # tcp_abort() of Linux 5.10 reports success and does nothing to what no process has (FIN_WAIT1, CLOSING, LAST_ACK)

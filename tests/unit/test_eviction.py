@@ -14,6 +14,7 @@ from hypothesis import strategies as some
 
 from portwait.diagnosis import evictable
 from portwait.diagnosis.evictable import Refusal, Selection, names_needed, refusal, select
+from portwait.errors import TablesError
 from portwait.eviction import evict, terminate
 from portwait.eviction.actions import Action
 from portwait.eviction.terminate import Relations
@@ -240,6 +241,26 @@ class FakeDoor:
 
     def may_destroy(self) -> int:
         return self.any_socket
+
+
+class ForgetfulDoor(FakeDoor):
+    """A kernel that destroys, or not, and whose answer is lost."""
+
+    def __init__(self, *, does: bool) -> None:
+        super().__init__()
+        self.does = does
+
+    def destroy(self, which: KernelSocket) -> int:
+        super().destroy(which)
+        self.now = None if self.does else self.now
+        raise TablesError("netlink failed: No buffer space available")
+
+
+def test_an_answer_that_is_lost() -> None:
+    """Rule: what is gone after we asked for it was evicted, answer or not; what is still there is an error."""
+    assert evict.evict(ForgetfulDoor(does=True), LIVE) == "evicted"
+    with pytest.raises(TablesError):
+        evict.evict(ForgetfulDoor(does=False), LIVE)
 
 
 @pytest.mark.parametrize(
