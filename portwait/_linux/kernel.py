@@ -91,3 +91,5 @@ BPF_JEQ_K = 0x15
 BPF_JGE_K = 0x35
 BPF_JGT_K = 0x25
 BPF_RET_K = 0x06
+
+SIGKILL = 9  # signal(7)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from portwait._linux import cgroup_tree, procfs
+from portwait._linux import all_cores, cgroup_tree, procfs
 from portwait._linux.descriptors import Holder, Table
 from portwait.model.record import Record
 
@@ -90,10 +90,11 @@ class _Search:
             return
         owner_of = _users(pids)
         likely = sorted(owner_of, key=lambda pid: owner_of[pid] not in uids)
-        for pid in likely:
+        for searched in all_cores.search([pid for pid in likely if pid not in self._searched], self._links):
+            self._keep(searched.pid, searched.holders)
+            self.denied += searched.denied
             if len(self.found) == len(self._links):
                 break
-            self._search(pid)
         users = {owner_of.get(pid) for each in self.found.values() for pid in each}
         self._sharers([pid for pid in likely if owner_of[pid] in users][:_MOST_SHARERS])
 
@@ -129,14 +130,19 @@ class _Search:
         if pid in self._searched:
             return
         table = Table(pid)
-        for inode, holder in table.search(self._links, most).items():
-            self.found.setdefault(inode, {})[pid] = holder
+        holders = table.search(self._links, most)
         self.denied += table.denied
         if table.too_large:
             self.unsearched.add(pid)
         else:
-            self._searched.add(pid)
-            self.unsearched.discard(pid)
+            self._keep(pid, holders)
+
+    def _keep(self, pid: int, holders: Mapping[int, Holder]) -> None:
+        """Keep what a process has of the sockets, now that all its descriptors were read."""
+        for inode, holder in holders.items():
+            self.found.setdefault(inode, {})[pid] = holder
+        self._searched.add(pid)
+        self.unsearched.discard(pid)
 
 
 def relatives(pids: Iterable[int]) -> list[int]:
