@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -62,6 +63,7 @@ examples:
 
 def run(words: Sequence[str]) -> tuple[int, str]:
     """Audit; the status and the text. Raises PortwaitError."""
+    gc.disable()  # this process ends before there is anything to collect
     options = reader.read("audit", words, (_DESCRIPTION, _EPILOG))
     if options.only and not options.ports:
         raise UsageError("cannot audit nothing: --only wants PORTS (see portwait audit --help)")
