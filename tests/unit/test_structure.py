@@ -56,8 +56,11 @@ DOORS = {
 """The one module, or package, that loads each library."""
 
 
-ENDERS = ("portwait.__main__", "portwait.cli", "portwait.wait.signals", "portwait.wait.narrator")
-"""The modules that end a process; the narrator ends its own."""
+ENDERS = (
+    *("portwait.__main__", "portwait.cli", "portwait.wait.signals", "portwait.wait.narrator"),
+    "portwait._linux.all_cores",
+)
+"""The modules that end a process; the narrator and the workers of a search end their own."""
 
 
 class Import(NamedTuple):
