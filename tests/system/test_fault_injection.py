@@ -256,7 +256,7 @@ def wrong_with_service(bench: Bench, situation: Situation, done: Run, failing: s
         return None if done.status in (124, 126, 127) else ending
     if situation.expected == "starts":
         return f"it does not start a service whose port is free: {ending}"
-    refused = (124, 125) if situation.words[0] == "pick" else (124,)
+    refused = (124, 125) if situation.words[0] in ("pick", "--dry-run") else (124,)
     return None if done.status in refused else ending
 
 
