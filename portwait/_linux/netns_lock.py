@@ -20,17 +20,17 @@ _QUIET = 1.0  # seconds of waiting that are not worth a line
 
 
 @contextlib.contextmanager
-def locked(name: str, patience: float, say: Callable[[str], None]) -> Iterator[bool]:
+def locked(name: str, patience: float, say: Callable[[str], None], *, began: float | None = None) -> Iterator[bool]:
     """Run the body while no other process of root's in this network namespace is in a body of this name.
 
     The lock is an abstract socket's name, which belongs to the network namespace, as a file does not, and which ends
     with its process. Anybody can bind such a name, so the holder's user is asked for (SO_PEERCRED): only root and our
     own user count. Where somebody else has the name, or hides who he is, the body runs without the lock and is told
     so by False. Whoever waits is connected to the holder, and woken by its end; `say` is told of a long wait.
-    Raises TimeoutError after `patience` seconds.
+    Raises TimeoutError after `patience` seconds, counted from the monotonic time `began`, or from now.
     """
     address = f"\0portwait/{name}"
-    began = time.monotonic()
+    began = time.monotonic() if began is None else began
     holder, silent, unanswered = "", True, 0
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lock:
         while not _bound(lock, address):

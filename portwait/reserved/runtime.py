@@ -180,8 +180,7 @@ def _locked(patience: float, say: Callable[[str], None]) -> Iterator[None]:
         began = time.monotonic()
         stack.enter_context(lock.held(_LOCK, patience, say))
         try:
-            left = max(0.0, patience - (time.monotonic() - began))
-            stack.enter_context(netns_lock.locked(_LOCK, left, say))
+            stack.enter_context(netns_lock.locked(_LOCK, patience, say, began=began))
         except TimeoutError:
             raise
         except OSError:

@@ -46,11 +46,12 @@ def events(text: str) -> list[dict[str, Any]]:
 
 
 def run(argv: Sequence[str | bytes], **how: Any) -> Outcome:
-    """Run any program to its end."""
+    """Run any program to its end; `timeout` is for one that computes for seconds on a host without other work."""
     how.setdefault("stdin", subprocess.DEVNULL)
     how.setdefault("stdout", subprocess.PIPE)
     how.setdefault("stderr", subprocess.PIPE)
-    done = subprocess.run(argv, check=False, timeout=DEADLINE, **how)
+    how.setdefault("timeout", DEADLINE)
+    done = subprocess.run(argv, check=False, **how)
     return Outcome(
         done.returncode,
         (done.stdout or b"").decode(errors="surrogateescape"),

@@ -15,7 +15,7 @@ import pytest
 import portwait as package
 from tests.support.guarding import GAVE_UP, STARTED, guard, run
 from tests.support.packages import needs
-from tests.support.programs import portwait, running
+from tests.support.programs import DEADLINE, portwait, running
 from tests.support.states import listening, outbound_established
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def test_every_byte_of_an_argument_arrives(locale: str, tmp_path: Path) -> None:
     """The C library and Python disagree about some encodings; the command gets the bytes that the kernel has."""
     needs("localedef", "locales")
     source = locale.partition(".")[0]
-    made = run(["localedef", "-c", "-i", source, "-f", ENCODINGS[locale], str(tmp_path / locale)])
+    made = run(["localedef", "-c", "-i", source, "-f", ENCODINGS[locale], str(tmp_path / locale)], timeout=4 * DEADLINE)
     assert (tmp_path / locale).is_dir(), made
     env = {**os.environ, "LOCPATH": str(tmp_path), "LC_ALL": locale}
     words = [

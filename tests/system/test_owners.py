@@ -22,7 +22,7 @@ from portwait.diagnosis import owners
 from portwait.host import untrusted_file
 from tests.support import states
 from tests.support.guarding import run
-from tests.support.programs import Program, eventually, portwait, running
+from tests.support.programs import DEADLINE, Program, eventually, portwait, running
 from tests.support.states import outbound_established
 from tests.support.surroundings import cgroup
 
@@ -501,7 +501,8 @@ class TestUnderAStorm:
         seen = set()
         end = time.monotonic() + 2
         while time.monotonic() < end:
-            told = json.loads(run(portwait("explain", "--json", "1024-65535")).out)["targets"]
+            done = run(portwait("explain", "--json", "1024-65535"), timeout=4 * DEADLINE)
+            told = json.loads(done.out)["targets"]
             for target in told:
                 for blocker in target["blockers"]:
                     seen.add(blocker["kind"])
