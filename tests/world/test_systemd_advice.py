@@ -285,6 +285,8 @@ def network_manager(host: Machine) -> Iterator[None]:
     host.write("/etc/NetworkManager/system-connections/tests.nmconnection", NETWORK, 0o600)
     host.systemctl("start", "NetworkManager.service")
     try:
+        host.run("nm-online", "--wait-for-startup", "--timeout=30", "--quiet")
+        host.run("nmcli", "connection", "load", "/etc/NetworkManager/system-connections/tests.nmconnection")
         host.run("nmcli", "connection", "up", "tests")
         yield
     finally:
