@@ -63,7 +63,7 @@ _portwait() {
                 pick-*)
                     words='-t --timeout --hold --no-hold --reuseaddr --no-reuseaddr --freebind --no-freebind -4 -6 --log-format -q --quiet --no-quiet -v --verbose --no-verbose --count --random --env -h --help' ;;
                 unit-*)
-                    words='--user --template --json -h --help' ;;
+                    words='-4 -6 --user --template --json -h --help' ;;
                 completion-*)
                     words='-h --help' ;;
                 -*)

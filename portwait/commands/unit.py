@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from portwait.host.systemd_units import Unit
     from portwait.model.sockets import KernelSocket
+    from portwait.model.targets import Family
     from portwait.systemd.dropin import DropIn
 
 _VALID = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:-_.\\@")
@@ -56,12 +57,12 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     if not asked.targets:
         raise UsageError("cannot guard nothing: name a UNIT, as in `portwait unit orders.service 30010`")
     name, *wanted = asked.targets
-    facts = _facts(name, wanted, pwd.getpwuid(os.geteuid()).pw_name if asked.user else None)
+    facts = _facts(name, wanted, asked.family, pwd.getpwuid(os.geteuid()).pw_name if asked.user else None)
     made = dropin.fit(facts, asked.template)
     return 0, _as_json(made, facts.targets) if asked.json else _as_text(made)
 
 
-def _facts(word: str, words: Sequence[str], user: str | None) -> dropin.Facts:
+def _facts(word: str, words: Sequence[str], family: Family, user: str | None) -> dropin.Facts:
     name = _service_name(word)
     unit = systemd_units.read([name], user=user).get(name)
     text = systemd_units.cat(name, user=user)
@@ -71,8 +72,8 @@ def _facts(word: str, words: Sequence[str], user: str | None) -> dropin.Facts:
     if any("portwait" in line.partition(" ")[0] for line in settings.get("ExecStart", ())):
         raise PortwaitError(f"cannot guard {escape(name)}: its ExecStart= begins with portwait already")
     sockets = [sock for sock in _sockets(unit, user) if sock.listens]
-    named = tuple(str(target).removesuffix("/tcp") for target in targets.parse(words))
-    wanted = named or _listens_on(unit, sockets)
+    named = tuple(str(target).removesuffix("/tcp") for target in targets.parse(words, family))
+    wanted, only = (named, family) if named else _listens_on(unit, sockets)
     if not wanted:
         raise UsageError(
             f"cannot tell what {escape(name)} listens on: it has no listener now, so name a TARGET, as in "
@@ -88,6 +89,7 @@ def _facts(word: str, words: Sequence[str], user: str | None) -> dropin.Facts:
         user=user is not None,
         selinux=os.path.exists("/sys/fs/selinux/enforce"),
         program=_program(),
+        family=family or only,
         runtime=tuple(dict.fromkeys((sys.prefix, os.path.realpath(sys.executable)))),
     )
 
@@ -113,11 +115,11 @@ def _program() -> str:
     return own or shutil.which("portwait") or PROGRAM
 
 
-def _listens_on(unit: Unit, sockets: Iterable[Unit]) -> tuple[str, ...]:
-    """Say what a service listens on now, as targets; what its socket units listen on, where it has such."""
+def _listens_on(unit: Unit, sockets: Iterable[Unit]) -> tuple[tuple[str, ...], int]:
+    """Say what a service listens on now, as targets and their family; what its socket units do, where it has such."""
     ports = [port for sock in sockets for line in sock.listens if (port := _port(line))]
     if ports:
-        return tuple(map(str, dict.fromkeys(ports)))
+        return tuple(map(str, dict.fromkeys(ports))), 0
     from portwait._linux import socket_owners
     from portwait.diagnosis import tables
 
@@ -130,11 +132,14 @@ def _listens_on(unit: Unit, sockets: Iterable[Unit]) -> tuple[str, ...]:
     pids = {member.pid for member in unit.processes}
     owners = socket_owners.holders(listeners).by_inode
     own = [sock for sock in listeners if pids & {holder.pid for holder in owners.get(sock.inode, ())}]
-    return _as_targets(own)
+    return as_targets(own)
 
 
-def _as_targets(listeners: Iterable[KernelSocket]) -> tuple[str, ...]:
-    """Write listeners as targets: a port that is bound at one address alone with that address."""
+def as_targets(listeners: Sequence[KernelSocket]) -> tuple[tuple[str, ...], int]:
+    """Write listeners as targets: a port that is bound at one address alone with that address.
+
+    The family is 6 where all of them are IPV6_V6ONLY, so that the hold spares such a service, else 0.
+    """
     addresses: dict[int, set[str]] = {}
     for sock in listeners:
         addresses.setdefault(sock.local_port, set()).add(plain(sock.local_address))
@@ -145,7 +150,8 @@ def _as_targets(listeners: Iterable[KernelSocket]) -> tuple[str, ...]:
             words.append(str(port))
         else:
             words.append(f"[{only}]:{port}" if ":" in only else f"{only}:{port}")
-    return tuple(words)
+    only6 = bool(listeners) and all(":" in plain(sock.local_address) and sock.v6only for sock in listeners)
+    return tuple(words), 6 if only6 else 0
 
 
 def _port(line: str) -> int:

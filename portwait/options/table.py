@@ -74,7 +74,7 @@ ROWS = (
     ),
     Row(
         "-4",
-        _BINDS,
+        f"{_BINDS} unit",
         "IPv4 only",
         key="family",
         const=4,

@@ -39,10 +39,17 @@ class Facts(NamedTuple):
     """Where portwait is."""
     runtime: tuple[str, ...] = ()
     """What portwait needs beside the program itself: its folder and its Python."""
+    family: int = 0
+    """4 or 6 where the service binds only that one."""
 
     def last(self, name: str) -> str:
         """Answer a setting's last value, or nothing."""
         return (self.settings.get(name) or ("",))[-1]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The targets as portwait's command line has them."""
+        return (f"-{self.family}", *self.targets) if self.family else self.targets
 
     def is_set(self, name: str) -> bool:
         """Whether a setting is there and is not `no`."""
@@ -151,7 +158,7 @@ def _command(facts: Facts) -> tuple[str, str]:
 def _fill(facts: Facts, template: str, prefix: str, command: str) -> tuple[str, tuple[str, ...]]:
     """Put the unit's own values into a template; the text, and what was added to it and why."""
     body = TEMPLATES[template]
-    ports = " ".join(facts.targets).replace("%", "%%")
+    ports = " ".join(facts.words).replace("%", "%%")
     words = re.compile(
         rf"^(ExecStart|ExecStartPre)=(\+?){re.escape(PROGRAM)}((?: --[a-z]+)*) \S+( -- .*)?$", re.MULTILINE
     )
@@ -252,6 +259,6 @@ def _install(facts: Facts, unit: str, folder: str, asked: Sequence[str]) -> tupl
     stop = f"{shell([*manager, 'stop', facts.unit])} && " if unit != facts.unit else ""
     return (
         f"mkdir -p {place}",
-        f"{shell([*words, facts.unit, *facts.targets])} > {place}/portwait.conf",
+        f"{shell([*words, facts.unit, *facts.words])} > {place}/portwait.conf",
         f"{shell([*manager, 'daemon-reload'])} && {stop}{shell([*manager, 'restart', unit])}",
     )

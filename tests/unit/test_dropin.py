@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from portwait.commands.unit import as_targets
 from portwait.errors import UsageError
 from portwait.host.unit_files import settings
+from portwait.model.sockets import KernelSocket
 from portwait.options.table import rows_of
 from portwait.systemd.dropin import GENERAL, Facts, fit
 from portwait.systemd.dropin_templates import TEMPLATES
 
 CONTRIB = Path(__file__).parents[2] / "contrib/systemd"
+_ANY4 = "0.0.0.0"  # noqa: S104  # an address of a listener in the tables
 JAVA = "/usr/bin/java -jar /opt/orders/orders.jar"
 
 
@@ -225,3 +228,35 @@ ExecStart=
 ExecStart=/usr/local/bin/portwait 30010 -- /bin/a --b
 """
     assert settings(text) == {"ExecStart": ["/bin/a  --b"], "User": ["app"], "ExecStartPre": ["/bin/x"]}
+
+
+@pytest.mark.parametrize(
+    ("listeners", "targets", "family"),
+    [
+        pytest.param([("::", True)], ("8080",), 6, id="ipv6-only"),
+        pytest.param([("::1", True)], ("[::1]:8080",), 6, id="ipv6-loopback"),
+        pytest.param([("::", False)], ("8080",), 0, id="dual-stack"),
+        pytest.param([(_ANY4, None)], ("8080",), 0, id="ipv4"),
+        pytest.param([(_ANY4, None), ("::", True)], ("8080",), 0, id="both"),
+        pytest.param([("127.0.0.1", None)], ("127.0.0.1:8080",), 0, id="ipv4-loopback"),
+        pytest.param([("::ffff:127.0.0.1", False)], ("127.0.0.1:8080",), 0, id="mapped"),
+    ],
+)
+def test_what_it_listens_on_now(
+    listeners: list[tuple[str, bool | None]], targets: tuple[str, ...], family: int
+) -> None:
+    """A service of IPv6 alone is guarded as such: the hold of -6 spares one without SO_REUSEADDR."""
+    sockets = [
+        KernelSocket(
+            10 if ":" in address else 2, "tcp", "LISTEN", None, address, 8080, "::", 0, 0, 1, 0, 1, v6only=v6only
+        )
+        for address, v6only in listeners
+    ]
+    assert as_targets(sockets) == (targets, family)
+
+
+def test_the_family_is_in_the_lines() -> None:
+    """In the command that guards, and in the one that prints the drop-in again."""
+    made = fit(facts(family=6))
+    assert " -6 30010 -- " in made.body
+    assert any(" orders.service -6 30010 > " in line for line in made.install)
