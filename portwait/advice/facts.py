@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from portwait.advice.tanuki.config import Wrapper
     from portwait.host.supervisors import Supervisor
-    from portwait.host.systemd_units import Unit
+    from portwait.host.systemd_units import Unit, UnitsOf
     from portwait.model.blocker import Blocker
     from portwait.model.case import Case
     from portwait.model.owner import Owner
@@ -35,7 +35,7 @@ class Facts(Record):
     """The Tanuki wrappers among the owners."""
     reuseaddr: bool = True
     """Whether the service sets SO_REUSEADDR."""
-    units: Mapping[tuple[str, str | None], Unit] = MappingProxyType({})
+    units: Mapping[tuple[str, str | None], Unit] | UnitsOf = MappingProxyType({})
     """The owners' units and what starts or stops with these, by name and user (None: the system's), where known."""
     published: bool | None = None
     """Whether Docker has a container that publishes the port; None where it was not asked or does not say."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 
 from portwait.host.ask import ask
 from portwait.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from portwait.model.owner import Owner
 
@@ -84,7 +83,7 @@ def read(names: Iterable[str], *, user: str | None = None) -> dict[str, Unit]:
     return {unit.name: unit for unit in units if unit is not None}
 
 
-class UnitsOf(Mapping["tuple[str, str | None]", Unit]):
+class UnitsOf:
     """The services that these processes are in, and the units that start or stop with them, by name and user.
 
     The user is None for the system's own units. systemd is asked when the first one is looked up, once for all
@@ -100,8 +99,8 @@ class UnitsOf(Mapping["tuple[str, str | None]", Unit]):
         self._services: dict[tuple[str, str | None], Unit] | None = None
         self._related: dict[tuple[str, str | None], Unit] | None = None
 
-    def __getitem__(self, key: tuple[str, str | None]) -> Unit:
-        """Look one up, and ask systemd where that was not done yet."""
+    def get(self, key: tuple[str, str | None]) -> Unit | None:
+        """Look one up, and ask systemd where that was not done yet; None where systemd does not know it."""
         if self._services is None:
             self._services = _by_user(self._names)
         if key not in self._services and self._related is None:
@@ -109,15 +108,7 @@ class UnitsOf(Mapping["tuple[str, str | None]", Unit]):
             for (_, user), unit in self._services.items():
                 related.setdefault(user, {}).update(dict.fromkeys((*unit.triggered_by, *unit.dependents)))
             self._related = _by_user(related)
-        return self._services[key] if key in self._services else (self._related or {})[key]
-
-    def __iter__(self) -> Iterator[tuple[str, str | None]]:
-        """Go through those that were asked for."""
-        return iter({**(self._services or {}), **(self._related or {})})
-
-    def __len__(self) -> int:
-        """Count those that were asked for."""
-        return len(list(iter(self)))
+        return self._services.get(key) or (self._related or {}).get(key)
 
 
 def _by_user(names: Mapping[str | None, Iterable[str]]) -> dict[tuple[str, str | None], Unit]:
