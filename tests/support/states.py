@@ -26,6 +26,8 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+import pytest
+
 from tests.support.netns import forced_source_port
 from tests.support.programs import DEADLINE, eventually
 
@@ -284,7 +286,12 @@ def restored_accepted(port: int) -> Iterator[tuple[Bound, Connection]]:
 def multipath(port: int) -> Iterator[tuple[socket.socket, socket.socket]]:
     """Yield a Multipath TCP client on the port, and its server's end."""
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM, _IPPROTO_MPTCP))
+        try:
+            server = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM, _IPPROTO_MPTCP))
+        except OSError as error:
+            if error.errno != errno.EPROTONOSUPPORT:
+                raise
+            pytest.skip("this kernel has no MPTCP")
         _bind_first_free(server, LOOPBACK)
         server.listen()
         client = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM, _IPPROTO_MPTCP))
