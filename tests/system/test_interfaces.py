@@ -15,7 +15,7 @@ from portwait.bind import probe
 from portwait.diagnosis.interfaces import number_of
 from portwait.diagnosis.overlap import overlaps, share_interface
 from portwait.model.targets import parse
-from tests.support.guarding import run
+from tests.support.guarding import STARTED, run
 from tests.support.netns import forced_source_port
 from tests.support.programs import DEADLINE, eventually, portwait
 from tests.support.states import reset, states_on
@@ -179,3 +179,57 @@ def _to_device(sock: socket.socket, name: str) -> None:
 
 def _number(name: str) -> int:
     return socket.if_nametoindex(name) if name else 0
+
+
+@pytest.fixture
+def vrf(net: None) -> None:
+    """Make a VRF, red, with a link of its own that has 192.0.2.1; nobody answers there."""
+    del net
+    done = subprocess.run(["ip", "link", "add", "red", "type", "vrf", "table", "10"], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip(f"this kernel has no VRF: {done.stderr.decode()}")
+    subprocess.run(["ip", "link", "add", "red0", "type", "dummy"], check=True)
+    subprocess.run(["ip", "link", "set", "red0", "master", "red"], check=True)
+    for link in ("red", "red0"):
+        subprocess.run(["ip", "link", "set", link, "up"], check=True)
+    subprocess.run(["ip", "address", "add", "192.0.2.1/24", "dev", "red0"], check=True)
+
+
+def in_vrf() -> socket.socket:
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"red")
+    return sock
+
+
+@pytest.mark.kernel
+@pytest.mark.usefixtures("vrf")
+class TestVrf:
+    """A service of the default VRF does not meet sockets of another one (tcp_l3mdev_accept is 0)."""
+
+    def test_a_listener_there_is_in_nobodys_way_here(self) -> None:
+        """By bind and by the tables; for a service of that VRF it is."""
+        with in_vrf() as server, socket.socket() as here:
+            server.bind(("", PORT))
+            server.listen()
+            here.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            here.bind(("", PORT))
+            here.close()
+            assert run(portwait("--timeout", "0", str(PORT), "--", *STARTED)).started
+            assert verdicts(str(PORT)) == ["free"]
+            assert set(verdicts("30000-30100")) == {"free"}
+            assert verdicts(f"*%red:{PORT}") == ["held"]
+
+    def test_what_connects_there_is_not_evicted_from_here(self) -> None:
+        """A connection that nobody answers, SYN_SENT."""
+        with in_vrf() as client:
+            client.setblocking(False)  # the socket's own yes and no
+            with forced_source_port(PORT):
+                client.connect_ex(("192.0.2.2", REMOTE))
+            assert states_on(PORT) == ["SYN_SENT"]
+            assert run(portwait("evict", str(PORT))).status == 0
+            assert run(portwait("--evict", "--timeout", "0", str(PORT), "--", *STARTED)).started
+            assert states_on(PORT) == ["SYN_SENT"]
+
+
+def verdicts(*words: str) -> list[str]:
+    return [target["verdict"] for target in json.loads(run(portwait("explain", "--json", *words)).out)["targets"]]
