@@ -150,6 +150,12 @@ def _target_hint(verb: str, own: Sequence[str], place: int, before: Sequence[str
 def _guard_hint(words: Sequence[str], command: Sequence[str]) -> str:
     """Repeat a guard's words without the verb that it does not have."""
     more = " -- ..." if command else ""
+    targets_end = 1
+    while targets_end < len(words) and (_is_target(words[targets_end]) or not words[targets_end][:1].isalpha()):
+        targets_end += 1
+    if words and _is_target(words[0]) and not command and targets_end < len(words):  # `run 8080 cmd`
+        more = f" -- {command_line(words[targets_end:], _LONGEST)}"
+        words = words[:targets_end]
     return (
         f"the guard has no verb: portwait {command_line(words, _LONGEST) or 'TARGET'}{more}; a command stands behind --"
     )

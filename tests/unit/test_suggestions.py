@@ -31,6 +31,8 @@ ANSWERS = {
     "wait -t 5 8080 -- cmd": "the guard has no verb: portwait -t 5 8080 -- ...",
     "run 8080 -- cmd": "a command stands behind --",
     "run": "the guard has no verb: portwait TARGET",
+    "run 8080 serve --quick": "the guard has no verb: portwait 8080 -- serve --quick",
+    "run 8080 8081": "the guard has no verb: portwait 8080 8081;",
     "kill 8080": "did you mean portwait evict?",
     "kill -9 8080": "did you mean portwait evict?",
     "check 8080": "did you mean portwait explain?",
