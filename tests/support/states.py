@@ -26,8 +26,6 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import pytest
-
 from tests.support.netns import forced_source_port
 from tests.support.programs import DEADLINE, eventually
 
@@ -291,6 +289,8 @@ def multipath(port: int) -> Iterator[tuple[socket.socket, socket.socket]]:
         except OSError as error:
             if error.errno != errno.EPROTONOSUPPORT:
                 raise
+            import pytest  # not where helpers run, which have nothing but the standard library
+
             pytest.skip("this kernel has no MPTCP")
         _bind_first_free(server, LOOPBACK)
         server.listen()
