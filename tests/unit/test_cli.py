@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
+import re
 import signal
 import site
 import subprocess
@@ -16,6 +18,7 @@ import pytest
 
 import portwait
 from portwait import __main__, cli
+from portwait.__main__ import WITHOUT_COMMAND
 from portwait.commands import guard
 from portwait.errors import (
     CommandNotExecutableError,
@@ -350,3 +353,12 @@ def test_what_is_meant_for_the_service_is_taken_off(
     monkeypatch.setattr(site, "USER_SITE", "/root/.local/site")
     __main__._forget_the_services_modules()
     assert sys.path == [*expected, str(Path(portwait.__file__).parents[1])]
+
+
+def test_the_last_resort_knows_every_verb() -> None:
+    """The script and `__main__` each keep the verbs, for nothing of portwait may be there to ask."""
+    script = (Path(__file__).parents[2] / "bin" / "portwait").read_text()
+    listed = re.search(r"verbs = (\(.*\))", script)
+    assert listed is not None
+    assert ast.literal_eval(listed[1]) == WITHOUT_COMMAND
+    assert set(WITHOUT_COMMAND) == set(VERBS)
