@@ -8,8 +8,6 @@ Importing this costs next to nothing; each name is loaded when it is first used.
 - `Hold(target).take()` keeps a port from being given to anybody's connect(), until `drop()`.
 """
 
-from __future__ import annotations
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from portwait._version import __version__ as __version__

@@ -1,7 +1,5 @@
 """Start portwait: `python -m portwait`, and what the installed script calls."""
 
-from __future__ import annotations
-
 import os
 import sys
 
@@ -33,11 +31,21 @@ def start() -> int:
     """Run the command line; the exit status, unless it becomes the command."""
     _forget_the_services_modules()
     try:
+        _load_in_one_piece()
         from portwait.cli import main
 
         return main()
     except Exception as fault:  # noqa: BLE001  # a half-done upgrade, a disk that fails: the service starts
         return _start_all_the_same(fault)
+
+
+def _load_in_one_piece() -> None:
+    """Load the modules of the free path from the one file that an installed portwait has for them."""
+    try:
+        from portwait._free_path import load  # type: ignore[import-not-found,unused-ignore]  # a wheel has it
+    except ImportError:  # a checkout
+        return
+    load()
 
 
 def _start_all_the_same(fault: Exception) -> int:

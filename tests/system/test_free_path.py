@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tests.support.guarding import run
 from tests.support.programs import running
 from tests.support.states import outbound_established, reset
+from tools.join_free_path import MODULES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +54,8 @@ start()
 
 def telling(*words: str) -> list[str]:
     """Answer how to run it."""
-    path = f"import sys; sys.path[:0] = {[entry for entry in sys.path if entry]!r}\n"
+    installed = [sysconfig.get_path("purelib"), *filter(None, sys.path)]
+    path = f"import sys; sys.path[:0] = {installed!r}\n"
     return [sys.executable, "-IS", "-c", path + EXEC, *words]
 
 
@@ -78,6 +81,18 @@ def test_a_free_port(words: tuple[str, ...]) -> None:
     assert modules & {"portwait.options.table", "portwait.options.reader", "portwait.systemd"} == set()
     foreign = {name for name in modules if name.partition(".")[0] not in {"portwait", *sys.builtin_module_names}}
     assert foreign <= {"__future__", "_socket"}
+
+
+def test_what_is_joined_is_what_is_needed() -> None:
+    """Without the joined module exactly those of its modules are loaded; with it, nothing but it and `__main__`."""
+    words = telling(str(PORT), "--", "the", "command")
+    words[words.index("-c") + 1] = (
+        "import sys; sys.modules['portwait._free_path'] = None\n" + words[words.index("-c") + 1]
+    )
+    apart = {name for name in told(run(words).out) if name.startswith("portwait.")}
+    assert apart == {"portwait.__main__", *(f"portwait.{name}" for name in MODULES)}
+    joined = {name for name in loaded(str(PORT), "--", "the", "command") if name.startswith("portwait.")}
+    assert joined == apart | {"portwait._free_path"}
 
 
 def test_targets_from_the_environment() -> None:
@@ -137,7 +152,8 @@ def test_explaining_loads_nothing_heavy(tmp_path: Path) -> None:
     """A held port is explained without regular expressions, where the owner's command line can have no secret."""
     script = tmp_path / "client"
     script.write_text(CLIENT)
-    path = f"import sys; sys.path[:0] = {[entry for entry in sys.path if entry]!r}\n"
+    installed = [sysconfig.get_path("purelib"), *filter(None, sys.path)]
+    path = f"import sys; sys.path[:0] = {installed!r}\n"
     with running([sys.executable, "-IS", str(script)]) as client:
         client.says("ready")
         out = run([sys.executable, "-IS", "-c", path + EXPLAIN, "explain", str(PORT)]).out

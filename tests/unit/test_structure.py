@@ -24,9 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PACKAGE = Path(portwait.__file__).parent
+JOINED = "_free_path"
+"""A module that is made of others when the wheel is built."""
+
 PATHS = {
     ".".join(("portwait", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
     for path in PACKAGE.rglob("*.py")
+    if path.stem != JOINED
 }
 MODULES = sorted(PATHS)
 
@@ -110,7 +114,9 @@ def _imports(statements: list[ast.stmt], *, typed: bool, top: bool) -> Iterator[
 
 
 def ours(module: str) -> tuple[Import, ...]:
-    return tuple(one for one in imports(module) if one.name.partition(".")[0] == "portwait")
+    return tuple(
+        one for one in imports(module) if one.name.partition(".")[0] == "portwait" and room(one.name) != JOINED
+    )
 
 
 def room(module: str) -> str:
