@@ -45,6 +45,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)  # programs that run as nobody are in there
         programs = timing.fresh_environment(f"{folder}/environment")
+        os.environ[timing.OTHERS] = timing.environment_of_others(f"{folder}/others")
         results: dict[str, Any] = {
             "schema": 1,
             "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),

@@ -23,7 +23,7 @@ BASE = "an empty Python, and the kernel's walk of the tables"
 
 def measure(programs: str, *, quick: bool) -> list[dict[str, Any]]:
     """Measure at each size; half of the processes come before the owner in the middle."""
-    sizes = [2, 40] if quick else [2, 20, 200, 2000]
+    sizes = [2, 40] if quick else [2, 20, 200, 2000, 8000]
     if host.cgroup_root() is not None:
         host.join("everybody")
     tables: list[dict[str, Any]] = []
@@ -81,12 +81,13 @@ def _measure(size: int, programs: str, *, quick: bool) -> dict[str, float]:
 
 def _others(size: int, programs: str, *, quick: bool) -> dict[str, Contender]:
     """Name what people type, slow tools less often on a large host."""
-    often, seldom = (3, 2) if quick else (9, 9) if size <= 200 else (5, 3)
+    often, seldom = (3, 2) if quick else (9, 9) if size <= 200 else (5, 3) if size <= 2000 else (2, 1)
     commands = {
         f"ss -tanp sport = :{LAST}": (["ss", "-tanp", f"sport = :{LAST}"], often),
         f"lsof -nP -iTCP:{LAST}": (["lsof", "-nP", f"-iTCP:{LAST}"], seldom),
         f"fuser {LAST}/tcp": (["fuser", f"{LAST}/tcp"], often),
         "netstat -anp": (["netstat", "-anp"], seldom),
+        f"killport --view-only {LAST}": ([timing.killport(), "--view-only", str(LAST)], seldom),
         "psutil.net_connections()": ([f"{programs}/python", "-c", PSUTIL], often),
         "portwait audit --window 0s": ([f"{programs}/portwait", "audit", "--window", "0s"], seldom),
     }

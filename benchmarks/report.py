@@ -10,15 +10,22 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from benchmarks import timing
+
 TOOLS = {
     "ss": ["ss", "-V"],
     "lsof": ["dpkg-query", "-W", "-f", "${Version}", "lsof"],
     "fuser": ["dpkg-query", "-W", "-f", "${Version}", "psmisc"],
     "netstat": ["dpkg-query", "-W", "-f", "${Version}", "net-tools"],
+    "java": ["java", "-version"],
+    "systemd": ["systemctl", "--version"],
     "wait-for-it": ["dpkg-query", "-W", "-f", "${Version}", "wait-for-it"],
     "timeout": ["dpkg-query", "-W", "-f", "${Version}", "coreutils"],
     "tini": ["tini", "--version"],
 }
+
+
+_VERSION_OF = "import importlib.metadata; print(importlib.metadata.version({!r}))"
 
 
 def table(name: str, title: str, unit: str, base: str, rows: dict[str, Any], *, goal: str = "") -> dict[str, Any]:
@@ -35,8 +42,11 @@ def surroundings(programs: str) -> dict[str, Any]:
     versions = {name: _version(argv) for name, argv in TOOLS.items() if shutil.which(name)}
     if wait_on := shutil.which("wait-on"):
         versions["wait-on"] = json.loads((Path(wait_on).resolve().parents[1] / "package.json").read_text())["version"]
+    if timing.is_here(killport := timing.killport()):
+        python = Path(killport).with_name("python")
+        versions["killport"] = _version([str(python), "-c", _VERSION_OF.format("killport")])
     versions["portwait"] = _version([f"{programs}/portwait", "--version"])
-    versions["psutil"] = _version([f"{programs}/python", "-c", "import psutil; print(psutil.__version__)"])
+    versions["psutil"] = _version([f"{programs}/python", "-c", _VERSION_OF.format("psutil")])
     return {
         "processor": f"{cpu}, {os.cpu_count()} cores",
         "memory": f"{memory / 2**20:.0f} GiB",
@@ -86,7 +96,7 @@ def markdown(results: dict[str, Any], drawn: list[str]) -> str:
         if each["unit"] == "starts":
             lines += ["| way | got the port | median | slowest |", "| --- | --- | --- | --- |"]
             lines += [
-                f"| {name} | {row['got']} of {row['starts']} | {row['median_ms']:.0f} ms | {row['slowest_ms']:.0f} ms |"
+                f"| {name} | {row['got']:,} of {row['starts']:,} | {row['median_ms']:.0f} ms | {_slowest(row)} |"
                 for name, row in each["rows"].items()
             ]
             continue
@@ -99,6 +109,10 @@ def markdown(results: dict[str, Any], drawn: list[str]) -> str:
         lines += [f"| {name} | {value:.2f} | {value / base:.2f} |" for name, value in each["rows"].items()]
     lines += ["", *(f"![{name}]({name}.svg)\n" for name in drawn)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _slowest(row: dict[str, Any]) -> str:
+    return "" if row["slowest_ms"] is None else f"{row['slowest_ms']:.0f} ms"
 
 
 def _draw(folder: Path, tables: list[dict[str, Any]]) -> list[str]:

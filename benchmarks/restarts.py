@@ -2,16 +2,23 @@
 
 In a private network namespace whose range of ephemeral ports is 32 wide, clients connect, stay for a moment and connect
 again, so that much of the time one of them has the service's port. The service is stopped and started again and again,
-by each of several ways of starting; a start counts when the service has its port at the first try. (`--fdstore` needs a
-systemd around it: tests/world/test_systemd_storm.py shows that one.)
+by each of several ways of starting; a start counts when the service has its port at the first try. As many ways as
+there are cores run beside each other, each in a namespace of its own; where the service waits most of the time, all.
+
+`--fdstore` needs a systemd around it. For that one a systemd is booted, which restarts a unit in the same kind of storm.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from benchmarks import timing
@@ -21,10 +28,9 @@ from tests.support.programs import running
 
 PORT, RANGE = 30010, "30000 30031"
 
-# Takes its time before it binds, as a JVM does, and serves for a moment.
+# Binds, and serves for a moment.
 SERVICE = f"""
-import socket, sys, time
-time.sleep(float(sys.argv[1]))
+import socket, sys
 s = socket.socket()
 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 try:
@@ -32,6 +38,21 @@ try:
 except OSError:
     sys.exit(98)
 s.listen()
+"""
+
+# A JVM that has its port two seconds after it was started.
+JAVA = f"""
+public class Service {{
+    public static void main(String[] words) throws Exception {{
+        var began = ProcessHandle.current().info().startInstant().get();
+        Thread.sleep(Math.max(0, 2000 - java.time.Duration.between(began, java.time.Instant.now()).toMillis()));
+        try {{
+            new java.net.ServerSocket({PORT}).close();
+        }} catch (java.net.BindException error) {{
+            System.exit(98);
+        }}
+    }}
+}}
 """
 
 # A dozen clients without SO_REUSEADDR; each connection lasts up to half a second and ends with a reset, so that no
@@ -90,22 +111,57 @@ def _ways(programs: str, service: list[str]) -> dict[str, list[str]]:
 
 def measure(programs: str, *, quick: bool) -> list[dict[str, Any]]:
     """Start in every way; how many starts got the port, and how long one took."""
-    tables = []
     fast, slow = int(os.environ.get("STARTS", "8" if quick else "1000")), int(os.environ.get("SLOW_STARTS", "100"))
-    for name, words, delay, starts in (
-        ("storm", "a service that binds at once", 0.03, fast),
-        ("storm_slow", "a service that takes 2 s to bind", 2.0, slow),
-    ):
-        if quick and delay > 1:
-            continue
-        service = [*PYTHON, SERVICE, str(delay)]
-        rows = {way: _restart(command, starts) for way, command in _ways(programs, service).items()}
-        title = f"Restarts in a storm of connections: {words}"
-        tables.append(table(name, title, "starts", "bare start", rows, goal="every start with portwait"))
-    return tables
+    with tempfile.TemporaryDirectory() as folder:
+        services = {"storm": ("a service that binds at once", [*PYTHON, SERVICE], fast, os.cpu_count())}
+        if not quick and timing.is_here("javac"):
+            services["storm_slow"] = ("a JVM that takes 2 s to bind", _java(folder), slow, None)
+        tables = []
+        for name, (words, service, starts, beside) in services.items():
+            ways = _ways(programs, service)
+            with ProcessPoolExecutor(beside or len(ways)) as pool:
+                rows = dict(zip(ways, pool.map(_restart, ways.values(), [starts] * len(ways))))
+            title = f"Restarts in a storm of connections: {words}"
+            tables.append(table(name, title, "starts", "bare start", rows, goal="every start with portwait"))
+    return tables if quick else [*tables, *_under_systemd(fast)]
 
 
-def _restart(command: list[str], starts: int) -> dict[str, float]:
+def _java(folder: str) -> list[str]:
+    """Compile the JVM's service; the words that start it."""
+    source = Path(folder, "Service.java")
+    source.write_text(JAVA)
+    subprocess.run(["javac", str(source)], check=True)
+    return [shutil.which("java") or "java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", folder, "Service"]
+
+
+def _under_systemd(starts: int) -> list[dict[str, Any]]:
+    """Run the test that boots a systemd and restarts a unit, with more restarts, and read what it prints."""
+    test = "tests/world/test_systemd_storm.py"
+    argv = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", test]
+    try:
+        done = subprocess.run(
+            argv, env={**os.environ, "RESTARTS": str(starts)}, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return []
+    said = re.findall(r"(bare|--\w+): (\d+) of (\d+) restarts started, \d+ had to wait; (\d+) s", done.stdout)
+    if not said:
+        print(f"no systemd could be booted: {done.stdout[-300:]}")
+        return []
+    rows = {
+        "bare start" if way == "bare" else f"portwait {way}": {
+            "got": int(got),
+            "starts": int(of),
+            "median_ms": 1000 * int(seconds) / int(of),
+            "slowest_ms": None,
+        }
+        for way, got, of, seconds in said
+    }
+    title = "Restarts of a unit in a storm of connections, by a systemd that is PID 1"
+    return [table("storm_systemd", title, "starts", "bare start", rows, goal="every start with portwait")]
+
+
+def _restart(command: list[str], starts: int) -> dict[str, Any]:
     with private_network():
         sysctl("net.ipv4.ip_local_port_range", RANGE)
         with running([*PYTHON, STORM]) as storm:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+OTHERS = "BENCHMARK_OTHERS"
+"""The variable that says where the programs of others are."""
+
+
 class Contender(NamedTuple):
     """A command, how often it is run, and the statuses that say that it did its work."""
 
@@ -53,6 +57,19 @@ def _once(contender: Contender, *, cpu: bool) -> float:
 def is_here(program: str) -> bool:
     """Whether a tool that is compared with is installed."""
     return shutil.which(program) is not None
+
+
+def killport() -> str:
+    """Find killport of PyPI, which the environment of the others has; a name that is nowhere without it."""
+    return f"{os.environ.get(OTHERS, '')}/killport"
+
+
+def environment_of_others(folder: str) -> str:
+    """Make another environment, for a tool of PyPI that is compared with; its bin folder."""
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    pip = [f"{folder}/bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "killport"]
+    subprocess.run(pip, check=False)
+    return f"{folder}/bin"
 
 
 def fresh_environment(folder: str) -> str:
