@@ -3,9 +3,9 @@
 In a private network namespace whose range of ephemeral ports is 32 wide, clients connect, stay for a moment and connect
 again, so that much of the time one of them has the service's port. The service is stopped and started again and again,
 by each of several ways of starting; a start counts when the service has its port at the first try. As many ways as
-there are cores run beside each other, each in a namespace of its own; where the service waits most of the time, all.
+there are cores run side by side, each in its own namespace, and all of them where the service mostly waits.
 
-`--fdstore` needs a systemd around it. For that one a systemd is booted, which restarts a unit in the same kind of storm.
+`--fdstore` needs a systemd around it. A systemd is booted for it, which restarts a unit in the same kind of storm.
 """
 
 from __future__ import annotations

@@ -101,6 +101,8 @@ def _guard(own: list[str], command: list[str] | None) -> int:
 
 def _verb(name: str, words: list[str]) -> int:
     try:
+        if name == "explain" and sys.platform == "linux":
+            _load_in_one_piece()
         # Not importlib.import_module: importing importlib takes half a millisecond.
         module = __import__(f"portwait.commands.{'reserve' if name == 'release' else name}", fromlist=["run"])
         status, text = (module.release if name == "release" else module.run)(words)
@@ -117,6 +119,15 @@ def _verb(name: str, words: list[str]) -> int:
         raise PortwaitError(f"cannot {name}: {escape(reason(fault))}") from fault
     _print(text)
     return int(status)
+
+
+def _load_in_one_piece() -> None:
+    """Load the modules that explain a held port from the one file that an installed portwait has for them."""
+    try:
+        from portwait._explain_path import load  # type: ignore[import-not-found,unused-ignore]  # a wheel has it
+    except ImportError:  # a checkout
+        return
+    load()
 
 
 def _print(text: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.support.guarding import run
 from tests.support.programs import running
 from tests.support.states import outbound_established, reset
-from tools.join_free_path import MODULES
+from tools.join_modules import MODULES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +90,7 @@ def test_what_is_joined_is_what_is_needed() -> None:
         "import sys; sys.modules['portwait._free_path'] = None\n" + words[words.index("-c") + 1]
     )
     apart = {name for name in told(run(words).out) if name.startswith("portwait.")}
-    assert apart == {"portwait.__main__", *(f"portwait.{name}" for name in MODULES)}
+    assert apart == {"portwait.__main__", *(f"portwait.{name}" for name in MODULES["_free_path"])}
     joined = {name for name in loaded(str(PORT), "--", "the", "command") if name.startswith("portwait.")}
     assert joined == apart | {"portwait._free_path"}
 
@@ -148,15 +148,33 @@ time.sleep(600)
 """
 
 
-def test_explaining_loads_nothing_heavy(tmp_path: Path) -> None:
-    """A held port is explained without regular expressions, where the owner's command line can have no secret."""
+def explaining(tmp_path: Path, before: str = "") -> set[str]:
+    """Name the modules that explaining a held port loads, in an interpreter that runs this before."""
     script = tmp_path / "client"
     script.write_text(CLIENT)
     installed = [sysconfig.get_path("purelib"), *filter(None, sys.path)]
     path = f"import sys; sys.path[:0] = {installed!r}\n"
     with running([sys.executable, "-IS", str(script)]) as client:
         client.says("ready")
-        out = run([sys.executable, "-IS", "-c", path + EXPLAIN, "explain", str(PORT)]).out
+        out = run([sys.executable, "-IS", "-c", path + before + EXPLAIN, "explain", str(PORT)]).out
     text, _, names = out.rpartition("| ")
     assert "is held by an outbound connection" in text
-    assert set(names.split()) & ((OF_OTHERS | HEAVY) - {"struct"}) == set()
+    return set(names.split())
+
+
+def test_explaining_loads_nothing_heavy(tmp_path: Path) -> None:
+    """A held port is explained without regular expressions, where the owner's command line can have no secret."""
+    assert explaining(tmp_path) & ((OF_OTHERS | HEAVY) - {"struct"}) == set()
+
+
+def test_what_is_joined_for_explain_is_what_it_needs(tmp_path: Path) -> None:
+    """Without the joined module exactly those of its modules are loaded."""
+    before = "sys.modules['portwait._explain_path'] = None\n"
+    loads = {name for name in explaining(tmp_path, before) if name.startswith("portwait.")}
+    wanted = {f"portwait.{name}" for name in MODULES["_explain_path"]}
+    assert (
+        loads
+        - {f"portwait.{name}" for name in MODULES["_free_path"]}
+        - {*("portwait.__main__", "portwait._free_path", "portwait._explain_path")}
+        == wanted
+    )

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PACKAGE = Path(portwait.__file__).parent
-JOINED = "_free_path"
-"""A module that is made of others when the wheel is built."""
+JOINED = ("_free_path", "_explain_path")
+"""The modules that are made of others when the wheel is built."""
 
 PATHS = {
     ".".join(("portwait", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
     for path in PACKAGE.rglob("*.py")
-    if path.stem != JOINED
+    if path.stem not in JOINED
 }
 MODULES = sorted(PATHS)
 
@@ -115,7 +115,7 @@ def _imports(statements: list[ast.stmt], *, typed: bool, top: bool) -> Iterator[
 
 def ours(module: str) -> tuple[Import, ...]:
     return tuple(
-        one for one in imports(module) if one.name.partition(".")[0] == "portwait" and room(one.name) != JOINED
+        one for one in imports(module) if one.name.partition(".")[0] == "portwait" and room(one.name) not in JOINED
     )
 
 
