@@ -3,10 +3,12 @@
 strace gives each call of a verb, from portwait's first line on, each error that the call documents, one at a time
 (`tests.support.faults`). The suite tries a sample that a seed fixes; all of them, or a share, are tried by
 
-    FAULTS=all pytest tests/system/test_fault_injection.py       (20 minutes)
+    FAULTS=all pytest tests/system/test_fault_injection.py       (hours)
+    FAULTS=all:2/8 pytest tests/system/test_fault_injection.py   (the second of eight shares, to run them side by side)
     FAULTS=100:42 pytest tests/system/test_fault_injection.py    (100 of each situation, seed 42)
 
-With FAULTS_TABLE=FILE how many were tried is added to FILE, a line of Markdown for each situation.
+With FAULTS_TABLE=FILE a line of Markdown is added to FILE for each situation: its calls, their faults, how many of these
+were tried, and how many failed.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -157,11 +160,11 @@ def bench(tools: Tools, tmp_path: Path) -> Iterator[Bench]:
 
 
 def chosen(faults: list[Fault], name: str) -> list[Fault]:
-    """Answer all, or the sample that was asked for."""
-    asked = os.environ.get("FAULTS", "")
-    if asked == "all":
-        return faults
-    count, _, seed = asked.partition(":")
+    """Answer all, or the share or sample that was asked for."""
+    count, _, seed = os.environ.get("FAULTS", "").partition(":")
+    if count == "all":
+        part, _, parts = (seed or "1/1").partition("/")
+        return [fault for fault in faults if zlib.crc32(str(fault).encode()) % int(parts) == int(part) - 1]
     # no secret
     return random.Random(f"{name}{seed}").sample(faults, min(int(count or SAMPLE), len(faults)))  # noqa: S311
 
@@ -182,7 +185,7 @@ def test_one_failing_call(bench: Bench, name: str) -> None:
             wrong.append(f"{fault}: {what}")
     if table := os.environ.get("FAULTS_TABLE"):
         with open(table, "a") as file:  # noqa: PTH123  # to add to it
-            file.write(f"| {name} | {len(calls)} | {len(tried)} | {len(wrong)} |\n")
+            file.write(f"| {name} | {len(calls)} | {len(every)} | {len(tried)} | {len(wrong)} |\n")
     assert wrong == [], f"{len(wrong)} of {len(tried)}:\n" + "\n".join(wrong)
 
 
