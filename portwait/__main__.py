@@ -58,6 +58,7 @@ def _start_all_the_same(fault: Exception) -> int:
     if not guards:
         return 125
     command = words[words.index("--") + 1 :]
+    _hide_ours()
     try:
         from portwait import handoff
 
@@ -72,6 +73,20 @@ def _start_all_the_same(fault: Exception) -> int:
         except OSError as error:
             _say(f"portwait: cannot run {command[0]!r}: {error.strerror}")
             return 127 if isinstance(error, FileNotFoundError) else 126
+
+
+def _hide_ours() -> None:
+    """Keep from the command what systemd's store has of ours (`listen_fds`); its own move down into the gaps."""
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
+    own = [number for number, name in enumerate(names, 3) if not name.startswith("portwait-")]
+    if len(own) == len(names) or os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return
+    for wanted, number in enumerate(own, 3):
+        os.dup2(number, wanted)
+    os.closerange(3 + len(own), 3 + len(names))
+    os.environ.update(LISTEN_FDS=str(len(own)), LISTEN_FDNAMES=":".join(names[number - 3] for number in own))
+    if not own:
+        del os.environ["LISTEN_PID"]
 
 
 def _rehearses(words: list[str]) -> bool:

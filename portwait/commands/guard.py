@@ -164,6 +164,7 @@ def _plan(options: Options, command: Sequence[str]) -> Plan:
             return Plan(passing.survey(mode), passing)
     passed_in: frozenset[targets.Target] = frozenset()
     if "LISTEN_FDS" in os.environ:
+        passed_in = frozenset(wanted)  # where they cannot be read: they may be what bind() would meet
         with continuing_without("use the sockets that were passed in", options):
             passed_in = listen_fds.passed_in(wanted)
     survey = Survey(

@@ -34,13 +34,13 @@ def is_ours(name: str) -> bool:
     return name.startswith(OURS)
 
 
-def put(name: str, descriptor: int) -> None:
-    """Store a copy.
+def put(name: str, descriptor: int) -> bool:
+    """Store a copy; whether systemd was told.
 
     Without polling (FDPOLL=0, systemd 246), for a socket that is bound and does not listen polls EPOLLHUP, and systemd
     would drop it at once.
     """
-    notify.send("FDSTORE=1", f"FDNAME={name}", "FDPOLL=0", descriptors=[descriptor])
+    return notify.send("FDSTORE=1", f"FDNAME={name}", "FDPOLL=0", descriptors=[descriptor])
 
 
 def remove(names: Iterable[str]) -> None:

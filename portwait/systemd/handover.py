@@ -93,7 +93,11 @@ class Passing:
             self._store(kept)
         finally:
             if handed or listen_fds.received():  # otherwise LISTEN_PID is somebody else's
-                listen_fds.hand_on(handed)
+                try:
+                    listen_fds.hand_on(handed)
+                except OSError:
+                    listen_fds.hide_ours()
+                    raise
 
     def _let_go(self) -> None:
         """Close what came back and has no task any more, and wait until it is gone: the first look would meet it."""
@@ -110,7 +114,7 @@ class Passing:
 
     def _claim_listener(self, target: Target) -> None:
         for entry in self._unclaimed:
-            if entry[0].name == _stored_name(target) and listen_fds.passed_in([target], [entry[0]]):
+            if entry[0].name == _stored_name(target) and _serves(entry[0], target):
                 self._unclaimed.remove(entry)
                 self._listening[target] = entry[1]
                 return
@@ -155,21 +159,23 @@ class Passing:
         room = fdstore.room(len(new)) if notify.enabled() else 0
         if room is not None and room < len(new):
             self._lament(new, len(wanted))
-        for one in new:
-            fdstore.put(one.name, one.number)
+        failed = [one for one in new if not fdstore.put(one.name, one.number)]
+        if failed and notify.enabled():
+            self._lament(failed, len(wanted), "systemd could not be told")
 
-    def _lament(self, new: Sequence[Kept], size: int) -> None:
-        """Say that the store takes less than it was given, and what to add to the unit."""
+    def _lament(self, new: Sequence[Kept], size: int, why: str = "") -> None:
+        """Say that the store takes less than it was given: `why`, or else what to add to the unit."""
         from portwait.log import Log
         from portwait.text.plural import names
 
         ports = names(one.target for one in new)
-        lines = ("[Service]", f"FileDescriptorStoreMax={size}", "NotifyAccess=exec")
-        why = "it has no room for it" if notify.enabled() else "there is none (NOTIFY_SOCKET is not set)"
+        lines = () if why else ("[Service]", f"FileDescriptorStoreMax={size}", "NotifyAccess=exec")
+        why = why or ("it has no room for it" if notify.enabled() else "there is none (NOTIFY_SOCKET is not set)")
+        needs = "".join(f"\n  {line}" for line in lines)
         Log(self._options.log_format, quiet=self._options.quiet, verbose=self._options.verbose).warning(
             "fdstore",
-            f"failed to keep {ports} in systemd's descriptor store: {why}; continuing without it. The unit needs:\n  "
-            + "\n  ".join(lines),
+            f"failed to keep {ports} in systemd's descriptor store: {why}; continuing without it"
+            + (f". The unit needs:{needs}" if lines else ""),
             target=ports,
             reason=why,
             lines=lines,
@@ -192,12 +198,21 @@ def check(options: Options, targets: Sequence[Target], command: Sequence[str]) -
 
 
 def _take_over(one: Passed) -> _socket.socket | None:
-    """Make it ours alone; None for what is no socket, whoever gave it our name."""
+    """Make it ours alone; None for what is no socket, whoever gave it our name, or cannot be had."""
     try:
         os.set_inheritable(one.number, False)
         return _socket.socket(fileno=one.number)
     except OSError:
+        os.closerange(one.number, one.number + 1)  # whether it is there or not
         return None
+
+
+def _serves(one: Passed, target: Target) -> bool:
+    """Whether one that came back serves a target; one that cannot be read is of no use, and another is opened."""
+    try:
+        return bool(listen_fds.passed_in([target], [one]))
+    except OSError:
+        return False
 
 
 def _stored_name(target: Target) -> str:

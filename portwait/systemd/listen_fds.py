@@ -8,6 +8,7 @@ anyway.
 from __future__ import annotations
 
 import _socket
+import errno
 import os
 
 from portwait.model.targets import ANY, plain
@@ -52,7 +53,10 @@ def received() -> tuple[Passed, ...]:
 
 
 def passed_in(targets: Sequence[Target], sockets: Sequence[Passed] | None = None) -> frozenset[Target]:
-    """Say which of the targets these sockets, or all that this process was given, serve."""
+    """Say which of the targets these sockets, or all that this process was given, serve.
+
+    Raises OSError where a socket's end cannot be read.
+    """
     given = received() if sockets is None else sockets
     ends = [end for one in given if (end := _end(one.number)) is not None]
     return frozenset(target for target in targets if any(_serves(end, target) for end in ends))
@@ -61,14 +65,9 @@ def passed_in(targets: Sequence[Target], sockets: Sequence[Passed] | None = None
 def hand_on(sockets: Sequence[Passed]) -> None:
     """Give the next program exactly these, in this order and with these names, each under its number from 3 on.
 
-    The descriptors given here are used up. What stood at those numbers is overwritten: that is the protocol. Changes
-    the C environment alone, which is what exec passes on. Raises OSError where there is no room for a copy, and then
-    nothing has changed.
+    The descriptors given here are used up. What stood at those numbers is overwritten: that is the protocol. Raises
+    OSError where there is no room for a copy, and then nothing has changed.
     """
-    if not sockets:
-        for name in _VARIABLES:
-            os.unsetenv(name)
-        return
     import fcntl
 
     copies: list[int] = []
@@ -82,11 +81,30 @@ def hand_on(sockets: Sequence[Passed]) -> None:
     for one in sockets:
         os.close(one.number)
     for index, number in enumerate(copies):
-        os.dup2(number, _FIRST + index, inheritable=True)
+        _renumber(number, _FIRST + index)
         os.close(number)
-    os.putenv("LISTEN_FDS", str(len(sockets)))
-    os.putenv("LISTEN_PID", str(os.getpid()))
-    os.putenv("LISTEN_FDNAMES", ":".join(one.name for one in sockets))
+    _announce(sockets)
+
+
+def _renumber(number: int, wanted: int) -> None:
+    """Make it the descriptor of this number that the next program gets; twice where the first time was a bad moment."""
+    try:
+        os.dup2(number, wanted)
+    except OSError as error:
+        if error.errno not in (errno.EINTR, errno.EBUSY):
+            raise
+        os.dup2(number, wanted)
+
+
+def _announce(sockets: Sequence[Passed]) -> None:
+    """Write the variables that say what the next program gets; none of them where that is nothing."""
+    if not sockets:
+        for name in _VARIABLES:
+            os.environ.pop(name, None)
+        return
+    os.environ["LISTEN_FDS"] = str(len(sockets))
+    os.environ["LISTEN_PID"] = str(os.getpid())
+    os.environ["LISTEN_FDNAMES"] = ":".join(one.name for one in sockets)
 
 
 def has_ours() -> bool:
@@ -95,16 +113,19 @@ def has_ours() -> bool:
 
 
 def hide_ours() -> None:
-    """Keep what is ours from the next program, where nothing else can be done with it. Raises OSError as `hand_on`."""
+    """Keep what is ours from the next program, where nothing else can be done with it.
+
+    Its own move down into the gaps, so no descriptor is needed.
+    """
     given = received()
     theirs = [one for one in given if not one.name.startswith(OURS)]
-    for one in given:
-        if one not in theirs:
-            try:
-                os.set_inheritable(one.number, False)
-            except OSError:  # it was closed already
-                continue
-    hand_on(theirs)
+    if len(theirs) == len(given):
+        return
+    for index, one in enumerate(theirs):
+        if one.number != _FIRST + index:
+            _renumber(one.number, _FIRST + index)
+    os.closerange(_FIRST + len(theirs), _FIRST + len(given))
+    _announce(theirs)
 
 
 def _count() -> int:
@@ -115,11 +136,16 @@ def _count() -> int:
 
 
 def _end(number: int) -> tuple[str, str, int, bool] | None:
-    """Read a descriptor's protocol, address, port and IPV6_V6ONLY; None for what serves no port."""
+    """Read a descriptor's protocol, address, port and IPV6_V6ONLY; None for what serves no port.
+
+    Raises OSError where the kernel does not tell.
+    """
     try:
         sock = _socket.socket(fileno=number)
-    except OSError:
-        return None
+    except OSError as error:
+        if error.errno in (errno.EBADF, errno.ENOTSOCK):
+            return None
+        raise
     try:
         if sock.family not in (_socket.AF_INET, _socket.AF_INET6):
             return None
@@ -135,8 +161,6 @@ def _end(number: int) -> tuple[str, str, int, bool] | None:
         inet6 = sock.family == _socket.AF_INET6
         v6only = inet6 and sock.getsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY) != 0
         return protocol, plain(address.partition("%")[0]), port, v6only
-    except OSError:
-        return None
     finally:
         sock.detach()
 

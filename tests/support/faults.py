@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from tests.support.packages import needs
 from tests.support.programs import DEADLINE, Program
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 HELPER = Path(__file__).parents[1] / "system" / "helpers" / "faulty.py"
 _FILE = ("EACCES", "EIO", "EMFILE", "ENFILE", "ENOENT", "ENOMEM", "ELOOP", "EPERM", "ENODEV", "EROFS", "EINTR")
@@ -165,25 +166,51 @@ class Run(NamedTuple):
     """What strace saw of it: the injected call's like, and bind()."""
 
 
+class Order(NamedTuple):
+    """What to run."""
+
+    words: Sequence[str]
+    variables: Mapping[str, str] = {}
+    passed: Sequence[tuple[str, int]] = ()
+    """Descriptors of this process that it is passed as LISTEN_FDS, and their names."""
+
+
+class Elsewhere(NamedTuple):
+    """How things are called where portwait runs: on another root, with other numbers of processes."""
+
+    folder: str
+    """The laboratory's folder."""
+    interpreter: str
+    """It has portwait's script beside it."""
+    helper: str
+    pid_here: Callable[[int], int] = int
+
+
 class Laboratory:
     """Runs portwait under strace; one at a time."""
 
-    def __init__(self, folder: Path, argv: Sequence[str | bytes] = ()) -> None:
+    def __init__(self, folder: Path, argv: Sequence[str | bytes] = (), elsewhere: Elsewhere | None = None) -> None:
         """`argv` stands in front of the interpreter: nsenter, say."""
         needs("strace", "strace")
         self._folder = folder
         self._remains = False
+        self._elsewhere = elsewhere or Elsewhere(str(folder), sys.executable, str(HELPER))
         self.err = folder / "err"
         """The file that portwait's standard error goes to."""
-        self._program = Program([*argv, sys.executable, str(HELPER)], stdin=subprocess.PIPE)
+        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            number = theirs.fileno()
+            words = [self._elsewhere.interpreter, self._elsewhere.helper, str(number)]
+            self._program = Program([*argv, *words], stdin=subprocess.PIPE, pass_fds=[number])
 
     def close(self) -> None:
         self._program.stop()
+        self._channel.close()
 
-    def undisturbed(self, words: Sequence[str], variables: Mapping[str, str], seconds: float) -> tuple[Run, list[Call]]:
+    def undisturbed(self, order: Order, seconds: float) -> tuple[Run, list[Call]]:
         """Run it as it is; the run, and its calls in each of its processes."""
         names = ",".join(f"?{name}" for name in ERRORS)
-        done = self._run(["-y", "-e", f"trace={names}"], words, variables, seconds)
+        done = self._run(["-y", "-e", f"trace={names}"], order, seconds)
         count: defaultdict[str, Counter[str]] = defaultdict(Counter)
         calls = []
         for line in done.calls:
@@ -194,21 +221,25 @@ class Laboratory:
                     calls.append(Call(name, count[pid][name], text))
         return done, calls
 
-    def inject(self, fault: Fault, words: Sequence[str], variables: Mapping[str, str], seconds: float) -> Run:
+    def inject(self, fault: Fault, order: Order, seconds: float) -> Run:
         """Run it with one fault."""
         names = {fault.call, "bind"}
-        return self._run(["-e", f"trace={','.join(names)}", f"--inject={fault}"], words, variables, seconds)
+        return self._run(["-e", f"trace={','.join(names)}", f"--inject={fault}"], order, seconds)
 
     def left(self) -> bool:
         """Whether a process of the last run is still there a moment after its end."""
         return self._remains
 
-    def _run(self, how: Sequence[str], words: Sequence[str], variables: Mapping[str, str], seconds: float) -> Run:
+    def _run(self, how: Sequence[str], order: Order, seconds: float) -> Run:
         out, err, trace = self._folder / "out", self.err, self._folder / "trace"
-        order = {"words": list(words), "variables": dict(variables), "out": str(out), "err": str(err)}
+        files = {name: f"{self._elsewhere.folder}/{name}" for name in ("out", "err")}
+        names = [name for name, _ in order.passed]
+        if names:
+            socket.send_fds(self._channel, [b"x"], [number for _, number in order.passed])
         del self._program.out[:]
-        self._program.tell(json.dumps(order))
-        pid = int(self._next(1)[0])
+        what = {"words": list(order.words), "variables": dict(order.variables), "passed": names, **files}
+        self._program.tell(json.dumps(what))
+        pid = self._elsewhere.pid_here(int(self._next(1)[0]))
         argv = ["strace", "-f", "-b", "execve", "-o", str(trace), *how, "-p", str(pid)]
         with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as strace:
             assert strace.stderr is not None

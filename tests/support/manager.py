@@ -73,6 +73,11 @@ class Manager:
         with running([*launcher, *argv], environment, pass_fds=numbers, **how) as program:
             yield program
 
+    def forget(self) -> None:
+        """Empty the store."""
+        self.settled()
+        self._remove("")
+
     def stop(self) -> None:
         """As when the unit has been stopped: the store is emptied."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:

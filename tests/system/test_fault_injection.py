@@ -7,8 +7,8 @@ strace gives each call of a verb, from portwait's first line on, each error that
     FAULTS=all:2/8 pytest tests/system/test_fault_injection.py   (the second of eight shares, to run them side by side)
     FAULTS=100:42 pytest tests/system/test_fault_injection.py    (100 of each situation, seed 42)
 
-With FAULTS_TABLE=FILE a line of Markdown is added to FILE for each situation: its calls, their faults, how many of these
-were tried, and how many failed.
+With FAULTS_TABLE=FILE a line of Markdown is added to FILE for each situation: its calls, their faults, how many of
+these were tried, and how many failed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -30,13 +31,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from portwait.model import ports
+from portwait.options import completion
 from tests.support import states
-from tests.support.faults import Laboratory, all_faults
+from tests.support.faults import Laboratory, Order, all_faults
 from tests.support.manager import Manager
 from tests.support.mounts import Host, private_host
 from tests.support.netns import forced_source_port
 from tests.support.netns import sysctl as setting
-from tests.support.programs import running
+from tests.support.programs import portwait, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,7 +50,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("net")
 
 PORT = 30010
+OTHER = 30012
 REMOTE = 7000
+STORED = "portwait-"
+"""How the names of those sockets begin that are in systemd's store."""
 RESERVED = "net.ipv4.ip_local_reserved_ports"
 THEIRS = ((8080, 8080), (9000, 9010))
 OURS = "/etc/sysctl.d/zzz-portwait.conf"
@@ -58,16 +63,31 @@ SECONDS = 15
 CLIENT = (sys.executable, "-IS", str(Path(__file__).parent / "helpers" / "client.py"), str(REMOTE))
 
 
+class Beside:
+    """What a run has beside it: its files and its systemd, and the sockets that it is passed."""
+
+    def __init__(self, err: Path, manager: Manager) -> None:
+        self.err = err
+        self.manager = manager
+        self.passed: list[tuple[str, int]] = []
+
+    @property
+    def own(self) -> list[str]:
+        """The service's own among those that are passed, as /proc shows them."""
+        return [f"socket:[{os.fstat(number).st_ino}]" for name, number in self.passed if not name.startswith(STORED)]
+
+
 @contextlib.contextmanager
-def outbound(_err: Path) -> Iterator[None]:
+def outbound(_beside: Beside) -> Iterator[None]:
     """Let a connection of this process have the port."""
     with states.outbound_established(PORT):
         yield
 
 
 @contextlib.contextmanager
-def outbound_for_a_moment(err: Path) -> Iterator[None]:
+def outbound_for_a_moment(beside: Beside) -> Iterator[None]:
     """Let one have it that is reset as soon as the guard says that it waits, or where it cannot say so after 2 s."""
+    err = beside.err
     with states.outbound_established(PORT) as made:
         ended = threading.Event()
 
@@ -88,7 +108,7 @@ def outbound_for_a_moment(err: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def outbound_of_another(_err: Path) -> Iterator[None]:
+def outbound_of_another(_beside: Beside) -> Iterator[None]:
     """Let a connection of another process have it, which SIGTERM ends."""
     with states.listening(REMOTE, address=states.LOOPBACK), contextlib.ExitStack() as stack:
         with forced_source_port(PORT):
@@ -97,18 +117,64 @@ def outbound_of_another(_err: Path) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def joinable(_beside: Beside) -> Iterator[None]:
+    """Let a server have it that shares it with whoever sets SO_REUSEPORT too."""
+    with socket.create_server(("::", PORT), family=socket.AF_INET6, reuse_port=True, dualstack_ipv6=True):
+        yield
+
+
+def passing(port: int) -> Callable[[Beside], AbstractContextManager[None]]:
+    """Answer what passes a socket that listens on a port, as a socket unit does."""
+
+    @contextlib.contextmanager
+    def passed(beside: Beside) -> Iterator[None]:
+        with socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True) as web:
+            beside.passed = [("web", web.fileno())]
+            yield
+
+    return passed
+
+
+def storing(*options: str) -> Callable[[Beside], AbstractContextManager[None]]:
+    """Answer what passes the service that it is started again: what --fdstore left in the store, and an own socket."""
+
+    @contextlib.contextmanager
+    def stored(beside: Beside) -> Iterator[None]:
+        manager = beside.manager
+        with manager.running(*portwait("--fdstore", *options, str(PORT), "--", "true")) as program:
+            assert program.status() == 0
+        manager.settled()
+        assert len(manager.store) == 1
+        with passing(OTHER)(beside):
+            beside.passed += [(one.name, os.dup(one.descriptor)) for one in manager.store]
+            try:
+                yield
+            finally:
+                for _, number in beside.passed[1:]:
+                    os.close(number)
+                manager.forget()
+
+    return stored
+
+
+PASSED = passing(PORT)
+
+
 class Situation(NamedTuple):
     """What is run, and beside what."""
 
     words: tuple[str, ...]
-    beside: Callable[[Path], AbstractContextManager[object]] = contextlib.nullcontext
+    beside: Callable[[Beside], AbstractContextManager[object]] = contextlib.nullcontext
     expected: str = ""
     """Of a service: `starts`, `waits` (never starts), `cleared` (starts where the obstacle could be removed)."""
+    notify: bool = False
+    """Whether systemd wants to be told."""
 
 
 SERVICE = ("--", "SERVICE")
-SILENCING = ("write", "open", "openat", "fstat", "newfstatat", "socket", "sendto", "dup")
-"""The calls by which something is said; where one fails nothing may be heard."""
+ELSEWHERE = f"192.0.2.1:{PORT}"
+"""An address that this host has not."""
 SITUATIONS = {
     "guard, free": Situation((str(PORT), *SERVICE), expected="starts"),
     "guard, free, without a command": Situation((str(PORT),)),
@@ -117,13 +183,39 @@ SITUATIONS = {
     "guard, free, UDP": Situation((f"{PORT}/udp", *SERVICE), expected="starts"),
     "guard, held": Situation(("-t", "0.3", str(PORT), *SERVICE), outbound, "waits"),
     "guard, held, --dry-run": Situation(("--dry-run", str(PORT), *SERVICE), outbound, "waits"),
-    "guard, held for a moment": Situation(("-t", "9", str(PORT), *SERVICE), outbound_for_a_moment, "starts"),
+    "guard, held for a moment": Situation(
+        ("-t", "9", str(PORT), *SERVICE), outbound_for_a_moment, "starts", notify=True
+    ),
     "guard, --evict": Situation(("-t", "0.5", "--evict", str(PORT), *SERVICE), outbound, "cleared"),
     "guard, --terminate": Situation(("-t", "0.5", "--terminate", str(PORT), *SERVICE), outbound_of_another, "cleared"),
     "guard, free, --reserve": Situation(("--reserve", str(PORT), *SERVICE), expected="starts"),
     "guard, free, --listen": Situation(("--listen", str(PORT), *SERVICE), expected="starts"),
     "guard, held, --listen": Situation(("-t", "0.3", "--listen", str(PORT), *SERVICE), outbound, "waits"),
-    "guard, free, --fdstore": Situation(("--fdstore", str(PORT), *SERVICE), expected="starts"),
+    "guard, free, --fdstore": Situation(("--fdstore", str(PORT), *SERVICE), expected="starts", notify=True),
+    "guard, free, --listen --fdstore": Situation(
+        ("--listen", "--fdstore", str(PORT), *SERVICE), expected="starts", notify=True
+    ),
+    "guard, free, --reuseport": Situation(("--reuseport", str(PORT), *SERVICE), expected="starts"),
+    "guard, joined, --reuseport": Situation(("--reuseport", str(PORT), *SERVICE), joinable, "starts"),
+    "guard, --freebind": Situation(("--freebind", ELSEWHERE, *SERVICE), expected="starts"),
+    "guard, no such address": Situation(("-t", "0.3", ELSEWHERE, *SERVICE), expected="waits"),
+    "guard, free, --no-reuseaddr": Situation(("--no-reuseaddr", str(PORT), *SERVICE), expected="starts"),
+    "guard, free, -6": Situation(("-6", str(PORT), *SERVICE), expected="starts"),
+    "guard, free, 100 ports": Situation((f"{PORT}-{PORT + 99}", *SERVICE), expected="starts"),
+    "guard, held, --anyway": Situation(("-t", "0.3", "--anyway", str(PORT), *SERVICE), outbound, "starts"),
+    "guard, passed its socket": Situation(("-t", "0.3", str(PORT), *SERVICE), PASSED, "starts"),
+    "guard, passed another socket": Situation((str(PORT), *SERVICE), passing(OTHER), "starts"),
+    "guard, passed its socket, --listen": Situation(("-t", "0.3", "--listen", str(PORT), *SERVICE), PASSED, "starts"),
+    "guard, passed another socket, --listen": Situation(("--listen", str(PORT), *SERVICE), passing(OTHER), "starts"),
+    "guard, started again, --fdstore": Situation(
+        ("-t", "0.3", "--fdstore", str(PORT), *SERVICE), storing(), "starts", notify=True
+    ),
+    "guard, started again, --listen --fdstore": Situation(
+        ("-t", "0.3", "--listen", "--fdstore", str(PORT), *SERVICE), storing("--listen"), "starts", notify=True
+    ),
+    "guard, started again, without --fdstore": Situation(
+        ("-t", "0.3", str(PORT), *SERVICE), storing(), "starts", notify=True
+    ),
     "explain, free": Situation(("explain", "--json", str(PORT))),
     "explain, held": Situation(("explain", "--json", str(PORT)), outbound),
     "evict": Situation(("evict", "--json", str(PORT)), outbound),
@@ -133,6 +225,8 @@ SITUATIONS = {
     "release --persist": Situation(("release", "--json", "--persist", "9005")),
     "audit": Situation(("audit", "--json", "--window", "0", str(PORT)), outbound),
     "pick": Situation(("pick", f"{PORT}-{PORT + 2}", *SERVICE, "{}"), outbound, "cleared"),
+    "pick, without a command": Situation(("pick", "--random", "--count=2", f"{PORT}-{PORT + 2}"), outbound),
+    "completion": Situation(("completion", "bash")),
 }
 
 
@@ -144,8 +238,8 @@ class Bench(NamedTuple):
     manager: Manager
     state: str
     shown: Path
-    after: dict[str, str]
-    """What bind() said behind the last run, by `port`."""
+    after: dict[str, Any]
+    """Of the last run: what bind() said behind it (`port`), its service's own sockets, and what systemd has stored."""
 
 
 @pytest.fixture
@@ -194,17 +288,19 @@ def once(bench: Bench, situation: Situation, fault: Fault | None = None) -> tupl
     setting(RESERVED, ports.show(THEIRS))
     bench.host.path(OURS).unlink(missing_ok=True)
     bench.shown.unlink(missing_ok=True)
+    bench.manager.forget()
     words = [
         part for word in situation.words for part in ((bench.state, str(bench.shown)) if word == "SERVICE" else (word,))
     ]
-    variables = {"NOTIFY_SOCKET": bench.manager.address if "--fdstore" in words else ""}
     bench.laboratory.err.unlink(missing_ok=True)
-    with situation.beside(bench.laboratory.err):
+    beside = Beside(bench.laboratory.err, bench.manager)
+    with situation.beside(beside):
+        order = Order(words, {"NOTIFY_SOCKET": bench.manager.address if situation.notify else ""}, beside.passed)
         if fault is None:
-            answer = bench.laboratory.undisturbed(words, variables, SECONDS)
+            answer = bench.laboratory.undisturbed(order, SECONDS)
         else:
-            answer = bench.laboratory.inject(fault, words, variables, SECONDS), []
-        bench.after["port"] = states.service_bind(PORT)
+            answer = bench.laboratory.inject(fault, order, SECONDS), []
+        bench.after.update(port=states.service_bind(PORT), own=beside.own, stored=bench.manager.names)
         return answer
 
 
@@ -224,7 +320,7 @@ def wrong_with(bench: Bench, situation: Situation, done: Run, failing: str) -> s
         return f"took {ports.show(lost)} off the list"
     if situation.expected:
         return wrong_with_service(bench, situation, done, failing)
-    if situation.words[0].isdigit():
+    if "SERVICE" not in situation.words and situation.words[0].isdigit():
         unloaded = done.status == 125 and done.err.startswith(("portwait: failed to load", "portwait: failed to run"))
         return None if done.status == 0 or unloaded else f"status {done.status}: {done.err}"
     return wrong_with_report(bench, situation, done, failing, now)
@@ -248,7 +344,9 @@ def wrong_with_service(bench: Bench, situation: Situation, done: Run, failing: s
             return ending
         if situation.expected == "waits" and (kernel_says_held(done) or not done.err):
             return f"it starts a service whose port is held: {ending}"
-        return wrong_with_descriptors(situation, json.loads(bench.shown.read_text()), done)
+        if "--fdstore" in situation.words and not bench.after["stored"] and not done.err:
+            return "the store is empty, and there are no words"
+        return wrong_with_descriptors(situation, bench.after["own"], json.loads(bench.shown.read_text()), done)
     if (
         not done.err
         and failing != "write"
@@ -269,16 +367,24 @@ def kernel_says_held(done: Run) -> bool:
     return any("EADDRINUSE" in line for line in answers)
 
 
-def wrong_with_descriptors(situation: Situation, state: dict[str, Any], done: Run) -> str | None:
-    """Say what the service has that is not its own: it may have a hold, or the sockets that it is passed."""
+def wrong_with_descriptors(situation: Situation, own: list[str], state: dict[str, Any], done: Run) -> str | None:
+    """Say what is wrong with what the service has: its own sockets, those of --listen, and a hold, no more."""
     numbers = {int(number): entry[0] for number, entry in state["descriptors"].items() if int(number) > 2}
     variables = dict(bytes.fromhex(entry).decode().partition("=")[::2] for entry in state["environ"])
-    passed = range(3, 3 + int(variables.get("LISTEN_FDS", "0")))
-    if "--listen" in situation.words and not passed and "failed" not in done.err and "denied" not in done.err:
+    passed = [numbers.pop(number, "") for number in range(3, 3 + int(variables.get("LISTEN_FDS", "0")))]
+    if passed[: len(own)] != own:
+        return f"its own sockets are {own}, and it is passed {passed}: {done.err}"
+    if passed and variables.get("LISTEN_PID") != str(state["pid"]):
+        return f"LISTEN_PID is {variables.get('LISTEN_PID')}"
+    if STORED in variables.get("LISTEN_FDNAMES", ""):
+        return f"it sees the store: {variables['LISTEN_FDNAMES']}"
+    listens = "--listen" in situation.words and situation.beside is not PASSED
+    if listens and len(passed) != len(own) + 1 and "failed" not in done.err and "denied" not in done.err:
         return f"it passes no socket, and says nothing: {done.err}"
-    for number in passed:
-        if not numbers.pop(number, "").startswith("socket:"):
-            return f"LISTEN_FDS names {number}, which is no socket"
+    if len(passed) > len(own) + ("--listen" in situation.words):
+        return f"it is passed {passed}"
+    if not all(what.startswith("socket:") for what in passed):
+        return f"LISTEN_FDS names what is no socket: {passed}"
     if int(state["SigIgn"], 16) & (1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1):
         return f"signals are ignored: {state['SigIgn']}"
     holds = [number for number, what in numbers.items() if 100 <= number < 1024 and what.startswith("socket:")]
@@ -297,10 +403,17 @@ def wrong_with_report(
             if re.match(r"portwait: .*(cannot|failed to) .", done.err) or failing == "write"
             else f"no words: {ending}"
         )
+    if verb == "pick" and done.status == 124:
+        return None if done.err and not done.out else ending  # its bind() was told that a port is held
     if done.status not in (0, 1):
         return ending
     if failing == "write" and not done.out:
         return None  # EPIPE: the reader has seen enough
+    if verb == "completion":
+        return None if done.out == completion.script("bash") else "it is not whole"
+    if verb == "pick":
+        picked = set(map(int, done.out.split()))
+        return None if picked == {PORT + 1, PORT + 2} else f"it picks {picked}"
     report = json.loads(done.out)
     if verb == "explain":
         verdict = report["targets"][0]["verdict"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +16,10 @@ import pytest
 
 import portwait as package
 from tests.support.guarding import GAVE_UP, STARTED, guard, run
+from tests.support.manager import Manager
 from tests.support.packages import needs
 from tests.support.programs import DEADLINE, portwait, running
+from tests.support.shown import SHOW, shown
 from tests.support.states import listening, outbound_established
 
 if TYPE_CHECKING:
@@ -106,6 +110,30 @@ def test_a_dry_run_starts_nothing(module: str, copy: Path) -> None:
     assert run([sys.executable, "-B", str(copy), "--dry-run", str(PORT), "--", *STARTED]).out == ""
     env = {**os.environ, "PORTWAIT_DRY_RUN": "1"}
     assert run([sys.executable, "-B", str(copy), str(PORT), "--", *STARTED], env=env).out == ""
+
+
+@pytest.mark.parametrize("own", [("web", "db"), ("web",), ()], ids=["around it", "before it", "none"])
+@pytest.mark.parametrize(
+    "module", ["__init__", "__main__", "cli", "handoff", "systemd/listen_fds", "systemd/handover", "systemd/listen"]
+)
+def test_what_is_ours_in_systemds_store_stays_hidden(
+    module: str, own: tuple[str, ...], copy: Path, tmp_path: Path
+) -> None:
+    """Rule: whatever cannot be loaded, the service sees its own sockets, in their order, and none of --fdstore's."""
+    (copy.parent / "portwait" / f"{module}.py").write_text("def")
+    manager = Manager(tmp_path)
+    with contextlib.ExitStack() as stack:
+        stack.callback(manager.stop)
+        sockets = [
+            (name, stack.enter_context(socket.socket())) for name in (*own[:1], "portwait-tcp-1-v6only", *own[1:])
+        ]
+        mine = [f"socket:[{os.fstat(sock.fileno()).st_ino}]" for name, sock in sockets if name in own]
+        argv = [sys.executable, "-B", str(copy), "--fdstore", str(PORT), "--", *SHOW]
+        with manager.running(*argv, sockets=sockets, stdin=subprocess.PIPE) as program:
+            seen = shown(program)
+    assert (seen.names, seen.served) == ([*own], mine)
+    assert sorted(seen.sockets.values()) == sorted(mine)
+    assert "LISTEN_PID" in seen.variables or not own
 
 
 WAITING = ("log", "text/stderr", "wait/loop", "wait/narrator", "wait/outcome", "wait/polling")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -81,6 +82,27 @@ def test_no_room_for_a_copy_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208  # likewise
     os.close(reader)
     os.close(writer)
+
+
+@pytest.mark.parametrize("number", [errno.EINTR, errno.EBUSY])
+def test_a_bad_moment_for_dup2_is_none_for_the_service(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Its sockets are passed on: what dup2(2) says of these two is that they go by."""
+    monkeypatch.setenv("LISTEN_FDS", "0")
+    real = os.dup2
+    failures = [OSError(number, os.strerror(number))]
+
+    def dup2(old: int, new: int) -> int:
+        if failures:
+            raise failures.pop()
+        return real(old, new)
+
+    monkeypatch.setattr(os, "dup2", dup2)
+    reader, writer = os.pipe()
+    wanted = os.dup(reader)
+    listen_fds._renumber(writer, wanted)
+    assert os.fstat(wanted).st_ino == os.fstat(writer).st_ino
+    for one in (reader, writer, wanted):
+        os.close(one)
 
 
 _HAND_ON = """
