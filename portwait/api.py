@@ -60,8 +60,8 @@ def wait_until_free(
         free = schedule.until(look, time.sleep, time.monotonic() + timeout)
     finally:
         if not free:
-            for one in survey.holds:
-                one.drop()
+            for hold in survey.holds:
+                hold.drop()
     return survey if free else None
 
 

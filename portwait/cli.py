@@ -18,11 +18,11 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run portwait with these words, or the process's own; the exit status, unless it becomes the command."""
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # Ctrl-C ends it by the signal, without a traceback
-    given = sys.argv[1:] if words is None else list(words)
+    own = sys.argv[1:] if words is None else list(words)
     try:
-        return _dispatch(given)
+        return _dispatch(own)
     except PortwaitError as error:
-        _complain(error, given)
+        _complain(error, own)
         return error.status
 
 

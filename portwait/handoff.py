@@ -52,8 +52,8 @@ def as_given(command: Sequence[str]) -> list[bytes]:
             raw = []
     if raw and [*command] == sys.argv[-len(command) :]:
         return raw[-len(command) :]
-    given = dict(zip(sys.argv[::-1], raw[::-1]))  # some words are ours: a placeholder's, say
-    return [given[word] if word in given else os.fsencode(word) for word in command]
+    originals = dict(zip(sys.argv[::-1], raw[::-1]))  # some words are ours: a placeholder's, say
+    return [originals[word] if word in originals else os.fsencode(word) for word in command]
 
 
 def restore() -> tuple[int, ...]:

@@ -124,17 +124,17 @@ class _Worker:
 
 def _work(queue: int, writer: int, shares: Sequence[Sequence[int]], links: Mapping[str, int], parent: int) -> None:
     while os.getppid() == parent and (number := os.read(queue, 2)):
-        found = [_search(pid, links) for pid in shares[int.from_bytes(number, "little")]]
-        data = b"".join(map(_line, found))
+        searched = [_search(pid, links) for pid in shares[int.from_bytes(number, "little")]]
+        data = b"".join(map(_line, searched))
         while data:
             data = data[os.write(writer, data) :]
 
 
-def _line(found: Searched) -> bytes:
+def _line(searched: Searched) -> bytes:
     sockets = (
-        f"{inode},{holder.descriptor},{holder.thread},{holder.ring:d}" for inode, holder in found.holders.items()
+        f"{inode},{holder.descriptor},{holder.thread},{holder.ring:d}" for inode, holder in searched.holders.items()
     )
-    return " ".join((str(found.pid), f"{found.denied:d}", *sockets)).encode() + b"\n"
+    return " ".join((str(searched.pid), f"{searched.denied:d}", *sockets)).encode() + b"\n"
 
 
 def _parse(line: bytes) -> Searched:

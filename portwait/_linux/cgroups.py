@@ -25,9 +25,9 @@ def place(text: str) -> Place:
     paths = paths_of(text)
     units = place_of(paths[0]) if paths else Place()
     for path in paths:
-        found = place_of(path)
-        if found.container is not None:
-            return units._replace(container=found.container, pod=found.pod)
+        place = place_of(path)
+        if place.container is not None:
+            return units._replace(container=place.container, pod=place.pod)
     return units
 
 

@@ -82,7 +82,7 @@ class SockDiag:
 
         A tenth of the time that `sockets` takes.
         """
-        found: list[tuple[str, int, bytes]] = []
+        connections: list[tuple[str, int, bytes]] = []
         names, nowhere = kernel.STATE_NAMES, bytes(2)
         self._sequence = self._sequence % _LAST_SEQUENCE + 1
         deadline = time.monotonic() + _DEADLINE
@@ -93,9 +93,11 @@ class SockDiag:
                 if sender != _KERNEL:
                     continue
                 part, done, error = ends.read(data, self._sequence)
-                found += [(names.get(state, ""), port, b"" if to[:2] == nowhere else to) for state, port, to in part]
+                connections += [
+                    (names.get(state, ""), port, b"" if to[:2] == nowhere else to) for state, port, to in part
+                ]
                 if done and not error:
-                    return found
+                    return connections
                 if error:
                     break
             else:
@@ -116,13 +118,13 @@ class SockDiag:
         Of UDP also one that is not connected and takes what comes for that port: for that address of this host, or for
         any address, this host's own or not.
         """
-        here, there = plain(sock.local_address), plain(sock.remote_address)
-        family = _socket.AF_INET6 if ":" in here else _socket.AF_INET
-        ends = (there, sock.remote_port), (here, sock.local_port)
+        local, remote = plain(sock.local_address), plain(sock.remote_address)
+        family = _socket.AF_INET6 if ":" in local else _socket.AF_INET
+        ends = (remote, sock.remote_port), (local, sock.local_port)
         peer = self.lookup(sock.protocol, family, *ends, interface=sock.interface)
         if peer is None or peer.local_port != sock.remote_port:
             return None
-        answered = (plain(peer.remote_address), peer.remote_port) == (here, sock.local_port)
+        answered = (plain(peer.remote_address), peer.remote_port) == (local, sock.local_port)
         return peer if answered or sock.protocol == "udp" else None  # else a listener, the lookup's second best
 
     def lookup(

@@ -47,8 +47,8 @@ class Survey:
             hold.Hold(target, mode if reuseaddr or self._is_alone(target) else "none", reuseaddr=reuseaddr)
             for target in (() if self.wide else self.targets)
         ]
-        for one in self.holds if surely_reuseaddr and reuseaddr else ():
-            one.strengthen(lasting=True)
+        for each in self.holds if surely_reuseaddr and reuseaddr else ():
+            each.strengthen(lasting=True)
         self.served: Collection[int] | None = None
         """Ports that somebody listens on: no hold beside a listener, it would fail its restart. None: not known yet."""
         self._by_tables: Mapping[Target, Verdict] = {}
@@ -65,10 +65,10 @@ class Survey:
         `contested` are ports that somebody seems to bind by number: until the start a full hold keeps them.
         """
         self._by_tables, self.served = by_tables, served
-        for one in self.holds:
-            if one.port in contested:
-                one.contested = True
-                one.strengthen(lasting=False)
+        for each in self.holds:
+            if each.port in contested:
+                each.contested = True
+                each.strengthen(lasting=False)
 
     def probe(self) -> bool:
         """Ask for every target again and take what holds are allowed; whether the service can start.
@@ -77,9 +77,9 @@ class Survey:
         """
         tables = self._by_tables
         probes: list[_socket.socket] = []
-        for one in self.holds:
-            if one.target.protocol == "udp":  # its probe has no SO_REUSEADDR, and would meet our own hold
-                one.drop()
+        for each in self.holds:
+            if each.target.protocol == "udp":  # its probe has no SO_REUSEADDR, and would meet our own hold
+                each.drop()
         try:
             for target in self.targets:
                 if target in tables:
@@ -94,11 +94,11 @@ class Survey:
                         probes.append(sock)
                     elif sock is not None:  # it would be in the way of the hold, and of the next target's probe
                         sock.close()
-            for one in self.holds:
-                if self.verdicts[one.target].state == "free" or not self._may_be_served(one.target):
-                    one.take()
+            for each in self.holds:
+                if self.verdicts[each.target].state == "free" or not self._may_be_served(each.target):
+                    each.take()
                 else:
-                    one.drop()
+                    each.drop()
         finally:
             for sock in probes:
                 sock.close()
@@ -118,7 +118,7 @@ class Survey:
 
     def own_inodes(self) -> frozenset[int]:
         """The inodes of the sockets that hold, as the socket tables show them."""
-        return frozenset(os.fstat(number).st_ino for one in self.holds for number in one.descriptors)
+        return frozenset(os.fstat(number).st_ino for each in self.holds for number in each.descriptors)
 
     def _evades(self, target: Target, verdict: Verdict) -> bool:
         """Whether bind has said `held` or `unavailable` before, and now cannot say: EMFILE, say, takes no word back."""
@@ -140,5 +140,5 @@ class Survey:
         return tuple(
             target
             for target in self.targets
-            if self.wide or (seen := self.verdicts[target]).by == "tables" or seen.state in ("denied", "unknown")
+            if self.wide or (verdict := self.verdicts[target]).by == "tables" or verdict.state in ("denied", "unknown")
         )

@@ -198,7 +198,7 @@ def _reserve(wanted: Sequence[targets.Target], options: Options) -> None:
         from portwait.model import ports
         from portwait.reserved import runtime
 
-        named = ports.merge((one.port, one.port) for one in wanted)
+        named = ports.merge((target.port, target.port) for target in wanted)
         runtime.reserve(named, patience=_RESERVE_PATIENCE)
         if options.verbose:
             from portwait.log import Log

@@ -35,10 +35,10 @@ class Tables(Protocol):
     def connections(self) -> list[tuple[str, int, bytes]]:
         """Read of every TCP socket its state, its local port, and its destination as bytes, empty where it has none."""
 
-    def again(self, which: KernelSocket) -> KernelSocket | None:
+    def again(self, sock: KernelSocket) -> KernelSocket | None:
         """Look at one socket once more; None when it is gone."""
 
-    def other_end(self, which: KernelSocket) -> KernelSocket | None:
+    def other_end(self, sock: KernelSocket) -> KernelSocket | None:
         """Find the socket at the other end of a connection, where that is in this network namespace."""
 
 

@@ -116,10 +116,10 @@ class Removal:
 
     def _forget(self, inspection: Inspection) -> None:
         """Forget the sockets that are gone, so that memory is bounded by what is in the way; cookies never return."""
-        present = {one.socket.cookie for blockers in inspection.diagnosis.blockers.values() for one in blockers}
+        present = {blocker.socket.cookie for blockers in inspection.diagnosis.blockers.values() for blocker in blockers}
         if not present:
             return
-        evicted = {one.socket.cookie for blockers in self._evicted.values() for one in blockers}
+        evicted = {blocker.socket.cookie for blockers in self._evicted.values() for blocker in blockers}
         self._tried &= present
         self._doubts = {cookie: count for cookie, count in self._doubts.items() if cookie in present}
         self._said = {key for key in self._said if key[_COOKIE_AT] in present | evicted}

@@ -25,10 +25,10 @@ class Door(Protocol):
     def __exit__(self, kind: type[BaseException] | None, value: object, traceback: TracebackType | None) -> None:
         """Give back what it needs."""
 
-    def again(self, which: KernelSocket) -> KernelSocket | None:
+    def again(self, sock: KernelSocket) -> KernelSocket | None:
         """Look at one socket once more, by its cookie."""
 
-    def destroy(self, which: KernelSocket) -> int:
+    def destroy(self, sock: KernelSocket) -> int:
         """Destroy it, by its cookie; the error number, 0 for done."""
 
     def may_destroy(self) -> int:

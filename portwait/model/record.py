@@ -29,13 +29,13 @@ class Record:
 
     def __init__(self, *values: object, **named: object) -> None:
         """Fill the fields, by position or by name."""
-        given = self.__dict__
-        given.update(zip(self._fields, values))
-        given.update(named)
-        if len(values) > len(self._fields) or len(given) != len(values) + len(named):
+        fields = self.__dict__
+        fields.update(zip(self._fields, values))
+        fields.update(named)
+        if len(values) > len(self._fields) or len(fields) != len(values) + len(named):
             raise TypeError(f"{type(self).__name__}() got more values than fields, or one twice")
-        if not self._required <= given.keys() or not given.keys() <= set(self._fields):
-            wrong = (self._required - given.keys()) | (given.keys() - set(self._fields))
+        if not self._required <= fields.keys() or not fields.keys() <= set(self._fields):
+            wrong = (self._required - fields.keys()) | (fields.keys() - set(self._fields))
             raise TypeError(f"{type(self).__name__}() lacks, or does not know: {', '.join(sorted(wrong))}")
 
     def __setattr__(self, name: str, value: object) -> None:

@@ -28,17 +28,17 @@ def read(
 
     `about` are the texts in front of and behind the options in a verb's help.
     """
-    given = os.environ if variables is None else variables
+    environ = os.environ if variables is None else variables
     said = exact(verb, words)
     if said is None:
         from portwait.options import parser
 
         said = parser.read(verb, words, about)
     options = Options()
-    vars(options).update(environment.read(verb, given))
+    vars(options).update(environment.read(verb, environ))
     vars(options).update(said)
     _check(verb, said, options)
-    if any(name.startswith(environment.PREFIX) for name in given) and (unknown := environment.unknown(given)):
+    if any(name.startswith(environment.PREFIX) for name in environ) and (unknown := environment.unknown(environ)):
         from portwait.options import suggestions
 
         suggestions.name_unknown(unknown, options)

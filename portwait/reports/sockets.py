@@ -141,11 +141,11 @@ def _labelled(label: str, text: str) -> Line:
 def one_family(blockers: Sequence[Blocker], holds: Sequence[Blocker]) -> list[str]:
     """Explain a server that serves one family only while it has a hold of portwait in the other one."""
     serving = [blocker for blocker in blockers if blocker.kind.name == "listener"]
-    sixes = {":" in one.socket.local_address and "." not in one.socket.local_address for one in serving}
-    owners = {owner.pid for one in serving for owner in one.owners}
-    for one in holds:
-        kept_six = ":" in one.socket.local_address
-        if len(sixes) != 1 or kept_six in sixes or not owners & {owner.pid for owner in one.owners}:
+    sixes = {":" in listener.socket.local_address and "." not in listener.socket.local_address for listener in serving}
+    owners = {owner.pid for listener in serving for owner in listener.owners}
+    for hold in holds:
+        kept_six = ":" in hold.socket.local_address
+        if len(sixes) != 1 or kept_six in sixes or not owners & {owner.pid for owner in hold.owners}:
             continue
         if kept_six:
             served, other, wildcard, option = "IPv4", "IPv6", "[::]", "--no-reuseaddr"
@@ -154,7 +154,7 @@ def one_family(blockers: Sequence[Blocker], holds: Sequence[Blocker]) -> list[st
         else:
             continue
         words = (
-            f"It serves {served} only, and it has portwait's hold at {one.local}. If it was to serve {other} too, the "
+            f"It serves {served} only, and it has portwait's hold at {hold.local}. If it was to serve {other} too, the "
             f"hold can be why it does not: a socket on {wildcard} that does not set SO_REUSEADDR cannot be bound "
             f"beside it. Then start it with portwait {option}."
         )

@@ -49,10 +49,10 @@ class Passing:
         self._options = options
         self._targets = targets
         received = listen_fds.received()
-        ours = [one for one in received if fdstore.is_ours(one.name)]
-        self._theirs = [one for one in received if one not in ours]
-        self._stored = frozenset(one.name for one in ours)
-        self._unclaimed = [(one, sock) for one in ours if (sock := _take_over(one)) is not None]
+        ours = [passed for passed in received if fdstore.is_ours(passed.name)]
+        self._theirs = [passed for passed in received if passed not in ours]
+        self._stored = frozenset(passed.name for passed in ours)
+        self._unclaimed = [(passed, sock) for passed in ours if (sock := _take_over(passed)) is not None]
         self._listening: dict[Target, _socket.socket] = {}
         self._adopted: dict[Target, str] = {}
 
@@ -71,8 +71,8 @@ class Passing:
             passed_in=passed_in,
             surely_reuseaddr=options.surely_reuseaddr,
         )
-        for one in survey.holds:
-            self._claim_hold(one)
+        for each in survey.holds:
+            self._claim_hold(each)
         if not options.dry_run:
             self._let_go()
         return survey
@@ -86,7 +86,7 @@ class Passing:
         try:
             if isinstance(survey, ListeningSurvey):
                 kept = self._listeners(survey)
-                handed += [Passed(one.number, _name(one.target)) for one in kept]
+                handed += [Passed(each.number, _name(each.target)) for each in kept]
             else:
                 hold.make_all_inheritable(survey.holds)
                 kept = self._holds(survey)
@@ -101,7 +101,7 @@ class Passing:
 
     def _let_go(self) -> None:
         """Close what came back and has no task any more, and wait until it is gone: the first look would meet it."""
-        names = {one.name for one, _ in self._unclaimed} - {
+        names = {passed.name for passed, _ in self._unclaimed} - {
             *self._adopted.values(),
             *map(_stored_name, self._listening),
         }
@@ -119,21 +119,21 @@ class Passing:
                 self._listening[target] = entry[1]
                 return
 
-    def _claim_hold(self, one: hold.Hold) -> None:
-        if one.target.protocol == "udp":
+    def _claim_hold(self, own: hold.Hold) -> None:
+        if own.target.protocol == "udp":
             return  # no UDP probe gets past a hold: it is let go, and taken and stored again after the look
         for entry in self._unclaimed:
             name, sock = entry[0].name, entry[1]
             form = name.rpartition("-")[2]
-            if name == fdstore.name_of(one.target, form) and one.adopt(sock, form):
+            if name == fdstore.name_of(own.target, form) and own.adopt(sock, form):
                 self._unclaimed.remove(entry)
-                self._adopted[one.target] = name
+                self._adopted[own.target] = name
                 return
 
     def _listeners(self, survey: ListeningSurvey) -> list[Kept]:
         """Let go of the holds, for whoever listens needs none, and of the sockets' objects; in the targets' order."""
-        for one in survey.holds:
-            one.drop()
+        for each in survey.holds:
+            each.drop()
         opened = self._listening | dict(survey.listeners)
         return [
             Kept(target, fdstore.LISTENER, opened[target].detach(), new=target not in self._listening)
@@ -143,23 +143,23 @@ class Passing:
 
     def _holds(self, survey: Survey) -> list[Kept]:
         return [
-            Kept(one.target, form, number, new=self._adopted.get(one.target) != fdstore.name_of(one.target, form))
-            for one in survey.holds
-            if (form := one.form) is not None
-            for number in one.descriptors
+            Kept(each.target, form, number, new=self._adopted.get(each.target) != fdstore.name_of(each.target, form))
+            for each in survey.holds
+            if (form := each.form) is not None
+            for number in each.descriptors
         ]
 
     def _store(self, kept: Sequence[Kept]) -> None:
         """Put in what is new, take out what is no longer wanted."""
         wanted = kept if self._options.fdstore else ()
-        fdstore.remove(sorted(self._stored - {one.name for one in wanted}))
-        new = [one for one in wanted if one.new]
+        fdstore.remove(sorted(self._stored - {each.name for each in wanted}))
+        new = [each for each in wanted if each.new]
         if not new:
             return
         room = fdstore.room(len(new)) if notify.enabled() else 0
         if room is not None and room < len(new):
             self._lament(new, len(wanted))
-        failed = [one for one in new if not fdstore.put(one.name, one.number)]
+        failed = [each for each in new if not fdstore.put(each.name, each.number)]
         if failed and notify.enabled():
             self._lament(failed, len(wanted), "systemd could not be told")
 
@@ -168,7 +168,7 @@ class Passing:
         from portwait.log import Log
         from portwait.text.plural import names
 
-        ports = names(one.target for one in new)
+        ports = names(each.target for each in new)
         lines = () if why else ("[Service]", f"FileDescriptorStoreMax={size}", "NotifyAccess=exec")
         why = why or ("it has no room for it" if notify.enabled() else "there is none (NOTIFY_SOCKET is not set)")
         needs = "".join(f"\n  {line}" for line in lines)
@@ -197,20 +197,20 @@ def check(options: Options, targets: Sequence[Target], command: Sequence[str]) -
         raise UsageError(f"cannot use --listen for more than {WIDEST} ports")
 
 
-def _take_over(one: Passed) -> _socket.socket | None:
+def _take_over(passed: Passed) -> _socket.socket | None:
     """Make it ours alone; None for what is no socket, whoever gave it our name, or cannot be had."""
     try:
-        os.set_inheritable(one.number, False)
-        return _socket.socket(fileno=one.number)
+        os.set_inheritable(passed.number, False)
+        return _socket.socket(fileno=passed.number)
     except OSError:
-        os.closerange(one.number, one.number + 1)  # whether it is there or not
+        os.closerange(passed.number, passed.number + 1)  # whether it is there or not
         return None
 
 
-def _serves(one: Passed, target: Target) -> bool:
-    """Whether one that came back serves a target; one that cannot be read is of no use, and another is opened."""
+def _serves(passed: Passed, target: Target) -> bool:
+    """Whether a socket that came back serves a target; one that cannot be read is of no use, and another is opened."""
     try:
-        return bool(listen_fds.passed_in([target], [one]))
+        return bool(listen_fds.passed_in([target], [passed]))
     except OSError:
         return False
 

@@ -27,30 +27,34 @@ def apart(targets: Sequence[Target]) -> tuple[Target, ...]:
 
     Raises UsageError where one includes the other: the kernel lets only one of the two listen.
     """
-    inet4 = {(one.protocol, one.port, one.device) for one in targets if one.family == 4 and _is_wildcard(one)}
+    inet4 = {_place(target) for target in targets if target.family == 4 and _is_wildcard(target)}
     result = tuple(
-        _for_ipv6(one) if one.family == 0 and (one.protocol, one.port, one.device) in inet4 else one for one in targets
+        _for_ipv6(target) if target.family == 0 and _place(target) in inet4 else target for target in targets
     )
-    for index, one in enumerate(result):
+    for index, target in enumerate(result):
         for other in result[index + 1 :]:
-            if one != other and _include(one, other):
+            if target != other and _include(target, other):
                 raise UsageError(
-                    f"cannot listen on both {one} and {other}: one includes the other; name the one that is needed"
+                    f"cannot listen on both {target} and {other}: one includes the other; name the one that is needed"
                 )
     return result
 
 
-def _include(one: Target, other: Target) -> bool:
+def _place(target: Target) -> tuple[str, int, str]:
+    return target.protocol, target.port, target.device
+
+
+def _include(target: Target, other: Target) -> bool:
     """Whether one of the two would take the other's connections."""
-    if (one.protocol, one.port) != (other.protocol, other.port):
+    if (target.protocol, target.port) != (other.protocol, other.port):
         return False
-    if one.device != other.device and one.device and other.device:
+    if target.device != other.device and target.device and other.device:
         return False
-    if one.family and other.family and one.family != other.family:
+    if target.family and other.family and target.family != other.family:
         return False
-    if _is_wildcard(one) or _is_wildcard(other):
+    if _is_wildcard(target) or _is_wildcard(other):
         return True
-    return (one.address, one.zone) == (other.address, other.zone)
+    return (target.address, target.zone) == (other.address, other.zone)
 
 
 def _is_wildcard(target: Target) -> bool:

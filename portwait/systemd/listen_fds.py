@@ -57,8 +57,8 @@ def passed_in(targets: Sequence[Target], sockets: Sequence[Passed] | None = None
 
     Raises OSError where a socket's end cannot be read.
     """
-    given = received() if sockets is None else sockets
-    ends = [end for one in given if (end := _end(one.number)) is not None]
+    sockets = received() if sockets is None else sockets
+    ends = [end for passed in sockets if (end := _end(passed.number)) is not None]
     return frozenset(target for target in targets if any(_serves(end, target) for end in ends))
 
 
@@ -72,14 +72,14 @@ def hand_on(sockets: Sequence[Passed]) -> None:
 
     copies: list[int] = []
     try:
-        for one in sockets:
-            copies.append(fcntl.fcntl(one.number, fcntl.F_DUPFD_CLOEXEC, _FIRST + len(sockets)))  # noqa: PERF401  # all that were made are closed
+        for passed in sockets:
+            copies.append(fcntl.fcntl(passed.number, fcntl.F_DUPFD_CLOEXEC, _FIRST + len(sockets)))  # noqa: PERF401  # all that were made are closed
     except OSError:
         for number in copies:
             os.close(number)
         raise
-    for one in sockets:
-        os.close(one.number)
+    for passed in sockets:
+        os.close(passed.number)
     for index, number in enumerate(copies):
         _renumber(number, _FIRST + index)
         os.close(number)
@@ -104,12 +104,12 @@ def _announce(sockets: Sequence[Passed]) -> None:
         return
     os.environ["LISTEN_FDS"] = str(len(sockets))
     os.environ["LISTEN_PID"] = str(os.getpid())
-    os.environ["LISTEN_FDNAMES"] = ":".join(one.name for one in sockets)
+    os.environ["LISTEN_FDNAMES"] = ":".join(passed.name for passed in sockets)
 
 
 def has_ours() -> bool:
     """Whether something of ours is among them; the service must not see it."""
-    return OURS in os.environ.get("LISTEN_FDNAMES", "") and any(one.name.startswith(OURS) for one in received())
+    return OURS in os.environ.get("LISTEN_FDNAMES", "") and any(passed.name.startswith(OURS) for passed in received())
 
 
 def hide_ours() -> None:
@@ -117,14 +117,14 @@ def hide_ours() -> None:
 
     Its own move down into the gaps, so no descriptor is needed.
     """
-    given = received()
-    theirs = [one for one in given if not one.name.startswith(OURS)]
-    if len(theirs) == len(given):
+    sockets = received()
+    theirs = [passed for passed in sockets if not passed.name.startswith(OURS)]
+    if len(theirs) == len(sockets):
         return
-    for index, one in enumerate(theirs):
-        if one.number != _FIRST + index:
-            _renumber(one.number, _FIRST + index)
-    os.closerange(_FIRST + len(theirs), _FIRST + len(given))
+    for index, passed in enumerate(theirs):
+        if passed.number != _FIRST + index:
+            _renumber(passed.number, _FIRST + index)
+    os.closerange(_FIRST + len(theirs), _FIRST + len(sockets))
     _announce(theirs)
 
 

@@ -35,7 +35,7 @@ def send(*assignments: str, descriptors: Sequence[int] = ()) -> bool:
     address = _address()
     if address is None:
         return False
-    data = "\n".join(one.replace("\n", " ").replace("\0", " ") for one in assignments)
+    data = "\n".join(line.replace("\n", " ").replace("\0", " ") for line in assignments)
     numbers = b"".join(number.to_bytes(4, sys.byteorder) for number in descriptors)
     attached = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, numbers)] if numbers else []
     try:

@@ -163,7 +163,7 @@ def _end_of_value(word: str, match: re.Match[str]) -> int:
             return min(_find(word, sign, start) for sign in (",", "}"))
         return _find(word, previous, start)
     if re.search(r"\s", before) and "=" in match[2]:
-        return next((found.start() for found in re.finditer(r"\s", word[start:])), len(word) - start) + start
+        return next((space.start() for space in re.finditer(r"\s", word[start:])), len(word) - start) + start
     return _find(word, "\n", start)
 
 

@@ -95,8 +95,8 @@ class Channel:
 
 def pair() -> tuple[Channel, Channel]:
     """Make a line; its two ends. Raises OSError."""
-    one, other = _socket.socketpair()
-    return Channel(one), Channel(other)
+    ours, theirs = _socket.socketpair()
+    return Channel(ours), Channel(theirs)
 
 
 def _packed(message: Message) -> bytes:

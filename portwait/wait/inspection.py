@@ -53,13 +53,13 @@ class Inspection:
 
     def holds_on(self, case: Case) -> tuple[Blocker, ...]:
         """Find the holds of other portwaits on a target's port, where it is free or somebody serves it."""
-        if case.verdict.state != "free" and not any(one.kind.name == "listener" for one in case.blockers):
+        if case.verdict.state != "free" and not any(blocker.kind.name == "listener" for blocker in case.blockers):
             return ()
         try:
-            found = diagnose([case.target], reuseaddr=False, ours=self.survey.own_inodes()).blockers[case.target]
+            blockers = diagnose([case.target], reuseaddr=False, ours=self.survey.own_inodes()).blockers[case.target]
         except TablesError:
             return ()
-        return tuple(blocker for blocker in found if blocker.kind.name == "hold")
+        return tuple(blocker for blocker in blockers if blocker.kind.name == "hold")
 
     def inspect(self) -> bool:
         """Read the tables, then ask bind again; whether the service can start."""
@@ -97,10 +97,10 @@ class Inspection:
         survey = self.survey
         settings = port_settings() if undecided else PortSettings()
         for target in undecided:
-            found = diagnosis.blockers.get(target, ())
+            blockers = diagnosis.blockers.get(target, ())
             if survey.reuseaddr and not survey.wide:
-                found = tuple(one for one in found if _is_surely_in_the_way(one, settings))
-            if found:
+                blockers = tuple(blocker for blocker in blockers if _is_surely_in_the_way(blocker, settings))
+            if blockers:
                 self._by_tables[target] = Verdict("held", survey.verdicts[target].errno, "tables")
             elif survey.wide and diagnosis.blockers:
                 self._by_tables[target] = Verdict("free", 0, "tables")
@@ -120,7 +120,10 @@ class Inspection:
         settings = port_settings()
         for target in concerned:
             blockers = self.diagnosis.blockers.get(target, ())
-            kept = any(one.kind.name != "hold" and one.socket.state == "CLOSE" and one.remote for one in blockers)
+            kept = any(
+                blocker.kind.name != "hold" and blocker.socket.state == "CLOSE" and blocker.remote
+                for blocker in blockers
+            )
             came = held_before == holds and target in before and now.get(target, frozenset()) - before[target]
             is_outside = settings.ephemeral_range is not None and not settings.covers(target.port)
             if kept or came or (is_outside and self._connections(target)):
@@ -130,7 +133,9 @@ class Inspection:
     def _connections(self, target: Target) -> frozenset[int]:
         """List the cookies of the connections that clients of this host have opened from the target's port."""
         blockers = self.diagnosis.blockers.get(target, ())
-        return frozenset(one.socket.cookie for one in blockers if one.kind.name == "outbound" and one.kind.proved)
+        return frozenset(
+            blocker.socket.cookie for blocker in blockers if blocker.kind.name == "outbound" and blocker.kind.proved
+        )
 
 
 def _address_state(target: Target, verdict: Verdict) -> AddressState | None:
@@ -144,7 +149,7 @@ def _connected_from(blockers: Iterable[Blocker]) -> set[str]:
     return {plain(blocker.socket.local_address) for blocker in blockers if blocker.remote}
 
 
-def _is_surely_in_the_way(blocker: Blocker, seen: PortSettings) -> bool:
+def _is_surely_in_the_way(blocker: Blocker, settings: PortSettings) -> bool:
     """Whether it fails the bind of a service that sets SO_REUSEADDR, as far as the tables can tell without bind's word.
 
     They do not show who else has set it. A server's connections have it from their listener mostly, and so do their
@@ -152,5 +157,5 @@ def _is_surely_in_the_way(blocker: Blocker, seen: PortSettings) -> bool:
     """
     kind = blocker.kind.name
     if kind in ("time-wait", "closing"):
-        return seen.covers(blocker.socket.local_port)
+        return settings.covers(blocker.socket.local_port)
     return kind != "accepted"

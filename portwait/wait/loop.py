@@ -145,7 +145,7 @@ class WaitLoop:
         for_ports = names(self._survey.obstructed)
         left = max(0.0, self._deadline - time.monotonic())  # naming and imports may have taken all of it
         limit = "until it is free" if left == math.inf else f"for at most {durations.show(left)}"
-        held = [one for one in self._survey.holds if one.form is not None]
+        held = [hold for hold in self._survey.holds if hold.form is not None]
         kept = "; no new connection can be given the port meanwhile" if held else ""
         self._remind_at = time.monotonic() + self._reminder
         self._log.info(

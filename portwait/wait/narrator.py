@@ -133,8 +133,9 @@ class Narrator:
 
     def _send_state(self, survey: Survey) -> None:
         """Tell it bind's word, and which sockets are the guard's own."""
-        verdicts = () if survey.wide else tuple((one.state, one.errno, one.by) for one in survey.verdicts.values())
-        if not self._line.offer(verdicts, tuple(survey.own_inodes())):
+        verdicts = () if survey.wide else survey.verdicts.values()
+        words = tuple((verdict.state, verdict.errno, verdict.by) for verdict in verdicts)
+        if not self._line.offer(words, tuple(survey.own_inodes())):
             self._line.finish()
 
     def _lose(self, why: str) -> None:

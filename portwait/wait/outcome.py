@@ -39,7 +39,7 @@ def _free(survey: Survey, options: Options, log: Log, command: Sequence[str], wa
     """The service may start; after a wait that is worth a line, otherwise only for -v."""
     asked = names(survey.targets) or "every port was passed in"
     starting = f"; starting {escape(command[0])}" if command else ""
-    unsure = [one for one in survey.targets if survey.verdicts.get(one) and survey.verdicts[one].state != "free"]
+    unsure = any(verdict.state != "free" for verdict in survey.verdicts.values())
     state = "can be tried: nobody can tell whether it is free" if unsure else f"{is_or_are(survey.targets)} free"
     after = f" after {durations.show(waited)}" if waited else ""
     say = log.info if waited else log.debug
@@ -48,14 +48,14 @@ def _free(survey: Survey, options: Options, log: Log, command: Sequence[str], wa
         say = log.info if options.hold or options.fdstore else log.debug
         say("hold", _too_many(survey), target=asked)
     held = survey.holds if command and options.hold != "none" else ()  # without a command nothing outlives this process
-    for one in held:
-        one.exchange()
-        if one.contested and not one.shuts_out:
+    for each in held:
+        each.exchange()
+        if each.contested and not each.shuts_out:
             log.warning(
-                "contested", _contested(one.target, command[0], reuseaddr=survey.reuseaddr), target=str(one.target)
+                "contested", _contested(each.target, command[0], reuseaddr=survey.reuseaddr), target=str(each.target)
             )
-        kept = _hold(one.form, ready=one.ready, possible=one.possible) + _breaks(one)
-        log.debug("hold", f"hold on {escape(str(one.target))}: {kept}")
+        kept = _hold(each.form, ready=each.ready, possible=each.possible) + _breaks(each)
+        log.debug("hold", f"hold on {escape(str(each.target))}: {kept}")
 
 
 def warn_of_closing(survey: Survey, options: Options, command: Sequence[str]) -> None:
@@ -66,10 +66,10 @@ def warn_of_closing(survey: Survey, options: Options, command: Sequence[str]) ->
         name == "daemon" and {"-f", "--foreground"} & words
     ):
         return  # they close only what they leave behind in the background
-    held = [one.target for one in survey.holds if one.form is not None]
+    held = [each.target for each in survey.holds if each.form is not None]
     if not (held or options.listen):
         return
-    asked, ports = names(held or survey.targets), " ".join(str(one.port) for one in held or survey.targets)
+    asked, ports = names(held or survey.targets), " ".join(str(target.port) for target in held or survey.targets)
     what = "the socket that is passed on" if options.listen else "the hold"
     lost = "" if options.listen else f", and then {asked} can be given away before the service has bound it"
     put = f"put portwait behind it: {name} [OPTION...] portwait {ports} -- COMMAND"
@@ -80,7 +80,7 @@ def warn_of_closing(survey: Survey, options: Options, command: Sequence[str]) ->
 
 
 def _too_many(survey: Survey) -> str:
-    listed = ports.show(ports.merge((one.port, one.port) for one in survey.targets))
+    listed = ports.show(ports.merge((target.port, target.port) for target in survey.targets))
     return f"{listed}: nothing is held, for at most {hold.MOST} ports are; portwait reserve {listed} keeps them all"
 
 
@@ -110,11 +110,11 @@ def _hold(form: str | None, *, ready: bool, possible: bool) -> str:
     return "none, for the kernel allows none that is without harm to this service; reserve the port instead"
 
 
-def _breaks(one: hold.Hold) -> str:
+def _breaks(own: hold.Hold) -> str:
     """Say which service a hold that stands would keep from starting."""
-    if not one.ready or one.form in ("last", "udp") or (one.form == "v6only" and one.target.family == 4):
+    if not own.ready or own.form in ("last", "udp") or (own.form == "v6only" and own.target.family == 4):
         return ""
-    addresses = "[::] or [::1]" if one.form == "v6only" else "any address"
+    addresses = "[::] or [::1]" if own.form == "v6only" else "any address"
     return (
         f"; a service on {addresses} that does not set SO_REUSEADDR cannot start beside it (--no-reuseaddr, --no-hold)"
     )
@@ -123,7 +123,7 @@ def _breaks(one: hold.Hold) -> str:
 def _gave_up(survey: Survey, options: Options, log: Log, command: Sequence[str], waited: float) -> None:
     """The deadline came."""
     asked = names(survey.obstructed)
-    states = " and ".join(sorted({survey.verdicts[one].state for one in survey.obstructed}))
+    states = " and ".join(sorted({survey.verdicts[target].state for target in survey.obstructed}))
     after = f" after {durations.show(waited)}" if waited else ""
     if options.anyway:
         does = "starting" if command else "ending with 0"
@@ -154,7 +154,7 @@ def _rehearse(survey: Survey, options: Options, log: Log, command: Sequence[str]
         log.info("dry-run", would("anyway"))
     if command and (free or options.timeout or options.anyway or _clears(options)):
         mode = options.hold or "default"
-        kept = [one for one in survey.targets if hold.forms(one, mode, reuseaddr=options.reuseaddr).at_exec]
+        kept = [target for target in survey.targets if hold.forms(target, mode, reuseaddr=options.reuseaddr).at_exec]
         if kept and survey.wide:
             log.info("dry-run", f"dry run: {_too_many(survey)}")
         elif kept:
@@ -178,8 +178,8 @@ def rehearsed(command: Sequence[str]) -> int:
     name = command[0]
     if shutil.which(name):
         return 0
-    there = shutil.which(name, os.F_OK) or ("/" in name and os.path.exists(name))
-    return CommandNotExecutableError.status if there else CommandNotFoundError.status
+    is_file = shutil.which(name, os.F_OK) or ("/" in name and os.path.exists(name))
+    return CommandNotExecutableError.status if is_file else CommandNotFoundError.status
 
 
 def _wait(survey: Survey, options: Options) -> str:
