@@ -1,16 +1,28 @@
-"""Give one system call of portwait an error, by strace's hand, and keep what came of it."""
+"""Give one system call of portwait an error, by strace's hand, and keep what came of it.
+
+The suite tries a sample of all faults that a seed fixes; all of them, or a share, are tried by
+
+    FAULTS=all pytest tests/system/test_fault_injection.py       (hours)
+    FAULTS=all:2/8 pytest tests/system/test_fault_injection.py   (the second of eight shares, to run them side by side)
+    FAULTS=100:42 pytest tests/system/test_fault_injection.py    (100 of each situation, seed 42)
+
+With FAULTS_TABLE=FILE a line of Markdown is added to FILE for each situation: its calls, their faults, how many of
+these were tried, and how many failed.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import random
 import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+import zlib
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,6 +33,7 @@ from tests.support.programs import DEADLINE, Program
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+_SAMPLE = 10
 HELPER = Path(__file__).parents[1] / "system" / "helpers" / "faulty.py"
 _FILE = ("EACCES", "EIO", "EMFILE", "ENFILE", "ENOENT", "ENOMEM", "ELOOP", "EPERM", "ENODEV", "EROFS", "EINTR")
 _STAT = ("EACCES", "EIO", "ENOENT", "ENOMEM", "ELOOP")
@@ -184,6 +197,7 @@ class Elsewhere(NamedTuple):
     """It has portwait's script beside it."""
     helper: str
     pid_here: Callable[[int], int] = int
+    """Translates a process's number there into its number here."""
 
 
 class Laboratory:
@@ -289,3 +303,24 @@ def all_faults(calls: Sequence[Call]) -> list[Fault]:
         else:
             chosen |= {Fault(name, call.number, error) for call in (group[0], group[-1]) for error in ERRORS[name]}
     return sorted(chosen)
+
+
+def try_faults(name: str, calls: Sequence[Call], wrong_with: Callable[[Fault], str | None]) -> None:
+    """Try all faults of these calls, or the share or sample that was asked for; fails with what was wrong."""
+    every = all_faults(calls)
+    tried = _chosen(every, name)
+    assert len(tried) >= min(_SAMPLE, len(every)) or "/" in os.environ.get("FAULTS", "")
+    wrong = [f"{fault}: {what}" for fault in tried if (what := wrong_with(fault))]
+    if table := os.environ.get("FAULTS_TABLE"):
+        with open(table, "a") as file:  # noqa: PTH123  # to add to it
+            file.write(f"| {name} | {len(calls)} | {len(every)} | {len(tried)} | {len(wrong)} |\n")
+    assert wrong == [], f"{len(wrong)} of {len(tried)}:\n" + "\n".join(wrong)
+
+
+def _chosen(faults: list[Fault], name: str) -> list[Fault]:
+    count, _, seed = os.environ.get("FAULTS", "").partition(":")
+    if count == "all":
+        part, _, parts = (seed or "1/1").partition("/")
+        return [fault for fault in faults if zlib.crc32(str(fault).encode()) % int(parts) == int(part) - 1]
+    # no secret
+    return random.Random(f"{name}{seed}").sample(faults, min(int(count or _SAMPLE), len(faults)))  # noqa: S311

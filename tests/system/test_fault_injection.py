@@ -1,14 +1,7 @@
 """One system call of portwait fails, each in its turn: no traceback, no hang, nothing is half done without a word.
 
 strace gives each call of a verb, from portwait's first line on, each error that the call documents, one at a time
-(`tests.support.faults`). The suite tries a sample that a seed fixes; all of them, or a share, are tried by
-
-    FAULTS=all pytest tests/system/test_fault_injection.py       (hours)
-    FAULTS=all:2/8 pytest tests/system/test_fault_injection.py   (the second of eight shares, to run them side by side)
-    FAULTS=100:42 pytest tests/system/test_fault_injection.py    (100 of each situation, seed 42)
-
-With FAULTS_TABLE=FILE a line of Markdown is added to FILE for each situation: its calls, their faults, how many of
-these were tried, and how many failed.
+(`tests.support.faults`).
 """
 
 from __future__ import annotations
@@ -16,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
 import re
 import signal
 import socket
@@ -24,7 +16,6 @@ import subprocess
 import sys
 import threading
 import time
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,7 +24,7 @@ import pytest
 from portwait.model import ports
 from portwait.options import completion
 from tests.support import states
-from tests.support.faults import Laboratory, Order, all_faults
+from tests.support.faults import Laboratory, Order, try_faults
 from tests.support.manager import Manager
 from tests.support.mounts import Host, private_host
 from tests.support.netns import forced_source_port
@@ -57,7 +48,6 @@ STORED = "portwait-"
 RESERVED = "net.ipv4.ip_local_reserved_ports"
 THEIRS = ((8080, 8080), (9000, 9010))
 OURS = "/etc/sysctl.d/zzz-portwait.conf"
-SAMPLE = 10
 SECONDS = 15
 """After which a run hangs; every one ends by itself in less than 4."""
 CLIENT = (sys.executable, "-IS", str(Path(__file__).parent / "helpers" / "client.py"), str(REMOTE))
@@ -253,34 +243,13 @@ def bench(tools: Tools, tmp_path: Path) -> Iterator[Bench]:
         manager.stop()
 
 
-def chosen(faults: list[Fault], name: str) -> list[Fault]:
-    """Answer all, or the share or sample that was asked for."""
-    count, _, seed = os.environ.get("FAULTS", "").partition(":")
-    if count == "all":
-        part, _, parts = (seed or "1/1").partition("/")
-        return [fault for fault in faults if zlib.crc32(str(fault).encode()) % int(parts) == int(part) - 1]
-    # no secret
-    return random.Random(f"{name}{seed}").sample(faults, min(int(count or SAMPLE), len(faults)))  # noqa: S311
-
-
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_one_failing_call(bench: Bench, name: str) -> None:
     """Rule: a service that is free starts, one that is held does not, what was promised is so, or words say why not."""
     situation = SITUATIONS[name]
     done, calls = once(bench, situation)
     assert wrong_with(bench, situation, done, "") is None, done
-    every = all_faults(calls)
-    tried = chosen(every, name)
-    assert len(tried) >= SAMPLE
-    wrong = []
-    for fault in tried:
-        done, _ = once(bench, situation, fault)
-        if what := wrong_with(bench, situation, done, fault.call):
-            wrong.append(f"{fault}: {what}")
-    if table := os.environ.get("FAULTS_TABLE"):
-        with open(table, "a") as file:  # noqa: PTH123  # to add to it
-            file.write(f"| {name} | {len(calls)} | {len(every)} | {len(tried)} | {len(wrong)} |\n")
-    assert wrong == [], f"{len(wrong)} of {len(tried)}:\n" + "\n".join(wrong)
+    try_faults(name, calls, lambda fault: wrong_with(bench, situation, once(bench, situation, fault)[0], fault.call))
 
 
 def once(bench: Bench, situation: Situation, fault: Fault | None = None) -> tuple[Run, list[Any]]:
