@@ -13,15 +13,15 @@ import time
 from portwait import handoff
 from portwait.bind import hold
 from portwait.bind.survey import Survey
+from portwait.commands.continuing import continuing_without, say
 from portwait.errors import PortwaitError, UsageError, own_fault
 from portwait.model import targets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
-    from portwait.log import Events, Level, Log
+    from portwait.log import Events, Log
     from portwait.options.record import Options
     from portwait.systemd.handover import Passing
     from portwait.wait.channel import Channel
@@ -36,28 +36,6 @@ _CLOSING = ("sudo", "doas", "daemon", "start-stop-daemon")
 
 _PLAIN_POLL = 0.1  # seconds
 _RESERVE_PATIENCE = 2.0  # seconds, for another portwait's turn at the kernel's list, which takes milliseconds
-
-
-class continuing_without:  # noqa: N801  # reads as a statement: `with continuing_without("hold the port"):`
-    """Within the body a fault of the guard's own is said in one line, and ends the body only: no service stays down."""
-
-    def __init__(self, verb: str, options: Options) -> None:
-        """Say it as "failed to `verb`"."""
-        self._verb = verb
-        self._options = options
-        self.failed = False
-
-    def __enter__(self) -> continuing_without:  # typing has no Self before 3.11
-        """Begin."""
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, fault: object, _traceback: TracebackType | None) -> bool:
-        """Say what went wrong, except where it is nobody's fault: a wrong word, a signal."""
-        if not isinstance(fault, Exception) or isinstance(fault, UsageError):
-            return False
-        self.failed = True
-        _say("warning", "failed", own_fault(self._verb, fault), self._options)
-        return True
 
 
 class Plan:
@@ -188,7 +166,7 @@ def _leave_out_what_only_linux_has(options: Options) -> None:
     for verb, wanted in wishes.items():
         if wanted:
             why = PortwaitError("only Linux has the means for it")
-            _say("warning", "failed", own_fault(verb, why), options)
+            say("warning", "failed", own_fault(verb, why), options)
     options.hold, options.evict, options.reserve, options.fdstore = "none", frozenset(), False, False
 
 
@@ -281,20 +259,5 @@ def _wait_plainly(survey: Survey, options: Options, deadline: float) -> bool:
         time.sleep(min(_PLAIN_POLL, left))
     if survey.obstructed:
         ports = ", ".join(map(str, survey.obstructed))
-        _say("error", "gave-up", f"gave up: {ports} is still not free", options)
+        say("error", "gave-up", f"gave up: {ports} is still not free", options)
     return not survey.obstructed
-
-
-def _say(level: Level, event: str, text: str, options: Options) -> None:
-    """Say it in the form that the user wants to read, and in plain words where that fails too."""
-    try:
-        from portwait.log import Log
-
-        Log(options.log_format).say(level, event, text, {})
-    except Exception:  # noqa: BLE001  # structlog is missing, say
-        try:
-            from portwait.text import stderr
-
-            stderr.write(f"portwait: {text}\n")
-        except Exception:  # noqa: BLE001  # nothing can be loaded any more, and no word is worth a wrong start
-            return

@@ -48,12 +48,13 @@ def test_the_events_are_those_that_the_code_logs() -> None:
             if isinstance(node, ast.Call) and len(node.args) > 1 and isinstance(node.args[0], ast.Constant):
                 called = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
                 if called in ("debug", "info", "warning", "error", "say"):
-                    logged.add(str(node.args[0].value))
+                    words = [str(each.value) for each in node.args[:2] if isinstance(each, ast.Constant)]
+                    logged.add(words[words[0] in {"warning", "error"}])  # in front of the event, a level
             elif isinstance(node, ast.ClassDef) and node.name == "Action":
-                [event] = [
+                [field] = [
                     each for each in node.body if isinstance(each, ast.AnnAssign) and "event" in ast.unparse(each)
                 ]
-                logged |= {str(each.value) for each in ast.walk(event) if isinstance(each, ast.Constant)}
+                logged |= {str(each.value) for each in ast.walk(field) if isinstance(each, ast.Constant)}
     assert _listed("Events") == logged
 
 
