@@ -35,7 +35,7 @@ def measure(programs: str, *, quick: bool) -> list[dict[str, Any]]:
             host.populate(middle, size)
             rows = _measure(size, programs, quick=quick)
         count = f"{size * host.EACH:,}"
-        title = f"Who has the port? {count} connections, {size:,} processes (processor time)"
+        title = f"Who has the port? {count} connections, {size:,} processes"
         goal = "at most 1.4 with an own cgroup or user"
         tables.append(table(f"explain_{size}", title, "ms", BASE, rows, goal=goal))
         growth |= {f"{name}, {count} connections": value for name, value in rows.items() if name in GROWING}
@@ -71,11 +71,11 @@ def _measure(size: int, programs: str, *, quick: bool) -> dict[str, float]:
             EMPTY: Contender([f"{programs}/python", "-c", "pass"], often),
             WALK: Contender(["ss", "-tan", f"sport = :{LAST}"], often),
         }
-        figures = timing.measure({**parts, **ours, **_others(size, programs, quick=quick)}, cpu=True)
+        figures = timing.measure({**parts, **ours, **_others(size, programs, quick=quick)})
         if host.cgroup_root() is not None:
             with host.siblings("orders.service"):
                 name = "portwait explain: own cgroup, siblings with 40,000 descriptors"
-                figures |= timing.measure({name: ours["portwait explain: own cgroup"]}, cpu=True)
+                figures |= timing.measure({name: ours["portwait explain: own cgroup"]})
     return {name: value * 1e3 for name, value in {BASE: figures[EMPTY] + figures[WALK], **figures}.items()}
 
 
