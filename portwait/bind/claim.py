@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import _socket
 import errno
-import fcntl
 import os
 from typing import TYPE_CHECKING
 
@@ -100,6 +99,8 @@ class Claim(hold.Hold):
         try:
             number = super().make_inheritable()
             if number is None and name is not None:
+                import fcntl  # Windows, which has the help too, lacks it
+
                 number = fcntl.fcntl(name.fileno(), fcntl.F_DUPFD, _LOWEST_DESCRIPTOR)
         finally:
             if name is not None:

@@ -102,6 +102,7 @@ def bind(target: Target, *, reuseaddr: bool, joins: bool = False, ipv4: bool = F
 
 def allow_any_address(sock: _socket.socket) -> None:
     """Let the socket be bound to an address that is not on this host (IP_FREEBIND). Raises OSError."""
+    _require_linux("binds an address that is not on this host")
     if sock.family == _socket.AF_INET:
         sock.setsockopt(_socket.IPPROTO_IP, _IP_FREEBIND, 1)
     else:
@@ -111,7 +112,14 @@ def allow_any_address(sock: _socket.socket) -> None:
 def bind_to_device(sock: _socket.socket, device: str) -> None:
     """Bind the socket to an interface or a VRF, where one is named. Raises OSError, ENODEV where there is none."""
     if device:
+        _require_linux("binds a socket to a device")
         sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_BINDTODEVICE, device.encode(errors="surrogateescape"))
+
+
+def _require_linux(what: str) -> None:
+    """Raise OSError elsewhere: the option has another number there, or is not there."""
+    if sys.platform != "linux":
+        raise OSError(errno.ENOPROTOOPT, f"only Linux {what} so")
 
 
 def _scope(zone: str) -> int:

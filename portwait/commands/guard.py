@@ -160,6 +160,7 @@ def _leave_out_what_only_linux_has(options: Options) -> None:
     wishes = {
         "hold the port": options.hold not in (None, "none"),
         "evict": bool(options.evict),
+        "terminate who is in the way": options.terminate is not None,
         "reserve the port": options.reserve,
         "keep the hold in systemd's descriptor store": options.fdstore,
     }
@@ -167,7 +168,8 @@ def _leave_out_what_only_linux_has(options: Options) -> None:
         if wanted:
             why = PortwaitError("only Linux has the means for it")
             say("warning", "failed", own_fault(verb, why), options)
-    options.hold, options.evict, options.reserve, options.fdstore = "none", frozenset(), False, False
+    options.hold, options.evict, options.terminate = "none", None, None
+    options.reserve = options.fdstore = False
 
 
 def _reserve(wanted: Sequence[targets.Target], options: Options) -> None:

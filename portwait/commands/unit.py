@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import shutil
 import sys
 import textwrap
@@ -57,9 +56,15 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     if not asked.targets:
         raise UsageError("cannot guard nothing: name a UNIT, as in `portwait unit orders.service 30010`")
     name, *wanted = asked.targets
-    facts = _facts(name, wanted, asked.family, pwd.getpwuid(os.geteuid()).pw_name if asked.user else None)
+    facts = _facts(name, wanted, asked.family, _user() if asked.user else None)
     made = dropin.fit(facts, asked.template)
     return 0, _as_json(made, facts.targets) if asked.json else _as_text(made)
+
+
+def _user() -> str:
+    import pwd  # other systems have the help too
+
+    return pwd.getpwuid(os.geteuid()).pw_name
 
 
 def _facts(word: str, words: Sequence[str], family: Family, user: str | None) -> dropin.Facts:

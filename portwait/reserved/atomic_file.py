@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
 import signal
@@ -81,6 +80,8 @@ def _refuse_others(directory: int, name: str, path: str) -> None:
 
 def _create(directory: int, name: str) -> tuple[str, int]:
     """Make the new file, locked as long as it is ours, so that nobody takes it for one that was left behind."""
+    import fcntl  # Windows, which has the help too, lacks it
+
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     while True:
         temporary = f".{name}.{secrets.token_hex(4)}"
@@ -112,6 +113,8 @@ def _sweep(directory: int, name: str) -> None:
 
 
 def _sweep_one(directory: int, entry: str) -> None:
+    import fcntl  # likewise
+
     descriptor = os.open(entry, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     try:
         status = os.fstat(descriptor)

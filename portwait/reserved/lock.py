@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
 import time
@@ -70,6 +69,8 @@ def _wait(descriptor: int, path: str, patience: float, say: Callable[[str], None
 
 
 def _try(descriptor: int) -> bool:
+    import fcntl  # Windows, which has the help too, lacks it
+
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -101,10 +101,7 @@ class Passing:
 
     def _let_go(self) -> None:
         """Close what came back and has no task any more, and wait until it is gone: the first look would meet it."""
-        names = {passed.name for passed, _ in self._unclaimed} - {
-            *self._adopted.values(),
-            *map(_stored_name, self._listening),
-        }
+        names = self._stored - {*self._adopted.values(), *map(_stored_name, self._listening)}
         for _, sock in self._unclaimed:
             sock.close()
         fdstore.remove(sorted(names))

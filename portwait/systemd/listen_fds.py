@@ -90,9 +90,7 @@ def _renumber(number: int, wanted: int) -> None:
     """Make it the descriptor of this number that the next program gets; twice where the first time was a bad moment."""
     try:
         os.dup2(number, wanted)
-    except OSError as error:
-        if error.errno not in (errno.EINTR, errno.EBUSY):
-            raise
+    except OSError:
         os.dup2(number, wanted)
 
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from portwait.options.record import VERBS
 from tests.support.descriptors import sockets_of
 from tests.support.guarding import GAVE_UP, STARTED, WRONG, Outcome, run
 from tests.support.programs import running
@@ -63,6 +66,23 @@ class TestExplain:
     @pytest.mark.parametrize("system", SYSTEMS)
     def test_free(self, system: str) -> None:
         assert elsewhere(system, "explain", str(PORT)) == (0, f"{PORT}/tcp is free\n", "")
+
+    @pytest.mark.parametrize("system", SYSTEMS)
+    def test_udp_is_explained_too(self, system: str) -> None:
+        """By psutil's table of UDP sockets."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+            server.bind(("127.0.0.1", PORT))
+            done = elsewhere(system, "explain", f"{PORT}/udp")
+        assert done.status == 1
+        assert f"(pid {os.getpid()}, " in done.out
+
+    @pytest.mark.parametrize("system", SYSTEMS)
+    @pytest.mark.parametrize("word", [f"0.0.0.0%lo:{PORT}", f"192.0.2.1:{PORT}"])
+    def test_what_is_neither_free_nor_held(self, system: str, word: str) -> None:
+        """A device that bind() cannot be asked for, an address that is not there: in words, and not `held`."""
+        done = elsewhere(system, "explain", word)
+        assert (done.status, done.err) == (0, "")
+        assert re.search("the kernel gave no verdict|is unavailable", done.out)
 
     def test_what_ends_a_process_of_windows(self) -> None:
         with listening(PORT):
@@ -115,13 +135,89 @@ class TestGuard:
             assert waiting.status() == -signal.SIGTERM
             assert waiting.out == []
 
-    @pytest.mark.parametrize("option", ["--hold", "--hold=full", "--evict", "--reserve", "--fdstore"])
+    @pytest.mark.parametrize("option", ["--hold", "--hold=full", "--evict", "--terminate", "--reserve", "--fdstore"])
     def test_wishes_that_are_linux_s(self, system: str, option: str) -> None:
         """One line says that this is not to be had, and the service starts."""
         done = elsewhere(system, option, str(PORT), "--", *STARTED)
         assert (done.status, done.out) == (0, "started\n")
         (line,) = done.err.splitlines()
         assert line.endswith("only Linux has the means for it; continuing without it")
+
+    @pytest.mark.parametrize(
+        ("words", "error"),
+        [
+            (("--freebind", f"192.0.2.1:{PORT}"), "ENOPROTOOPT"),
+            ((f"0.0.0.0%lo:{PORT}",), "ENOPROTOOPT"),
+        ],
+        ids=["--freebind", "a device"],
+    )
+    def test_what_cannot_be_asked_for_there(self, system: str, words: tuple[str, ...], error: str) -> None:
+        """These options of a socket have other numbers there, or none: one line says that bind() cannot be asked."""
+        done = elsewhere(system, *words, "--", *STARTED)
+        assert (done.status, done.out) == (0, "started\n")
+        assert error in done.err
+        assert "Traceback" not in done.err
+        assert "not all there" not in done.err
+
+    def test_a_udp_service_that_shares_its_port(self, system: str) -> None:
+        """Whether it can join cannot be asked there without taking datagrams, so it starts."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+            server.bind(("127.0.0.1", PORT))
+            assert elsewhere(system, "--reuseport", f"127.0.0.1:{PORT}/udp", "--", *STARTED) == (0, "started\n", "")
+
+    def test_terminate_does_nothing(self, system: str) -> None:
+        """There is nothing to hold a process by, so it lives."""
+        server = f"import socket; s = socket.create_server(('', {PORT})); print('ready', flush=True); s.accept()"
+        with running([sys.executable, "-ISc", server]) as listener:
+            listener.says("ready")
+            done = elsewhere(system, "--terminate=listener", "-t", "2", str(PORT), "--", *STARTED)
+            assert listener.process.poll() is None
+        assert (done.status, done.out) == (GAVE_UP, "")
+        assert "failed to terminate who is in the way: only Linux has the means for it" in done.err
+
+    def test_listen(self, system: str) -> None:
+        """The service takes the socket over, by LISTEN_FDS as on Linux."""
+        show = (sys.executable, "-ISc", "import os; print('has', os.environ['LISTEN_FDS'], os.fstat(3).st_mode >> 12)")
+        done = elsewhere(system, "--listen", str(PORT), "--", *show)
+        assert done == (0, "has 1 12\n", "")  # S_IFSOCK
+
+    @pytest.mark.parametrize(
+        ("words", "status", "out"),
+        [
+            ((str(PORT),), 0, ""),
+            (("-4", str(PORT), "--", *STARTED), 0, "started\n"),
+            (("-6", str(PORT), "--", *STARTED), 0, "started\n"),
+            (("--reuseport", str(PORT), "--", *STARTED), 0, "started\n"),
+            (("--no-reuseaddr", f"{PORT}/udp", "--", *STARTED), 0, "started\n"),
+            (("--no-hold", "--no-evict", str(PORT), "--", *STARTED), 0, "started\n"),
+            ((str(PORT), "--", "no-such-command"), 127, ""),
+            ((str(PORT), "--", "/etc/passwd"), 126, ""),
+            ((str(PORT), "--"), WRONG, ""),
+        ],
+        ids=str,
+    )
+    def test_a_free_port(self, system: str, words: tuple[str, ...], status: int, out: str) -> None:
+        """The options that are everybody's, and the exit statuses, are those of Linux."""
+        done = elsewhere(system, *words)
+        assert (done.status, done.out) == (status, out)
+        assert (done.err == "") == (status == 0)
+
+    @pytest.mark.parametrize(
+        ("words", "status", "out"),
+        [
+            (("--anyway", str(PORT)), 0, "started\n"),
+            (("-4", "-q", str(PORT)), GAVE_UP, ""),
+            (("--log-format=json", str(PORT)), GAVE_UP, ""),
+            (("--dry-run", str(PORT)), GAVE_UP, ""),
+            ((f"192.0.2.1:{PORT}",), GAVE_UP, ""),
+        ],
+        ids=str,
+    )
+    def test_a_held_port(self, system: str, words: tuple[str, ...], status: int, out: str) -> None:
+        with listening(PORT):
+            done = elsewhere(system, "-t", "0", *words, "--", *STARTED)
+        assert (done.status, done.out) == (status, out)
+        assert "failed" not in done.err
 
     def test_evict_does_nothing(self, system: str) -> None:
         with outbound_established(PORT) as made:
@@ -163,8 +259,19 @@ def test_no_guard_on_windows(words: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("verb", [(), *((verb,) for verb in VERBS)], ids=str)
+def test_help_is_everybodys(system: str, verb: tuple[str, ...]) -> None:
+    """Of each verb, also where it can do nothing."""
+    done = elsewhere(system, *verb, "--help")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith(" ".join(("usage: portwait", *verb)))
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
 @pytest.mark.parametrize(
-    "words", [("--help",), ("--version",), ("evict", "--help"), ("explain", "--help"), ("completion", "bash")], ids=str
+    "words", [("--version",), ("completion", "bash"), ("completion", "zsh"), ("completion", "fish")]
 )
-def test_help_is_everybodys(system: str, words: tuple[str, ...]) -> None:
-    assert elsewhere(system, *words).status == 0
+def test_so_are_these(system: str, words: tuple[str, ...]) -> None:
+    done = elsewhere(system, *words)
+    assert (done.status, done.err) == (0, "")
+    assert done.out

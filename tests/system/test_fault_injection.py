@@ -137,13 +137,8 @@ def storing(*options: str) -> Callable[[Beside], AbstractContextManager[None]]:
         manager.settled()
         assert len(manager.store) == 1
         with passing(OTHER)(beside):
-            beside.passed += [(one.name, os.dup(one.descriptor)) for one in manager.store]
-            try:
-                yield
-            finally:
-                for _, number in beside.passed[1:]:
-                    os.close(number)
-                manager.forget()
+            beside.passed += [(one.name, one.descriptor) for one in manager.store]
+            yield
 
     return stored
 
