@@ -15,6 +15,7 @@ from tests.support.images import images  # noqa: F401  # likewise
 from tests.support.packages import needs
 from tests.support.programs import running
 from tests.support.release import release  # noqa: F401  # a fixture
+from tests.support.roots import debian, root  # noqa: F401  # fixtures
 from tests.support.systemd import host  # noqa: F401  # a fixture
 
 if TYPE_CHECKING:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import json
 import re
 import shutil
 import sys
 import tarfile
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,12 +18,10 @@ from portwait.options.record import VERBS
 from tests.support.guarding import run
 from tests.support.packages import needs
 from tests.support.release import ROOT, do
+from tests.support.roots import FILES, files_of, inside, lines_of, succeeds, typed
 from tests.support.states import outbound_established
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.support.guarding import Outcome
     from tests.support.release import Release
 
 pytestmark = [pytest.mark.world, pytest.mark.usefixtures("net")]
@@ -37,67 +33,20 @@ LINK = "etc/systemd/system/sysinit.target.wants/portwait-hold@30010.service"
 
 @pytest.fixture(scope="session")
 def wheels(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Fetch the wheels that portwait stands on, for Python 3.9 (pip reads markers for its own); later is no network."""
+    """Fetch the wheels that portwait stands on (pip reads markers for its own Python); later is no network."""
     folder = tmp_path_factory.mktemp("wheels")
-    options = ("--quiet", "--only-binary=:all:", "--python-version=3.9", f"--dest={folder}")
-    do(sys.executable, "-m", "pip", "download", *options, str(release.wheel), "typing-extensions")
+    for version in ("3.9", "3.14"):
+        options = ("--quiet", "--only-binary=:all:", f"--python-version={version}", f"--dest={folder}")
+        do(sys.executable, "-m", "pip", "download", *options, str(release.wheel), "typing-extensions")
     return folder
 
 
-@pytest.fixture(scope="session")
-def debian() -> Iterator[Path]:
-    """Debian 11, the oldest that is meant to work, with its own Python 3.9 and nothing of this machine."""
-    needs("mmdebstrap", "mmdebstrap")
-    with folder_in_memory() as folder:
-        root = folder / "root"
-        do("mmdebstrap", "--quiet", "--variant=essential", "--include=python3-venv", "bullseye", str(root))
-        yield root
-
-
 @pytest.fixture
-def root(debian: Path) -> Iterator[Path]:
-    """Yield the same for one test alone: what is written in it is gone afterwards."""
-    with overlay(debian) as merged:
-        yield merged
-
-
-@contextlib.contextmanager
-def folder_in_memory() -> Iterator[Path]:
-    """Yield a folder on a tmpfs of its own."""
-    folder = Path(tempfile.mkdtemp(prefix="portwait-release-"))
-    folder.chmod(0o755)
-    do("mount", "-t", "tmpfs", "-o", "mode=755", "portwait-release", str(folder))
-    try:
-        yield folder
-    finally:
-        do("umount", "--recursive", str(folder))
-        folder.rmdir()
-
-
-@contextlib.contextmanager
-def overlay(lower: Path) -> Iterator[Path]:
-    """Mount a layer in memory above a root file system, and the kernel's /proc in it."""
-    with folder_in_memory() as folder:
-        for name in ("upper", "work", "merged"):
-            (folder / name).mkdir()
-        options = f"lowerdir={lower},upperdir={folder}/upper,workdir={folder}/work"
-        do("mount", "-t", "overlay", "-o", options, "portwait-release", str(folder / "merged"))
-        (folder / "merged" / "proc").mkdir(exist_ok=True)
-        do("mount", "-t", "proc", "proc", str(folder / "merged" / "proc"))
-        yield folder / "merged"
-
-
-def inside(root: Path, *words: str) -> Outcome:
-    """Run a program in a root file system, in the network of the test."""
-    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    return run(["chroot", str(root), *words], env={"PATH": path, "DEBIAN_FRONTEND": "noninteractive"})
-
-
-def succeeds(root: Path, *words: str) -> str:
-    """Run it; it has to end with 0."""
-    done = inside(root, *words)
-    assert done.status == 0, (words, done)
-    return done.out
+def offline(root: Path, release: Release, wheels: Path) -> dict[str, str]:
+    """Put the files of the release and the wheels into the root; what tells pip and uv of them."""
+    shutil.copytree(release.folder, root / FILES.lstrip("/"))
+    shutil.copytree(wheels, root / "wheels")
+    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheels", "UV_OFFLINE": "1", "UV_FIND_LINKS": "/wheels"}
 
 
 def log_systemctl(root: Path) -> Path:
@@ -107,13 +56,6 @@ def log_systemctl(root: Path) -> Path:
     program.write_text('#!/bin/sh\necho "$@" >>/systemctl.log\n')
     program.chmod(0o755)
     return root / "systemctl.log"
-
-
-def files_of(root: Path) -> set[str]:
-    """List the files and links in a root, package managers' own books and caches aside."""
-    books = ("proc", "var/lib/dpkg", "var/lib/rpm", "var/log", "var/cache", "usr/lib/sysimage", "root/.rpmdb")
-    found = do("find", str(root), "-xdev", "-mindepth", "1", "!", "-type", "d", "-printf", "%P\n").splitlines()
-    return {name for name in found if not name.startswith(books)}
 
 
 def it_guards(root: Path, portwait: str) -> None:
@@ -162,30 +104,54 @@ def test_the_sdist_builds_what_the_checkout_builds(release: Release) -> None:
     assert {name for name in listed.splitlines() if (ROOT / name).is_file()} <= names
 
 
-def test_the_wheel_in_debian_11(release: Release, wheels: Path, root: Path) -> None:
-    """With Python 3.9, the oldest that is meant to work, in a virtual environment; and it goes without a trace."""
-    shutil.copytree(wheels, root / "wheels")
+@pytest.mark.parametrize(
+    ("root", "python"), [("bullseye", "3.9"), ("sid", "3.14")], indirect=["root"], ids=["Debian 11", "Debian sid"]
+)
+def test_the_wheel(release: Release, root: Path, offline: dict[str, str], python: str) -> None:
+    """With the oldest and the newest Python that it runs with, in a virtual environment; it goes without a trace."""
+    assert succeeds(root, "python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])") == f"{python}\n"
     before = files_of(root)
-    succeeds(root, "python3", "-m", "venv", "/opt/portwait")
-    pip = ("/opt/portwait/bin/pip", "--quiet", "install", "--no-index", "--find-links=/wheels")
+    install, link, uninstall, *_ = lines_of("With Python 3.9 or newer", release)
     for _ in range(2):  # a second time changes nothing, and is no error
-        succeeds(root, *pip, f"/wheels/{release.wheel.name}")
-    it_guards(root, "/opt/portwait/bin/portwait")
-    shutil.rmtree(root / "opt/portwait")
+        typed(root, install, **offline)
+        typed(root, link)
+    it_guards(root, "portwait")
+    typed(root, uninstall)
     left = {name for name in files_of(root) - before if not name.startswith(("root/.cache", "tmp"))}
     assert {name for name in left if not name.startswith("run/portwait/")} == set()  # /run goes with the next boot
+
+
+@pytest.mark.parametrize("tool", ["pipx", "uv"])
+def test_the_wheel_by(tool: str, release: Release, wheels: Path, tmp_path: Path) -> None:
+    """pipx, uv: for a user, in the user's home."""
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"  # uv is a package of Python's
+    if tool == "pipx":
+        needs(tool, tool)
+    offline = ("PIP_NO_INDEX=1", f"PIP_FIND_LINKS={wheels}", "UV_OFFLINE=1", f"UV_FIND_LINKS={wheels}")
+    here = ("env", f"--chdir={release.folder}", "--ignore-environment", f"HOME={tmp_path}", f"PATH={path}", *offline)
+    lines = lines_of("With Python 3.9 or newer", release)
+    install, uninstall = (line for line in lines if line.startswith(f"{tool} "))
+    for _ in range(2):
+        do(*here, "sh", "-c", install)
+    installed = tmp_path / ".local/bin/portwait"
+    assert do(str(installed), str(PORT), "--", "echo", "started") == "started\n"
+    do(*here, "sh", "-c", uninstall)
+    assert not installed.exists()
 
 
 # The packed folder
 
 
+@pytest.mark.usefixtures("offline")
 def test_the_tarball_anywhere(release: Release, root: Path) -> None:
     """Unpacked into /opt with a link, where no Python is: every verb works; it says whose licences it is under."""
     for python in (root / "usr/bin").glob("python*"):
         python.unlink()
+    before = files_of(root)
+    install, link, uninstall = lines_of("Any Linux with glibc 2.17 or newer", release)
     for _ in range(2):
-        do("tar", "--extract", "--gzip", f"--file={release.tarball}", f"--directory={root}/opt")
-        succeeds(root, "ln", "-sf", "/opt/portwait/portwait", "/usr/local/bin/portwait")
+        typed(root, install)
+        typed(root, link)
     it_guards(root, "portwait")
     packed = root / "opt/portwait"
     size = sum(file.stat().st_size for file in packed.rglob("*") if file.is_file())
@@ -194,26 +160,30 @@ def test_the_tarball_anywhere(release: Release, root: Path) -> None:
     assert licences >= {"portwait-guard", "python", "psutil", "structlog", "tenacity"}
     assert (packed / "share/man/man1/portwait.1").is_file()
     assert (packed / "frozen_application_license.txt").is_file()
+    typed(root, uninstall)
+    assert {name for name in files_of(root) - before if not name.startswith("run/portwait/")} == set()
 
 
 # Packages
 
 
+@pytest.mark.usefixtures("offline")
 def test_the_deb(release: Release, root: Path) -> None:
-    """Installed, upgraded, removed and purged: what it has, what it starts (nothing), what it leaves (nothing)."""
+    """By apt: what it has, what it starts (nothing), what it leaves when it is purged (nothing)."""
     log = log_systemctl(root)
     before = files_of(root)
-    shutil.copy(release.deb, root / "portwait-guard.deb")
+    install, purge = lines_of("Debian 11 to 13, Ubuntu", release)
     for _ in range(2):
-        succeeds(root, "dpkg", "--install", "/portwait-guard.deb")
-    (root / "portwait-guard.deb").unlink()
+        typed(root, install)
+    assert log.read_text() == "daemon-reload\n"  # the same version again is nothing to do
+    typed(root, f"dpkg --install ./{release.deb.name}")  # but dpkg does what an upgrade is
     assert log.read_text() == "daemon-reload\n" * 3  # the upgrade's postrm and postinst
     assert succeeds(root, "dpkg", "--verify", "portwait-guard") == ""
     it_guards(root, "portwait")
     installed_files(root, zsh="vendor-completions")
     enable_and_write(root)
     log.unlink()
-    succeeds(root, "dpkg", "--purge", "portwait-guard")
+    typed(root, purge)
     assert "stop portwait-audit.timer" in log.read_text()
     log.unlink()
     assert files_of(root) == before
@@ -243,6 +213,42 @@ def test_the_rpm(release: Release, root: Path) -> None:
     log.unlink()
     assert files_of(root) == before
     assert not (root / "usr/lib/portwait").exists()
+
+
+@pytest.fixture(scope="session")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build an empty package that says it has /bin/sh: what bash is on every system of rpm's."""
+    folder = tmp_path_factory.mktemp("shell")
+    fields = {"Name": "shell", "Version": "1", "Release": "1", "Summary": "a shell", "License": "MIT"}
+    fields |= {"BuildArch": "noarch", "Provides": "/bin/sh"}
+    head = "".join(f"{name}: {value}\n" for name, value in fields.items())
+    (folder / "shell.spec").write_text(f"{head}%description\nA shell.\n%files\n")
+    do("rpmbuild", "-bb", "--quiet", "--define", f"_topdir {folder}", str(folder / "shell.spec"))
+    return folder / "RPMS/noarch/shell-1-1.noarch.rpm"
+
+
+@pytest.mark.parametrize(
+    ("tool", "options"),
+    [("dnf", "--installroot={} --releasever=9 --assumeyes"), ("zypper", "--root={} --non-interactive")],
+    ids=["RHEL", "SUSE"],
+)
+def test_the_rpm_by(tool: str, options: str, release: Release, root: Path, shell: Path) -> None:
+    """dnf, zypper: what the package requires is there, its scripts run, and it leaves nothing."""
+    needs(tool, tool)
+    do("rpm", f"--root={root}", "--install", str(shell))
+    log = log_systemctl(root)
+    before = files_of(root)
+    lines = [line for line in lines_of("RHEL 8 and newer, Fedora, SUSE", release) if line.startswith(f"{tool} ")]
+    install, remove = (line.replace(tool, f"{tool} {options.format(root)}", 1) for line in lines)
+    for _ in range(2):
+        do("sh", "-c", f"cd {release.folder} && {install}")
+    assert log.read_text() == "daemon-reload\n"
+    it_guards(root, "portwait")
+    enable_and_write(root)
+    do("sh", "-c", remove)
+    assert "stop portwait-audit.timer" in log.read_text()
+    log.unlink()
+    assert files_of(root) == before
 
 
 def installed_files(root: Path, zsh: str) -> None:
