@@ -77,10 +77,9 @@ def wrapper_on_a_silent_mount(port: int) -> Iterator[Hostile]:
     with silent_mount() as (folder, caught), outbound_established(port) as made:
         linger = struct.pack("ii", 1, 0)
         made.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        script = "x=1; import sys; print('ready', flush=True); sys.stdin.read()"
-        argv = ["wrapper", "-ISc", script, f"{folder}/wrapper.conf"]
+        argv = ["wrapper", "-c", "x=1; echo ready; read end", f"{folder}/wrapper.conf"]
         number = made.sock.fileno()
-        with running(argv, executable=sys.executable, pass_fds=[number], stdin=subprocess.PIPE) as owner:
+        with running(argv, executable="/bin/sh", pass_fds=[number], stdin=subprocess.PIPE) as owner:
             owner.says("ready")
             made.sock.close()
             yield Hostile((), owner.process.kill, caught.is_set)
