@@ -5,20 +5,22 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
+import os
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.support.guarding import GAVE_UP, guard
+from tests.support.guarding import GAVE_UP, guard, run
 from tests.support.netns import forced_source_port, private_network, sysctl
-from tests.support.programs import Program, portwait, running
-from tests.support.states import reset
+from tests.support.programs import Program, eventually, portwait, running
+from tests.support.states import reset, states_on
 
 PORT = 30010
 SERVER_PORT = 7001
@@ -26,8 +28,22 @@ SERVICE = (sys.executable, "-IS", str(Path(__file__).parent / "helpers" / "slow_
 RESERVED = "net.ipv4.ip_local_reserved_ports"
 
 
+class Client(NamedTuple):
+    """A connection from the port."""
+
+    sock: socket.socket
+    peer: socket.socket
+    by_number: bool = False
+    """Whether it asked for this port, or was given it."""
+
+    def reset(self) -> None:
+        """End both ends."""
+        for sock in (self.sock, self.peer):
+            reset(sock)
+
+
 class Port(RuleBasedStateMachine):
-    """Clients that are given the port, another server, its reservation, and a guard whose service wants it."""
+    """Clients that are given the port or ask for it, another server, a reservation, a guard whose service wants it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +51,9 @@ class Port(RuleBasedStateMachine):
         self.stack.enter_context(private_network())
         self.server = self.stack.enter_context(socket.create_server(("0.0.0.0", SERVER_PORT)))  # noqa: S104  # in a private network
         self.destinations = (f"127.0.{number // 250}.{number % 250 + 1}" for number in itertools.count())
-        self.clients: list[tuple[socket.socket, socket.socket]] = []
+        self.clients: list[Client] = []
+        self.remains: list[bool] = []
+        """TIME_WAITs of clients that closed first: whether they had bound the port by number."""
         self.listener: socket.socket | None = None
         self.reserved = False
         self.guard: Program | None = None
@@ -46,19 +64,19 @@ class Port(RuleBasedStateMachine):
     @property
     def free(self) -> bool:
         """Whether a service with SO_REUSEADDR can listen on the port, by the model."""
-        return not self.clients and self.listener is None and self.state != "listening"
+        return not self.clients and not self.remains and self.listener is None and self.state != "listening"
 
     @property
     def bound(self) -> bool:
-        """Whether a socket is bound there that keeps connect() away: a listener, a service, or the guard's hold."""
-        return self.listener is not None or self.state != "none"
+        """Whether connect() is kept away: by a listener, a service, the guard's hold, or who bound it by number."""
+        by_number = any(client.by_number for client in self.clients) or any(self.remains)
+        return self.listener is not None or self.state != "none" or by_number
 
     def teardown(self) -> None:
         """Leave nothing behind."""
         self.of_guard.close()
-        for pair in self.clients:
-            for sock in pair:
-                reset(sock)
+        for client in self.clients:
+            client.reset()
         if self.listener is not None:
             self.listener.close()
         self.stack.close()
@@ -81,22 +99,65 @@ class Port(RuleBasedStateMachine):
             assert self.bound or self.reserved
         else:
             peer, _ = self.server.accept()
-            self.clients.append((client, peer))
             assert not self.bound
             assert not self.reserved
+            self.clients.append(Client(client, peer))
+
+    @rule()
+    def retake(self) -> None:
+        """Bind the port by its number, as a client: it gets it exactly when nobody has it, whoever holds it."""
+        client = socket.socket()
+        expected = self.free
+        try:
+            client.bind(("", PORT))
+        except OSError as error:
+            client.close()
+            assert error.errno == errno.EADDRINUSE  # noqa: PT017  # likewise
+            assert not expected
+        else:
+            assert expected
+            client.connect((next(self.destinations), SERVER_PORT))
+            peer, _ = self.server.accept()
+            self.clients.append(Client(client, peer, by_number=True))
 
     @precondition(lambda self: self.clients)
     @rule(by=st.sampled_from(["client", "server"]), choice=st.integers(0, 9))
     def end_a_connection(self, by: str, choice: int) -> None:
         """Reset it from either end: at the server's reset the client keeps its descriptor, and the port is free."""
-        client, peer = self.clients.pop(choice % len(self.clients))
-        reset(client if by == "client" else peer)
+        client = self.clients.pop(choice % len(self.clients))
+        reset(client.sock if by == "client" else client.peer)
         if by == "server":
-            client.settimeout(10)
+            client.sock.settimeout(10)
             with contextlib.suppress(ConnectionError):
-                client.recv(1)
-        for sock in (client, peer):
-            reset(sock)
+                client.sock.recv(1)
+        client.reset()
+
+    @precondition(lambda self: self.clients)
+    @rule(first=st.sampled_from(["client", "server"]), choice=st.integers(0, 9))
+    def close(self, first: str, choice: int) -> None:
+        """Close both ends: where the client is first a TIME_WAIT keeps the port, else it is free at once."""
+        client = self.clients.pop(choice % len(self.clients))
+        if first == "client":
+            client.sock.close()
+            client.peer.close()
+            self.remains.append(client.by_number)
+        else:
+            client.peer.close()
+            client.sock.settimeout(10)
+            assert client.sock.recv(1) == b""
+            client.sock.close()
+        left = len(self.remains)
+        eventually(lambda: states_on(PORT, SERVER_PORT) == ["ESTABLISHED"] * len(self.clients) + ["TIME_WAIT"] * left)
+
+    @precondition(lambda self: self.state in ("none", "waiting") and not any(one.by_number for one in self.clients))
+    @rule()
+    def evict(self) -> None:
+        """Destroy what may be evicted, all but a listener; of a client that bound by number its socket would stay."""
+        done = run(portwait("evict", str(PORT)))
+        assert done.status == (0 if self.listener is None else 1), done
+        for client in self.clients:
+            client.reset()
+        self.clients, self.remains = [], []
 
     @precondition(lambda self: self.listener is None)
     @rule()
@@ -201,5 +262,10 @@ class Port(RuleBasedStateMachine):
 
 TestPort = Port.TestCase
 TestPort.settings = settings(
-    max_examples=25, stateful_step_count=14, deadline=None, suppress_health_check=list(HealthCheck), database=None
+    max_examples=int(os.environ.get("MODEL_EXAMPLES", "25")),
+    stateful_step_count=14,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    database=None,
 )
+"""A hundred examples take a minute and a half."""
