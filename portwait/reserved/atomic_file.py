@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import signal
 import stat
 
@@ -84,7 +83,7 @@ def _create(directory: int, name: str) -> tuple[str, int]:
 
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     while True:
-        temporary = f".{name}.{secrets.token_hex(4)}"
+        temporary = f".{name}.{os.urandom(4).hex()}"
         descriptor = os.open(temporary, flags, 0o600, dir_fd=directory)
         with contextlib.suppress(OSError):  # a file system without locks: nobody can sweep there either
             fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import glob
-import hashlib
 import os
 import textwrap
+import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from portwait.errors import PortwaitError, UsageError
@@ -207,12 +207,15 @@ def _sources(others: Sequence[File]) -> list[str]:
 
 
 def _digests(others: Sequence[File]) -> dict[str, str]:
-    """Name each file that sets the key, with a digest of what it says."""
+    """Name each file that sets the key, with a checksum of what it says.
+
+    Not hashlib's: that says on stderr what is missing of it, with a traceback.
+    """
     said: dict[str, list[str]] = {}
     for line in sysctld.settings(others, KEY):
         said.setdefault(escape(line.path), []).append("-" if line.value is None else line.value)
     return {
-        name: hashlib.sha256("\n".join(values).encode(errors="surrogateescape")).hexdigest()[:16]
+        name: f"{zlib.crc32(chr(10).join(values).encode(errors='surrogateescape')):08x}"
         for name, values in said.items()
     }
 

@@ -7,7 +7,7 @@ The suite tries a sample of all faults that a seed fixes; all of them, or a shar
     FAULTS=100:42 pytest tests/system/test_fault_injection.py    (100 of each situation, seed 42)
 
 With FAULTS_TABLE=FILE a line of Markdown is added to FILE for each situation: its calls, their faults, how many of
-these were tried, and how many failed.
+these were tried, how many of those came to their call, and how many failed.
 """
 
 from __future__ import annotations
@@ -208,6 +208,8 @@ class Laboratory:
         needs("strace", "strace")
         self._folder = folder
         self._remains = False
+        self.struck = 0
+        """How many runs came to the call that was to fail."""
         self._elsewhere = elsewhere or Elsewhere(str(folder), sys.executable, str(HELPER))
         self.err = folder / "err"
         """The file that portwait's standard error goes to."""
@@ -238,7 +240,9 @@ class Laboratory:
     def inject(self, fault: Fault, order: Order, seconds: float) -> Run:
         """Run it with one fault."""
         names = {fault.call, "bind"}
-        return self._run(["-e", f"trace={','.join(names)}", f"--inject={fault}"], order, seconds)
+        done = self._run(["-e", f"trace={','.join(names)}", f"--inject={fault}"], order, seconds)
+        self.struck += any("(INJECTED)" in line for line in done.calls)
+        return done
 
     def left(self) -> bool:
         """Whether a process of the last run is still there a moment after its end."""
@@ -305,15 +309,19 @@ def all_faults(calls: Sequence[Call]) -> list[Fault]:
     return sorted(chosen)
 
 
-def try_faults(name: str, calls: Sequence[Call], wrong_with: Callable[[Fault], str | None]) -> None:
+def try_faults(
+    laboratory: Laboratory, name: str, calls: Sequence[Call], wrong_with: Callable[[Fault], str | None]
+) -> None:
     """Try all faults of these calls, or the share or sample that was asked for; fails with what was wrong."""
+    before = laboratory.struck
     every = all_faults(calls)
     tried = _chosen(every, name)
     assert len(tried) >= min(_SAMPLE, len(every)) or "/" in os.environ.get("FAULTS", "")
     wrong = [f"{fault}: {what}" for fault in tried if (what := wrong_with(fault))]
     if table := os.environ.get("FAULTS_TABLE"):
         with open(table, "a") as file:  # noqa: PTH123  # to add to it
-            file.write(f"| {name} | {len(calls)} | {len(every)} | {len(tried)} | {len(wrong)} |\n")
+            struck = laboratory.struck - before
+            file.write(f"| {name} | {len(calls)} | {len(every)} | {len(tried)} | {struck} | {len(wrong)} |\n")
     assert wrong == [], f"{len(wrong)} of {len(tried)}:\n" + "\n".join(wrong)
 
 

@@ -48,6 +48,8 @@ STORED = "portwait-"
 RESERVED = "net.ipv4.ip_local_reserved_ports"
 THEIRS = ((8080, 8080), (9000, 9010))
 OURS = "/etc/sysctl.d/zzz-portwait.conf"
+WAIT, LONG = ("1", "3") if os.environ.get("FAULTS") else ("0.3", "0.5")
+"""Seconds that a guard waits in vain, or until it has made room: a busy machine needs more to see who is there."""
 SECONDS = 15
 """After which a run hangs; every one ends by itself in less than 4."""
 CLIENT = (sys.executable, "-IS", str(Path(__file__).parent / "helpers" / "client.py"), str(REMOTE))
@@ -166,16 +168,16 @@ SITUATIONS = {
     "guard, free, --hold=full -v": Situation(("--hold=full", "-v", str(PORT), *SERVICE), expected="starts"),
     "guard, free, --log-format=json -v": Situation(("--log-format=json", "-v", str(PORT), *SERVICE), expected="starts"),
     "guard, free, UDP": Situation((f"{PORT}/udp", *SERVICE), expected="starts"),
-    "guard, held": Situation(("-t", "0.3", str(PORT), *SERVICE), outbound, "waits"),
+    "guard, held": Situation(("-t", WAIT, str(PORT), *SERVICE), outbound, "waits"),
     "guard, held, --dry-run": Situation(("--dry-run", str(PORT), *SERVICE), outbound, "waits"),
     "guard, held for a moment": Situation(
         ("-t", "9", str(PORT), *SERVICE), outbound_for_a_moment, "starts", notify=True
     ),
-    "guard, --evict": Situation(("-t", "0.5", "--evict", str(PORT), *SERVICE), outbound, "cleared"),
-    "guard, --terminate": Situation(("-t", "0.5", "--terminate", str(PORT), *SERVICE), outbound_of_another, "cleared"),
+    "guard, --evict": Situation(("-t", LONG, "--evict", str(PORT), *SERVICE), outbound, "cleared"),
+    "guard, --terminate": Situation(("-t", LONG, "--terminate", str(PORT), *SERVICE), outbound_of_another, "cleared"),
     "guard, free, --reserve": Situation(("--reserve", str(PORT), *SERVICE), expected="starts"),
     "guard, free, --listen": Situation(("--listen", str(PORT), *SERVICE), expected="starts"),
-    "guard, held, --listen": Situation(("-t", "0.3", "--listen", str(PORT), *SERVICE), outbound, "waits"),
+    "guard, held, --listen": Situation(("-t", WAIT, "--listen", str(PORT), *SERVICE), outbound, "waits"),
     "guard, free, --fdstore": Situation(("--fdstore", str(PORT), *SERVICE), expected="starts", notify=True),
     "guard, free, --listen --fdstore": Situation(
         ("--listen", "--fdstore", str(PORT), *SERVICE), expected="starts", notify=True
@@ -183,23 +185,23 @@ SITUATIONS = {
     "guard, free, --reuseport": Situation(("--reuseport", str(PORT), *SERVICE), expected="starts"),
     "guard, joined, --reuseport": Situation(("--reuseport", str(PORT), *SERVICE), joinable, "starts"),
     "guard, --freebind": Situation(("--freebind", ELSEWHERE, *SERVICE), expected="starts"),
-    "guard, no such address": Situation(("-t", "0.3", ELSEWHERE, *SERVICE), expected="waits"),
+    "guard, no such address": Situation(("-t", WAIT, ELSEWHERE, *SERVICE), expected="waits"),
     "guard, free, --no-reuseaddr": Situation(("--no-reuseaddr", str(PORT), *SERVICE), expected="starts"),
     "guard, free, -6": Situation(("-6", str(PORT), *SERVICE), expected="starts"),
     "guard, free, 100 ports": Situation((f"{PORT}-{PORT + 99}", *SERVICE), expected="starts"),
-    "guard, held, --anyway": Situation(("-t", "0.3", "--anyway", str(PORT), *SERVICE), outbound, "starts"),
-    "guard, passed its socket": Situation(("-t", "0.3", str(PORT), *SERVICE), PASSED, "starts"),
+    "guard, held, --anyway": Situation(("-t", WAIT, "--anyway", str(PORT), *SERVICE), outbound, "starts"),
+    "guard, passed its socket": Situation(("-t", WAIT, str(PORT), *SERVICE), PASSED, "starts"),
     "guard, passed another socket": Situation((str(PORT), *SERVICE), passing(OTHER), "starts"),
-    "guard, passed its socket, --listen": Situation(("-t", "0.3", "--listen", str(PORT), *SERVICE), PASSED, "starts"),
+    "guard, passed its socket, --listen": Situation(("-t", WAIT, "--listen", str(PORT), *SERVICE), PASSED, "starts"),
     "guard, passed another socket, --listen": Situation(("--listen", str(PORT), *SERVICE), passing(OTHER), "starts"),
     "guard, started again, --fdstore": Situation(
-        ("-t", "0.3", "--fdstore", str(PORT), *SERVICE), storing(), "starts", notify=True
+        ("-t", WAIT, "--fdstore", str(PORT), *SERVICE), storing(), "starts", notify=True
     ),
     "guard, started again, --listen --fdstore": Situation(
-        ("-t", "0.3", "--listen", "--fdstore", str(PORT), *SERVICE), storing("--listen"), "starts", notify=True
+        ("-t", WAIT, "--listen", "--fdstore", str(PORT), *SERVICE), storing("--listen"), "starts", notify=True
     ),
     "guard, started again, without --fdstore": Situation(
-        ("-t", "0.3", str(PORT), *SERVICE), storing(), "starts", notify=True
+        ("-t", WAIT, str(PORT), *SERVICE), storing(), "starts", notify=True
     ),
     "explain, free": Situation(("explain", "--json", str(PORT))),
     "explain, held": Situation(("explain", "--json", str(PORT)), outbound),
@@ -244,7 +246,12 @@ def test_one_failing_call(bench: Bench, name: str) -> None:
     situation = SITUATIONS[name]
     done, calls = once(bench, situation)
     assert wrong_with(bench, situation, done, "") is None, done
-    try_faults(name, calls, lambda fault: wrong_with(bench, situation, once(bench, situation, fault)[0], fault.call))
+    try_faults(
+        bench.laboratory,
+        name,
+        calls,
+        lambda fault: wrong_with(bench, situation, once(bench, situation, fault)[0], fault.call),
+    )
 
 
 def once(bench: Bench, situation: Situation, fault: Fault | None = None) -> tuple[Run, list[Any]]:

@@ -79,7 +79,7 @@ def test_one_failing_call(host: Machine, laboratory: Laboratory, name: str) -> N
             "it has written" if (host.root / DROP_IN).exists() else None
         )
 
-    try_faults(name, calls, wrong_with)
+    try_faults(laboratory, name, calls, wrong_with)
 
 
 def wrong_with_run(done: Run, expected: object, failing: str) -> str | None:
