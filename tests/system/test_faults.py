@@ -111,6 +111,17 @@ class TestSurroundings:
         assert "only bound" in line
         assert f"pid {os.getpid()}" in seen.err
 
+    @pytest.mark.parametrize("surroundings", ["no-netlink", "no-netlink-nobody"])
+    def test_a_time_wait_without_netlink(self, surroundings: str) -> None:
+        """No process owns it, and nobody is sent to look for one: how long it lasts, and what keeps the next one away."""
+        with states.outbound_time_wait(PORT):
+            done = run([*SURROUNDINGS[surroundings], *portwait("explain", str(PORT))])
+        assert done.status == 1
+        assert "is held by a connection in TIME_WAIT: no process owns it, it ends by itself in " in done.out
+        assert "not visible" not in done.out
+        assert "Wait " in done.out
+        assert f"portwait reserve --persist {PORT}" in done.out
+
     def test_a_bound_socket_without_netlink(self) -> None:
         """What no other table shows is not made up."""
         with states.bound_only(PORT):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -143,6 +144,27 @@ def held_by_docker_proxy(engine: DockerHost) -> None:
     done = engine.docker("run", "--rm", *words, check=False)
     assert done.returncode == 1, done
     assert "docker-proxy" in done.stdout
+
+
+def test_the_options_that_show_an_owner_on_the_host(engine: DockerHost) -> None:
+    """As nobody on the host's network a process of the host is out of sight; the printed options show it.
+
+    The machine is a container itself, so its network looks like that of another container: OTHER is the host here.
+    """
+    with engine.blocked(PORT, "outbound"):
+        (hidden,) = explained(engine)
+        [options] = [one["commands"][0] for one in hidden["remedies"] if one["code"] == "share-processes"]
+        (shown,) = explained(engine, *options.replace("container:OTHER", "host").split())
+    assert [one["owners"] for one in hidden["blockers"]] == [[]]
+    assert [[owner["name"] for owner in one["owners"]] for one in shown["blockers"]] == [["python3"]]
+
+
+def explained(engine: DockerHost, *options: str) -> list[dict[str, Any]]:
+    """Explain the port from a container on the host's network; what is said of each target."""
+    done = engine.docker("run", "--rm", *options, *GUARD, "explain", "--json", str(PORT), check=False)
+    assert done.returncode == 1, done
+    targets: list[dict[str, Any]] = json.loads(done.stdout)["targets"]
+    return targets
 
 
 def test_without_docker_proxy(engine: DockerHost, container: str) -> None:
