@@ -113,7 +113,7 @@ class TestSurroundings:
 
     @pytest.mark.parametrize("surroundings", ["no-netlink", "no-netlink-nobody"])
     def test_a_time_wait_without_netlink(self, surroundings: str) -> None:
-        """No process owns it, and nobody is sent to look for one: how long it lasts, and what keeps the next one away."""
+        """No process owns it, and nobody is sent to look for one; the report has how long it lasts, and its remedy."""
         with states.outbound_time_wait(PORT):
             done = run([*SURROUNDINGS[surroundings], *portwait("explain", str(PORT))])
         assert done.status == 1

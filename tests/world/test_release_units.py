@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.programs import DEADLINE, eventually
+from tests.support.roots import lines_of
 from tests.support.states import service_bind
 from tests.support.systemd import HELPERS, machine
 
@@ -41,12 +42,13 @@ def system(request: pytest.FixtureRequest, release: Release) -> Iterator[Machine
         else:
             booted = request.getfixturevalue("docker_host")
         shutil.copy(release.deb, booted.root / "root")
-        booted.run("dpkg", "--install", f"/root/{release.deb.name}")
+        install, purge = lines_of("Debian 11 to 13, Ubuntu", release)
+        booted.run("sh", "-c", f"cd /root && {install}")
         (booted.root / METRICS).mkdir(parents=True, exist_ok=True)
         try:
             yield booted
         finally:
-            booted.run("dpkg", "--purge", "portwait-guard")
+            booted.run("sh", "-c", purge.replace("purge", "purge --yes"))
 
 
 def _without_portwait(root: Path) -> None:
