@@ -30,7 +30,15 @@ _TAKES = {
     "uvx": ("uvx",),
 }
 """Programs, and their verbs that take something by its name from an index, a distribution or a registry."""
-_FROM = re.compile(r"^(?:FROM|COPY --from=|ARG \w+=)\s*(?P<image>\S*portwait\S*)", re.MULTILINE)
+_IMAGE = re.compile(
+    r"(?:^(?:FROM\s|COPY --from=|ARG \w+=)|--image[= ]|\bimage:)\s*[\"']?(?P<image>[\w./:@-]*portwait[\w.:@-]*)",
+    re.MULTILINE,
+)
+_MODULE = re.compile(
+    r"\b(?:pip|pip3|apt|dnf|yum|zypper|package):\s*(?:\{\s*)?(?:name:\s*)?[\"'\[]*(?P<name>portwait[\w.=<>~-]*)"
+)
+"""Ansible's, also as cloud-init has it."""
+_REQUIRED = re.compile(r"\b(?:dependencies|requires)\s*=\s*\[[^]]*[\"'](?P<name>portwait[\w.=<>~-]*)[\"']")
 
 
 def texts() -> dict[str, str]:
@@ -48,7 +56,10 @@ def texts() -> dict[str, str]:
 
 def by_name(text: str) -> list[str]:
     """List the places of a text that would take portwait by its name from somewhere else."""
-    found = [match[0] for match in _FROM.finditer(text) if is_bare(match["image"])]
+    found = [match[0] for match in _IMAGE.finditer(text) if is_bare(match["image"])]
+    found += [
+        match[0] for form in (_MODULE, _REQUIRED) for match in form.finditer(text) if _NAME.fullmatch(match["name"])
+    ]
     for command in re.split(r"[\n;&|`]", re.sub(r"\\\n\s*", " ", text)):
         words = re.findall(r"[^\s\"',()]+", command)
         for index, word in enumerate(words):
@@ -83,6 +94,14 @@ def is_bare(image: str) -> bool:
         "FROM portwait\n",
         "ARG BASE=portwait\n",
         "COPY --from=portwait-packed /opt/portwait /opt/portwait",
+        "services:\n  guard:\n    image: portwait\n",
+        'image: "portwait:0.1"',
+        "image: library/portwait",
+        "kubectl run guard --image=portwait -- explain 30010",
+        "- ansible.builtin.pip:\n    name: portwait\n",
+        "- pip: {name: portwait}",
+        "- package:\n    name: portwait-guard\n",
+        'dependencies = ["psutil", "portwait>=1"]',
     ],
 )
 def test_it_sees_a_bare_name(text: str) -> None:
@@ -101,6 +120,9 @@ def test_it_sees_a_bare_name(text: str) -> None:
         "COPY --from=localhost/portwait-packed /opt/portwait /opt/portwait",
         "COPY --from=build /opt/portwait /opt/portwait",
         "pipx install . && portwait 30010",
+        "image: registry.example/portwait:0.1",
+        "- ansible.builtin.pip:\n    name: /src/portwait\n",
+        'dependencies = ["psutil"]\n# and portwait',
     ],
 )
 def test_it_lets_a_file_or_a_registry_pass(text: str) -> None:
