@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 import symtable
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,10 @@ MODULES = {
 
 Tests compare both with what is really loaded.
 """
+
+OLD = """\
+portwait needs Python 3.9 or newer, and this is Python %d.%d.
+Install the .deb, the .rpm or the tar.gz of a release instead: they bring their own Python (docs/install.md)."""
 
 HEAD = '''\
 """Modules of portwait, joined when the wheel was built; see tools/join_modules.py."""
@@ -89,6 +94,8 @@ class JoinModules(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Write them to a folder outside the checkout, and tell where they belong."""
+        if sys.version_info < (3, 9):  # noqa: UP036  # pip builds first, and asks for the oldest Python afterwards
+            sys.exit(OLD % sys.version_info[:2])
         if version == "editable":
             return
         self._folder = tempfile.TemporaryDirectory(prefix="portwait-build-")

@@ -98,3 +98,11 @@ def test_what_is_left_of_a_module(source: str, rest: str) -> None:
     assert isinstance(function, ast.FunctionDef)
     body = [node for node in function.body if not isinstance(node, ast.Global)]
     assert ast.dump(ast.Module(body, [])) == ast.dump(ast.parse(rest))
+
+
+def test_an_older_python_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What pip says of `requires-python` comes after the build, and names no way out."""
+    hook = join_modules.JoinModules(str(tmp_path), {}, None, None, str(tmp_path), "wheel")  # type: ignore[arg-type]
+    monkeypatch.setattr(sys, "version_info", (3, 8, 18))
+    with pytest.raises(SystemExit, match=r"this is Python 3\.8\.\n.* \.deb, .* bring their own Python"):
+        hook.initialize("standard", {})
