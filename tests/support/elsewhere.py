@@ -70,6 +70,7 @@ def hiding(call: Callable[..., Any]) -> Callable[..., Any]:
 def become(system: str) -> None:
     """Make this interpreter look like one there."""
     import _signal  # noqa: F401  # all of them are loaded before anything is taken from them
+    import shutil  # noqa: F401  # on Windows it uses _winapi, which is there
     import signal  # noqa: F401
     import subprocess  # noqa: F401  # psutil needs it whole
 
