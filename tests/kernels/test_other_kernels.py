@@ -13,7 +13,8 @@ from tests.support.packages import needs
 
 pytestmark = pytest.mark.world
 
-BOOT = Path(__file__).with_name("boot")
+TOP = Path(__file__).parents[2]
+BOOT = (sys.executable, "-m", "tests.kernels.boot")
 LACKING_6_1 = ("bound-only sockets",)  # what a kernel does not have, as the reason of a skip has to name it
 LACKING_5_10 = (*LACKING_6_1, "no MPTCP", "does not destroy what no process has")
 
@@ -26,7 +27,7 @@ def _emulator() -> None:
 
 def boot(*words: str) -> tuple[int, str]:
     """Run `boot`; its exit status, and all that the guest and it have said."""
-    done = subprocess.run([sys.executable, BOOT, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    done = subprocess.run([*BOOT, *words], cwd=TOP, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     return done.returncode, done.stdout.decode(errors="replace")
 
 
