@@ -15,10 +15,11 @@ import socket
 import struct
 import sys
 
-_CALLS = {  # asm/unistd_64.h, asm-generic/unistd.h
+CALLS = {  # asm/unistd_64.h, asm-generic/unistd.h
     "x86_64": {"socket": 41, "bind": 49},
     "aarch64": {"socket": 198, "bind": 200},
 }
+"""The numbers of system calls, by what uname calls the machine."""
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _FILTER = 38, 22, 2  # linux/prctl.h, linux/seccomp.h
 _LOAD, _EQUALS, _RETURN = 0x20, 0x15, 0x06  # linux/bpf_common.h: ld [k], jeq #k, ret #k
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
@@ -41,7 +42,7 @@ def program(rules: list[str]) -> bytes:
         what, _, name = rule.partition("=")
         call, _, first = what.partition(":")
         check = [(_LOAD, 0, 0, _FIRST_AT), (_EQUALS, 0, 1, int(first))] if first else []
-        number = _CALLS[platform.machine()][call]
+        number = CALLS[platform.machine()][call]
         instructions += [(_LOAD, 0, 0, _NUMBER_AT), (_EQUALS, 0, len(check) + 1, number), *check]
         instructions.append((_RETURN, 0, 0, _ERRNO | getattr(errno, name)))
     return b"".join(struct.pack("=HBBI", *one) for one in [*instructions, (_RETURN, 0, 0, _ALLOW)])
