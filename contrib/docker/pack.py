@@ -100,7 +100,7 @@ def main() -> int:
         shutil.copytree(packed, folder)
     files = [file for file in folder.rglob("*") if file.is_file()]
     size = sum(file.stat().st_size for file in files) / 1e6
-    print(f"{folder}: {size:.0f} MB, {len(files)} files; needs {c_library(files)} on {platform.machine()}")
+    print(f"{folder}: {size:.0f} MB, {len(files)} files; needs {c_library(files)} on {machine()}")
     return 0
 
 
@@ -137,6 +137,12 @@ def freeze(folder: str) -> None:
         },
         executables=[Executable(str(entry), init_script=str(start), base="console", target_name="portwait")],
     )
+
+
+def machine() -> str:
+    """Name the processor that this Python, and so what it packs, is for: the kernel's, or its 32-bit one."""
+    name = platform.machine()
+    return name if sys.maxsize > 2**32 else {"x86_64": "i686", "aarch64": "armv7l"}.get(name, name)
 
 
 def c_library(files: list[Path]) -> str:

@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+import machine
+
 NAME = "portwait-guard"
 SUMMARY = "guard that starts a service only when its port can be bound"
 DESCRIPTION = """\
@@ -39,7 +41,7 @@ PLACES = (
 
 def tarball(packed: Path, folder: Path, version: str) -> None:
     """Write the tar.gz, whose one folder `portwait` is meant for /opt."""
-    file = folder / f"{NAME}-{version}-linux-{os.uname().machine}.tar.gz"
+    file = folder / f"{NAME}-{version}-linux-{machine.of(packed / 'portwait').uname}.tar.gz"
     done = subprocess.run(
         ["tar", "-c", "--format=gnu", *_SAME, f"--mtime=@{_epoch()}", "-C", str(packed.parent), packed.name],
         check=True,
@@ -70,12 +72,7 @@ def deb(packed: Path, source: Path, folder: Path, version: str, work: Path) -> N
     control = root / "DEBIAN"
     control.mkdir()
     size = sum(file.lstat().st_size for file in root.rglob("*") if file.is_file()) // 1024
-    architecture = subprocess.run(
-        ["dpkg", "--print-architecture"],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    ).stdout.strip()
+    architecture = machine.of(packed / "portwait").debian
     paragraphs = "".join(f" {line}\n" for line in DESCRIPTION.splitlines())
     (control / "control").write_text(f"""\
 Package: {NAME}
@@ -113,7 +110,8 @@ def rpm(packed: Path, source: Path, folder: Path, version: str, work: Path) -> N
         "_topdir": str(top),
     }
     defines = [word for name, value in values.items() for word in ("--define", f"{name} {value}")]
-    _run("rpmbuild", "-bb", "--quiet", *defines, HERE / "rpm" / f"{NAME}.spec")
+    target = f"--target={machine.of(packed / 'portwait').rpm}-linux"
+    _run("rpmbuild", "-bb", "--quiet", target, *defines, HERE / "rpm" / f"{NAME}.spec")
     for file in (top / "RPMS").rglob("*.rpm"):
         shutil.move(file, folder / file.name)
 

@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import re
+import runpy
 import signal
 import socket
 import subprocess
@@ -97,6 +98,12 @@ def test_this_is_the_processor() -> None:
     """The guest is what was asked for, and not this machine: PROCESSOR has its name and the order of its bytes."""
     uname = os.uname()
     assert f"{uname.machine} {sys.byteorder}" == os.environ.get("PROCESSOR", f"{uname.machine} {sys.byteorder}")
+
+
+def test_a_release_names_the_processor() -> None:
+    """What is packed on this processor is named after it: the head of a real program says what uname says."""
+    named = runpy.run_path(str(HELPERS.parents[2] / "contrib" / "release" / "machine.py"))
+    assert named["of"](Path(sys.executable).resolve()).uname == os.uname().machine
 
 
 def test_a_free_port_starts_the_command() -> None:
