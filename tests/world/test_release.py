@@ -156,6 +156,8 @@ def test_the_tarball_anywhere(release: Release, root: Path) -> None:
     packed = root / "opt/portwait"
     size = sum(file.stat().st_size for file in packed.rglob("*") if file.is_file())
     assert size < 15_500_000
+    binaries = [data for file in packed.rglob("*") if file.is_file() and (data := file.read_bytes())[:4] == b"\x7fELF"]
+    assert max(int(minor) for data in binaries for minor in re.findall(rb"GLIBC_2\.(\d+)", data)) <= 17  # as docs say
     licences = {file.parent.name for file in packed.glob("share/licenses/*/*")}
     assert licences >= {"portwait-guard", "python", "psutil", "structlog", "tenacity"}
     assert (packed / "share/man/man1/portwait.1").is_file()
