@@ -11,7 +11,7 @@ import kubernetes_validate  # type: ignore[import-untyped]  # it says nothing of
 import pytest
 
 from portwait.text import durations
-from tests.support.images import DOCKER
+from tests.support.images import DOCKER, ROOT
 from tests.support.manifests import MANIFESTS, load, pod_of, services
 
 OLDEST = "1.27"
@@ -99,3 +99,14 @@ def test_compose_reserves_what_it_guards() -> None:
     """The sysctl names the service's own port, quoted: a number would be another type to some engines."""
     orders = services()["orders"]
     assert orders["sysctls"]["net.ipv4.ip_local_reserved_ports"] == orders["environment"]["PORTWAIT_TARGETS"] == "8080"
+
+
+def test_an_image_is_built_from_all_that_the_wheel_is_made_of() -> None:
+    """What pyproject.toml names for the build is in .dockerignore's list of what an engine sees of the checkout."""
+    settings = (ROOT / "pyproject.toml").read_text()
+    build = [part for part in re.split(r"\n(?=\[)", settings) if part.startswith(("[tool.hatch", "[project]"))]
+    named = {word.partition("/")[0] for part in build for word in re.findall(r'"([\w./-]+)"', part)}
+    needed = {name for name in named if (ROOT / name).exists() and name not in ("", ".")}
+    assert needed >= {"LICENSE", "README.md", "bin", "contrib", "man", "portwait", "tools"}
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert {name for name in needed if f"!{name}" not in lines} == set()
