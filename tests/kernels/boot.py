@@ -31,7 +31,7 @@ from tests.kernels.machines import MACHINES
 HERE = Path(__file__).resolve().parent
 TOP = HERE.parent.parent
 TIMED_OUT, FAILED = 124, 125
-BASE = ("base-files", "busybox-static", "coreutils", "dash", "util-linux")
+BASE = ("base-files", "base-passwd", "busybox-static", "coreutils", "dash", "util-linux")
 """What the root of another processor always has: its folders, the first programs, the shell."""
 
 # The status goes into a file out here. qemu's own is no evidence: it is 0 after a panic too.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -61,6 +62,8 @@ def root(suite: str, architecture: str, packages: tuple[str, ...]) -> Path:
             run("mmdebstrap", *options, suite, folder)
             for name in ("mnt", "usr/local/lib"):  # which base-files makes when it is configured
                 made(folder / name)
+            for name in ("passwd", "group"):  # likewise base-passwd
+                shutil.copy(folder / "usr/share/base-passwd" / f"{name}.master", folder / "etc" / name)
             for library in folder.glob("usr/lib/python3*"):
                 run("/usr/bin/python3", "-m", "compileall", "-q", "-s", folder, library)
             folder.rename(unpacked)  # whole or not at all
