@@ -145,7 +145,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="boot", description="Run a command under one of Debian's kernels, emulated by qemu."
     )
-    parser.add_argument("--deadline", type=float, default=300, metavar="SECONDS", help="end the guest after this")
+    parser.add_argument("--deadline", type=float, default=600, metavar="SECONDS", help="end the guest after this")
     parser.add_argument("--suite", default=own_suite(), help="the release of Debian whose kernel it is: %(default)s")
     parser.add_argument("--machine", default=NATIVE, choices=MACHINES, help="its processor: %(default)s")
     parser.add_argument("--packages", default="", help="what the root of another processor has, separated by commas")
