@@ -12,7 +12,6 @@ import errno
 import glob
 import os
 import textwrap
-import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from portwait.errors import PortwaitError, UsageError
@@ -207,17 +206,19 @@ def _sources(others: Sequence[File]) -> list[str]:
 
 
 def _digests(others: Sequence[File]) -> dict[str, str]:
-    """Name each file that sets the key, with a checksum of what it says.
-
-    Not hashlib's: that says on stderr what is missing of it, with a traceback.
-    """
+    """Name each file that sets the key, with a checksum of what it says."""
     said: dict[str, list[str]] = {}
     for line in sysctld.settings(others, KEY):
         said.setdefault(escape(line.path), []).append("-" if line.value is None else line.value)
-    return {
-        name: f"{zlib.crc32(chr(10).join(values).encode(errors='surrogateescape')):08x}"
-        for name, values in said.items()
-    }
+    return {name: _checksum("\n".join(values)) for name, values in said.items()}
+
+
+def _checksum(text: str) -> str:
+    """FNV-1a of 32 bits: hashlib prints a traceback about what it lacks, and the packed folder has no zlib."""
+    number = 0x811C9DC5
+    for byte in text.encode(errors="surrogateescape"):
+        number = (number ^ byte) * 0x01000193 & 0xFFFFFFFF
+    return f"{number:08x}"
 
 
 def _change(

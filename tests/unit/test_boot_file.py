@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PORT = ((30010, 30010),)
-DIGEST_OF_8080 = f"{zlib.crc32(b'8080'):08x}"
+DIGEST_OF_8080 = "40c0f1e5"
 VENDOR, LATER, CONF = "/usr/lib/sysctl.d/50-vendor.conf", "/etc/sysctl.d/zzzz.conf", "/etc/sysctl.conf"
 
 
@@ -311,3 +310,9 @@ def test_a_hostile_file_name_stays_within_its_comment(root: Root) -> None:
     root.reserve("30010")
     assert [line for line in root.tree()[PLACE].splitlines() if not line.startswith("# ")] == [f"{KEY}=8080,30010"]
     assert root.drift() == boot_file.Drift((), (), (), None)
+
+
+@pytest.mark.parametrize(("text", "checksum"), [("", "811c9dc5"), ("a", "e40c292c"), ("foobar", "bf9cf968")])
+def test_the_checksum_is_fnv_1a(text: str, checksum: str) -> None:
+    """By the values that its authors give."""
+    assert boot_file._checksum(text) == checksum

@@ -296,3 +296,26 @@ def test_no_test_here_needs_a_network_of_its_own() -> None:
     others = sorted(Path(__file__).parent.glob("test_*.py"))
     others.remove(Path(__file__))
     assert [path.name for path in others if asking.search(path.read_text())] == []
+
+
+def test_nothing_imports_what_the_packed_folder_has_not() -> None:
+    """contrib/docker/pack.py leaves modules out, for size and for the libraries behind them."""
+    [unused] = [
+        ast.literal_eval(node.value)
+        for node in ast.parse((Path(__file__).parents[2] / "contrib" / "docker" / "pack.py").read_text()).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "UNUSED"
+    ]
+    imported = {
+        (module, name.partition(".")[0])
+        for module in MODULES
+        for node in ast.walk(tree(module))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert len(imported) > 300
+    assert {(module, name) for module, name in imported if name in unused} == set()
