@@ -300,11 +300,11 @@ def test_no_test_here_needs_a_network_of_its_own() -> None:
 
 def test_nothing_imports_what_the_packed_folder_has_not() -> None:
     """contrib/docker/pack.py leaves modules out, for size and for the libraries behind them."""
-    [unused] = [
-        ast.literal_eval(node.value)
-        for node in ast.parse((Path(__file__).parents[2] / "contrib" / "docker" / "pack.py").read_text()).body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "UNUSED"
-    ]
+    spec = importlib.util.spec_from_file_location("pack", Path(__file__).parents[2] / "contrib" / "docker" / "pack.py")
+    assert spec is not None
+    assert spec.loader is not None
+    pack = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pack)
     imported = {
         (module, name.partition(".")[0])
         for module in MODULES
@@ -318,4 +318,5 @@ def test_nothing_imports_what_the_packed_folder_has_not() -> None:
         )
     }
     assert len(imported) > 300
-    assert {(module, name) for module, name in imported if name in unused} == set()
+    without = {("portwait._linux.pidfd", "ctypes")}  # which says so where it is missing; there is another way then
+    assert {(module, name) for module, name in imported if name in pack.UNUSED} == without
