@@ -5,36 +5,51 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-import types
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.programs import DEADLINE
 from tools import join_modules
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _PACKAGE = Path(__file__).parents[2] / "portwait"
 
-_ALL = [f"portwait.{module}" for modules in join_modules.MODULES.values() for module in modules]
-
-_MADE = """
+_TELL = """
 import sys
-folder, sources = sys.argv[1], sys.argv[2:]
+folder, *sources = sys.argv[1:]
 package = sys.modules["portwait"] = type(sys)("portwait")
 package.__path__ = [folder]
+
+def tell(name):
+    for key, value in sorted(vars(sys.modules[name]).items()):
+        if not key.startswith("__") and f"{name}.{key}" not in sys.modules:
+            print(name, key, getattr(value, "__module__", None), getattr(value, "__qualname__", None))
+"""
+"""Says what a module has in it: its names, and whose classes and functions they are."""
+
+_JOINED = """
 for source in sources:
     space = {"__name__": source}
     exec(compile(open(source).read(), source, "exec"), space)
     space["load"]()
     for name, _, _ in space["BODIES"]:
-        for key, value in sorted(vars(sys.modules[name]).items()):
-            if not key.startswith("__"):
-                print(name, key, getattr(value, "__module__", None), getattr(value, "__qualname__", None))
+        tell(name)
 assert not {"typing", "dataclasses"} & {*sys.modules}
 import portwait.options.suggestions  # a module that is not joined, in a package that is
 assert portwait.options.suggestions.__file__.startswith(folder)
 """
-"""Loads the joined modules, and tells what each module has in it."""
+
+_APART = """
+for source in sources:
+    for name in source.split():
+        __import__(f"portwait.{name}")
+    for name in source.split():
+        tell(f"portwait.{name}")
+"""
 
 
 def test_each_module_has_its_own_names(tmp_path: Path) -> None:
@@ -42,32 +57,27 @@ def test_each_module_has_its_own_names(tmp_path: Path) -> None:
     files = [tmp_path / f"{name}.py" for name in join_modules.MODULES]
     for file in files:
         file.write_text(join_modules.join(_PACKAGE, join_modules.MODULES[file.stem]))
-    words = [sys.executable, "-I", "-c", _MADE, str(_PACKAGE), *map(str, files)]
-    made = subprocess.run(words, capture_output=True, text=True, timeout=DEADLINE, check=False)
-    assert made.returncode == 0, made.stderr
-    theirs = []
-    for name in _ALL:
-        module = __import__(name, fromlist=["*"])
-        typed = _bound_for_types_only(Path(module.__file__ or ""))
-        for key, value in sorted(vars(module).items()):
-            if not key.startswith("__") and key not in typed and not _is_submodule(name, key, value):
-                kind = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
-                theirs.append(f"{name} {key} {kind[0]} {kind[1]}")
-    ours = [line for line in made.stdout.splitlines() if ".".join(line.split()[:2]) not in _ALL]
-    assert ours == theirs
+    made = _told(_JOINED, map(str, files))
+    for_types = {"annotations", *_bound_without_a_value()}
+    apart = _told(_APART, map(" ".join, join_modules.MODULES.values()))
+    assert made == [line for line in apart if line.split()[1] not in for_types]
 
 
-def _bound_for_types_only(file: Path) -> set[str]:
-    """Find the names that a module binds by `from __future__`, and without a value."""
-    names = {"annotations"}
-    for node in ast.parse(file.read_text()).body:
-        if isinstance(node, ast.AnnAssign) and node.value is None and isinstance(node.target, ast.Name):
-            names.add(node.target.id)
+def _told(program: str, words: Iterable[str]) -> list[str]:
+    argv = [sys.executable, "-I", "-c", _TELL + program, str(_PACKAGE), *words]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def _bound_without_a_value() -> set[str]:
+    """Find the names that modules annotate and do not bind."""
+    names = set()
+    for file in _PACKAGE.rglob("*.py"):
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.AnnAssign) and node.value is None and isinstance(node.target, ast.Name):
+                names.add(node.target.id)
     return names
-
-
-def _is_submodule(name: str, key: str, value: object) -> bool:
-    return isinstance(value, types.ModuleType) and value.__name__ == f"{name}.{key}"
 
 
 @pytest.mark.parametrize(
