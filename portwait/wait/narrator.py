@@ -96,11 +96,12 @@ class Narrator:
 
     def stop(self) -> None:
         """End it, after it has told what it has begun to do. Takes milliseconds; 70 at most where it does nothing."""
-        self._line.finish()
-        if not self._ends_within(_POLITE if self._acts and self.busy else 0.0) and not self._tells_within(_TOLD):
+        may_act = self._acts and self.busy
+        if may_act:
+            self._line.finish()
+        if not (may_act and self._ends_within(_POLITE)) and not self._tells_within(_TOLD):
             with contextlib.suppress(OSError):
                 os.kill(self._pid, signal.SIGKILL)  # its end of the line is open, so the PID is still its own
-            self._ends_within(_FORCED)
         self.lost = True
         self._line.close()
         _collect(self._pid)
