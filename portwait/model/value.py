@@ -6,7 +6,10 @@ from __future__ import annotations
 class Value:
     """An immutable value: its fields are its slots, equality and hash are theirs unless a subclass says otherwise."""
 
-    __slots__: tuple[str, ...] = ()
+    __slots__: tuple[str, ...] = ("_hash",)
+
+    _hash: int
+    """Computed when it is first asked for: 50,000 targets are looked up millions of times."""
 
     def _fill(self, **fields: object) -> None:
         """Set the fields, once, from a subclass's own `__init__`."""
@@ -24,7 +27,7 @@ class Value:
 
     def __setstate__(self, state: tuple[None, dict[str, object]]) -> None:
         """Fill a copy, or what comes out of a pickle."""
-        self._fill(**state[1])
+        self._fill(**{name: value for name, value in state[1].items() if name != "_hash"})
 
     def _key(self) -> tuple[object, ...]:
         return tuple(getattr(self, name) for name in self.__slots__)
@@ -35,7 +38,11 @@ class Value:
 
     def __hash__(self) -> int:
         """Hash what is compared."""
-        return hash(self._key())
+        try:
+            return self._hash
+        except AttributeError:
+            self._fill(_hash=hash(self._key()))
+            return self._hash
 
     def __repr__(self) -> str:
         """Show every field."""

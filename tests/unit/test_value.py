@@ -27,7 +27,9 @@ def test_a_value_does_not_change(value: Target | Verdict) -> None:
 
 @by_value
 def test_a_copy_is_equal(value: Target | Verdict) -> None:
-    """Other programs copy values and send them to other processes."""
+    """Other programs copy values and send them to other processes, where hashes are other numbers."""
+    assert hash(value) == value._hash
+    assert not hasattr(pickle.loads(pickle.dumps(value)), "_hash")  # noqa: S301  # our own
     for other in (copy.copy(value), copy.deepcopy(value), pickle.loads(pickle.dumps(value))):  # noqa: S301  # our own
         assert other == value
         assert hash(other) == hash(value)
