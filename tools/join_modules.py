@@ -148,11 +148,34 @@ class _Strip(ast.NodeTransformer):
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
         """Leave out a string that stands alone: a docstring."""
-        return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node
+        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            return None
+        self.generic_visit(node)
+        return node
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom | None:
         """Leave out `from __future__ import annotations`, because no annotation is left."""
         return None if node.module == "__future__" else node
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
+        """Turn an f-string into a call of format: written by a Python from 3.12 on, an older one may not read it."""
+        arguments: list[ast.expr] = []
+        template = self._template(node, arguments)
+        if not arguments:
+            return ast.Constant(template.format())
+        return ast.Call(ast.Attribute(ast.Constant(template), "format", ast.Load()), arguments, keywords=[])
+
+    def _template(self, node: ast.expr, arguments: list[ast.expr]) -> str:
+        text = ""
+        for part in node.values if isinstance(node, ast.JoinedStr) else ():
+            if isinstance(part, ast.FormattedValue):
+                arguments.append(self.visit(part.value))
+                conversion = f"!{chr(part.conversion)}" if part.conversion > 0 else ""
+                specification = self._template(part.format_spec, arguments) if part.format_spec else ""
+                text += f"{{{conversion}{f':{specification}' if specification else ''}}}"
+            elif isinstance(part, ast.Constant):
+                text += str(part.value).replace("{", "{{").replace("}", "}}")
+        return text
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.AST]:
         """Leave out what a type checker imports; what everybody else does instead stays."""
@@ -163,6 +186,7 @@ class _Strip(ast.NodeTransformer):
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.Assign | ast.AnnAssign | None:
         """Turn an annotation with a value into an assignment, and leave out one without; fields of classes stay."""
         if node in self._fields:
+            self.generic_visit(node)
             return node
         return None if node.value is None else ast.Assign([node.target], self.visit(node.value))
 

@@ -63,6 +63,13 @@ def test_each_module_has_its_own_names(tmp_path: Path) -> None:
     assert made == [line for line in apart if line.split()[1] not in for_types]
 
 
+def test_a_joined_module_can_be_read_by_an_older_python() -> None:
+    """The Python that builds the wheel may nest quotes in an f-string; so there is none."""
+    for modules in join_modules.MODULES.values():
+        joined = join_modules.join(_PACKAGE, modules)
+        assert not [node for node in ast.walk(ast.parse(joined)) if isinstance(node, ast.JoinedStr)]
+
+
 def _told(program: str, words: Iterable[str]) -> list[str]:
     argv = [sys.executable, "-I", "-c", _TELL + program, str(_PACKAGE), *words]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE, check=False)
@@ -98,6 +105,10 @@ def _bound_without_a_value() -> set[str]:
             "try:\n    import a\nexcept ImportError as error:\n    a = None",
             "try:\n    import a\nexcept ImportError as error:\n    a = None",
         ),
+        ("x = f'{a}'", "x = '{}'.format(a)"),
+        ("x = f'{{{a!r:>{b + 1}.3}}} {c:,.0f}'", "x = '{{{!r:>{}.3}}} {:,.0f}'.format(a, b + 1, c)"),
+        ("x = f'{f(f\"{a}\")}{{}}'", "x = '{}{{}}'.format(f('{}'.format(a)))"),
+        ("x = f'{{}}'", "x = '{}'"),
         ("for x in (1, 2):\n    pass", "for x in (1, 2):\n    pass"),
         ("", "pass"),
     ],

@@ -20,6 +20,7 @@ from tests.support.containers import BUSYBOX
 from tests.support.guarding import run
 from tests.support.images import DOCKER, ROOT
 from tests.support.states import bound_only, listening, outbound_established, reset
+from tools.join_modules import MODULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,7 +135,8 @@ def timeless(done: Outcome) -> Outcome:
 
 def test_every_module_is_in_it(folder: Path) -> None:
     """A verb is imported by name, when it is asked for: the packer would not find it by itself."""
-    sources = {str(file.relative_to(ROOT).with_suffix("")) for file in (ROOT / "portwait").rglob("*.py")}
+    joined = {f"portwait/{name}" for name in MODULES}
+    sources = joined | {str(file.relative_to(ROOT).with_suffix("")) for file in (ROOT / "portwait").rglob("*.py")}
     lib = folder / "lib"
     assert {str(file.relative_to(lib).with_suffix("")) for file in (lib / "portwait").rglob("*.pyc")} == sources
 

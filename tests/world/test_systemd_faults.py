@@ -24,12 +24,12 @@ pytestmark = pytest.mark.world
 PORT = 30010
 FOLDER = "/var/lib/portwait-faults"
 SERVICE = f"[Service]\nExecStart=/usr/bin/python3 {HELPERS}/unit_service.py simple {PORT}\nRuntimeDirectory=app\n"
-DROP_IN = "etc/systemd/system/app.service.d"
+DROP_IN = "etc/systemd/system/faulty.service.d"
 SECONDS = 15
 """After which a run hangs."""
 SITUATIONS = {
-    "unit": ("unit", "--json", "app.service"),
-    "unit, with a target": ("unit", "--json", "app.service", "30011"),
+    "unit": ("unit", "--json", "faulty.service"),
+    "unit, with a target": ("unit", "--json", "faulty.service", "30011"),
 }
 
 
@@ -40,8 +40,8 @@ def laboratory(host: Machine) -> Iterator[Laboratory]:
     folder = host.root / FOLDER.removeprefix("/")
     folder.mkdir(exist_ok=True)
     there = Elsewhere(FOLDER, "/opt/portwait/bin/python", f"{HELPERS}/faulty.py", lambda pid: pid_here(host, pid))
-    with host.units({"app.service": SERVICE}):
-        host.systemctl("start", "app.service")
+    with host.units({"faulty.service": SERVICE}):
+        host.systemctl("start", "faulty.service")
         eventually(lambda: f":{PORT} " in host.run("ss", "-ltnH").stdout, "the service's listening")
         made = Laboratory(folder, host.start(), there)
         yield made
