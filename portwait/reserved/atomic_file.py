@@ -85,9 +85,16 @@ def _create(directory: int, name: str) -> tuple[str, int]:
     while True:
         temporary = f".{name}.{os.urandom(4).hex()}"
         descriptor = os.open(temporary, flags, 0o600, dir_fd=directory)
-        with contextlib.suppress(OSError):  # a file system without locks: nobody can sweep there either
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if os.fstat(descriptor).st_nlink:
+        try:
+            with contextlib.suppress(OSError):  # a file system without locks: nobody can sweep there either
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            links = os.fstat(descriptor).st_nlink
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary, dir_fd=directory)
+            os.close(descriptor)
+            raise
+        if links:
             return temporary, descriptor
         os.close(descriptor)  # swept before it was locked
 
