@@ -2,8 +2,8 @@
 
 In a private network namespace whose range of ephemeral ports is 32 wide, clients connect, stay for a moment and connect
 again, so that much of the time one of them has the service's port. The service is stopped and started again and again,
-by each of several ways of starting; a start counts when the service has its port at the first try. As many ways as
-there are cores run side by side, each in its own namespace, and all of them where the service mostly waits.
+by each of several ways of starting; a start counts when the service has its port at the first try. The ways run side
+by side, each in a namespace of its own.
 
 `--fdstore` needs a systemd around it. A systemd is booted for it, which restarts a unit in the same kind of storm.
 """
@@ -113,15 +113,15 @@ def measure(programs: str, *, quick: bool) -> list[dict[str, Any]]:
     """Start in every way; how many starts got the port, and how long one took."""
     fast, slow = int(os.environ.get("STARTS", "8" if quick else "1000")), int(os.environ.get("SLOW_STARTS", "100"))
     with tempfile.TemporaryDirectory() as folder:
-        services = {"storm": ("a service that binds at once", [*PYTHON, SERVICE], fast, os.cpu_count())}
+        services = {"storm": ("a service that binds at once", [*PYTHON, SERVICE], fast)}
         if not quick and timing.is_here("javac"):
-            services["storm_slow"] = ("a JVM that takes 2 s to bind", _java(folder), slow, None)
+            services["storm_slow"] = ("a JVM that takes 2 s to bind", _java(folder), slow)
         tables = []
-        for name, (words, service, starts, beside) in services.items():
+        for name, (words, service, starts) in services.items():
             ways = _ways(programs, service)
-            with ProcessPoolExecutor(beside or len(ways)) as pool:
+            with ProcessPoolExecutor(len(ways)) as pool:
                 often = [
-                    starts // 10 if way.startswith("wait-on") else starts for way in ways
+                    max(1, starts // 10) if way.startswith("wait-on") else starts for way in ways
                 ]  # it takes a second each
                 rows = dict(zip(ways, pool.map(_restart, ways.values(), often)))
             title = f"Restarts in a storm of connections: {words}"
