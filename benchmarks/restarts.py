@@ -40,7 +40,7 @@ except OSError:
 s.listen()
 """
 
-# A JVM that has its port two seconds after it was started.
+# A JVM that binds in the second second after its start.
 JAVA = f"""
 public class Service {{
     public static void main(String[] words) throws Exception {{
@@ -115,7 +115,7 @@ def measure(programs: str, *, quick: bool) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         services = {"storm": ("a service that binds at once", [*PYTHON, SERVICE], fast)}
         if not quick and timing.is_here("javac"):
-            services["storm_slow"] = ("a JVM that takes 2 s to bind", _java(folder), slow)
+            services["storm_slow"] = ("a JVM, which takes more than a second to bind", _java(folder), slow)
         tables = []
         for name, (words, service, starts) in services.items():
             ways = _ways(programs, service)
