@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import readme, report
 from tests.unit.test_structure import FLOORS, MODULES, tree
 
 _ROOT = Path(__file__).parents[2]
@@ -87,3 +88,20 @@ def test_the_metrics_are_those_of_an_audit() -> None:
         if isinstance(node.args[0], ast.Constant)
     }
     assert _listed("Metrics") == {f"portwait_{name}" for name in written}
+
+
+@pytest.mark.parametrize("page", sorted(readme.PAGES))
+def test_the_figures_are_those_of_the_benchmarks(page: str) -> None:
+    """`python -m benchmarks.readme` writes them, out of the file that `python -m benchmarks` has written."""
+    results = json.loads(readme.RESULTS.read_text())
+    assert not results["quick"], "the README shows a full run"
+    assert readme.BLOCK.findall((_ROOT / page).read_text()) == [readme.block(page, results)]
+
+
+def test_the_results_read_as_they_were_measured() -> None:
+    """results.md is results.json for people; its pictures are there."""
+    folder = readme.RESULTS.parent
+    text = (folder / "results.md").read_text()
+    assert text == report.markdown(json.loads(readme.RESULTS.read_text()), re.findall(r"!\[(\w+)\]", text))
+    for name in re.findall(r"\]\((\w+\.svg)\)", text):
+        assert "<svg" in (folder / name).read_text()
