@@ -53,7 +53,7 @@ def search(pids: Sequence[int], links: Mapping[str, int]) -> Iterator[Searched]:
         for _ in range(_processors() - 1):
             try:
                 workers.append(_Worker(queue, shares, links))
-            except OSError:  # no process to be had (TasksMax=, RLIMIT_NPROC), no descriptor
+            except OSError:  # no process can be started (TasksMax=, RLIMIT_NPROC), no descriptor
                 break
         while number := os.read(queue, 2):
             for pid in shares[int.from_bytes(number, "little")]:

@@ -147,6 +147,6 @@ def _patiently(path: str, longest: int) -> bytes:
 
     try:
         _thread.start_new_thread(read, ())
-    except RuntimeError:  # no thread to be had (TasksMax=, RLIMIT_NPROC)
+    except RuntimeError:  # no thread can be started (TasksMax=, RLIMIT_NPROC)
         return _read(path, longest)
     return answer[0] if done.acquire(timeout=_PATIENCE) else b""

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from portwait.model.sockets import KernelSocket
 
 _FEW = 64
-"""So many processes are all searched; among more, only until every socket has an owner."""
+"""Processes. Up to this number all are searched; among more, only until every socket has an owner."""
 _CHEAP = 256
 """Among more processes nobody is searched who is only nice to know."""
 _SMALL = 256
-"""So many descriptors of a relative are all read; of more, only the number under which its owner has the socket."""
+"""Descriptors of a relative. Up to this number all are read; of more, only the one with the number of its owner's."""
 _MOST_SHARERS = 4096
-"""So many processes are asked whether they share an owner's descriptor."""
+"""Processes. No more are asked whether they share an owner's descriptor."""
 
 
 class Holders(Record):

@@ -119,7 +119,7 @@ def _kind(port: int) -> str:
 
 
 def _outside(audit: Audit, count: int, known: Collection[int]) -> int | None:
-    """Find so many ports in a row outside the range, as near to it as can be, below it rather than above."""
+    """Find this number of ports in a row outside the range, as near to it as can be, below it rather than above."""
     low, high = audit.span
     lowest = max(1024, audit.settings.unprivileged_start or 0)
     for start in itertools.chain(range(low - count, lowest - 1, -1), range(high + 1, 65536 - count + 1)):

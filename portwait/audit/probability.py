@@ -44,7 +44,7 @@ class Traffic(NamedTuple):
 
 
 def within(clients: float, probability: float) -> float:
-    """How probable it is that at least one of so many clients, on average, is given a port that each picks so often."""
+    """How probable it is that at least one client is given a port, from their number and how often each picks it."""
     return -math.expm1(-clients * probability)
 
 

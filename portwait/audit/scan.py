@@ -117,7 +117,7 @@ def audit(
 
 
 def measure(window: float) -> Rate:
-    """Count new connections for so many seconds; the average since boot where that is more, and is the host's."""
+    """Count new connections for some seconds; the average since boot where that is more, and is the host's."""
     if sys.platform != "linux":
         return Rate(None, "not known")
     from portwait._linux import snmp

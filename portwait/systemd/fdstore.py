@@ -50,7 +50,7 @@ def remove(names: Iterable[str]) -> None:
 
 
 def room(wanted: int) -> int | None:
-    """Say how many of so many new descriptors the store takes; None where nobody answers.
+    """Say how many of these new descriptors the store takes; None where nobody answers.
 
     systemd drops what it has no room for without a word to us (only since 254 it says FDSTORE= in the environment). So
     give it the reading ends of pipes: a pipe that has lost its reader was dropped. FileDescriptorStoreMax= shows in

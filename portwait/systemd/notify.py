@@ -92,7 +92,7 @@ class Progress:
         send(f"STATUS={status[:_LONGEST]}", f"EXTEND_TIMEOUT_USEC={round(EXTENSION * 1_000_000)}")
 
     def end(self, status: str = "") -> None:
-        """Say how it ended, if anything was told; no words take back what was said, for the service has its own."""
+        """Say how it ended, if anything was told; no words take back what was said, because the service has its own."""
         if self._told is not None:
             self.tell(status)
             self._told = None

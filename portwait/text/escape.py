@@ -60,7 +60,7 @@ def columns(text: str) -> int:
 
 
 def cut(text: str, room: int) -> str:
-    """Cut text to so many columns of a terminal."""
+    """Cut text to this number of columns of a terminal."""
     if columns(text) <= room:
         return text
     used = 0

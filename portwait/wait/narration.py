@@ -170,7 +170,7 @@ class SurveyOfTheGuard(Survey):
             raise GuardHasGone
         verdicts, inodes = message
         self._inodes = frozenset(inodes)
-        if self.wide:  # nobody asks bind about so many
+        if self.wide:  # bind is not asked about more than 64
             self.verdicts = {
                 target: self._by_tables.get(target, Verdict("unknown", by="tables")) for target in self.targets
             }

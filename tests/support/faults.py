@@ -282,7 +282,7 @@ class Laboratory:
         return Run(status, out.read_text(errors="replace"), err.read_text(errors="replace"), lines)
 
     def _next(self, count: int, seconds: float = DEADLINE) -> list[str]:
-        """Wait until the helper has said so many lines."""
+        """Wait until the helper has said this number of lines."""
         program = self._program
         end = time.monotonic() + seconds
         while len(program.out) < count:

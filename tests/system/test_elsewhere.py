@@ -137,7 +137,7 @@ class TestGuard:
 
     @pytest.mark.parametrize("option", ["--hold", "--hold=full", "--evict", "--terminate", "--reserve", "--fdstore"])
     def test_wishes_that_are_linux_s(self, system: str, option: str) -> None:
-        """One line says that this is not to be had, and the service starts."""
+        """One line says that this system lacks it, and the service starts."""
         done = elsewhere(system, option, str(PORT), "--", *STARTED)
         assert (done.status, done.out) == (0, "started\n")
         (line,) = done.err.splitlines()

@@ -303,7 +303,7 @@ class TestTwins:
     """What the environment says of the guard's options holds for the verb too, and a word of its own wins."""
 
     @pytest.mark.parametrize(
-        ("twin", "words"),
+        ("variable", "words"),
         [
             (("DRY_RUN", "1"), ("--no-dry-run",)),
             (("EVICT", "time-wait"), ("--evict",)),
@@ -314,9 +314,9 @@ class TestTwins:
         ids=lambda value: value[0],
     )
     def test_nothing_is_destroyed_that_the_environment_excludes(
-        self, twin: tuple[str, str], words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+        self, variable: tuple[str, str], words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        name, value = twin
+        name, value = variable
         monkeypatch.setenv(f"PORTWAIT_{name}", value)
         with server(), client() as program, unit(f"portwait-{program.pid}.service", program.pid):
             assert evict(str(PORT)).status == (0 if name == "FAMILY" else 1)
@@ -623,7 +623,7 @@ class TestGuard:
             assert guard("--evict", "--timeout=0", str(PORT), "--", *STARTED).started
 
     @pytest.mark.parametrize(
-        ("words", "twins", "starts"),
+        ("words", "variables", "starts"),
         [
             ((), {"PORTWAIT_EVICT": "yes"}, True),
             ((), {"PORTWAIT_EVICT": "no"}, False),
@@ -636,10 +636,10 @@ class TestGuard:
         ],
         ids=repr,
     )
-    def test_only_when_asked(self, words: tuple[str, ...], twins: dict[str, str], starts: bool) -> None:
-        """By flag or twin, and no wider than they say."""
+    def test_only_when_asked(self, words: tuple[str, ...], variables: dict[str, str], starts: bool) -> None:
+        """By flag or variable, and no wider than they say."""
         with outbound_established(PORT):
-            done = guard(*words, "--timeout=0", str(PORT), "--", *STARTED, env={**os.environ, **twins})
+            done = guard(*words, "--timeout=0", str(PORT), "--", *STARTED, env={**os.environ, **variables})
             assert (done.status, done.started) == ((0, True) if starts else (GAVE_UP, False))
             assert states_on(PORT) == ([] if starts else ["ESTABLISHED"])
 

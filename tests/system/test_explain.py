@@ -288,7 +288,7 @@ def test_the_json() -> None:
 
 
 def on_a_terminal(width: int, *argv: str | bytes, environment: dict[str, str] | None = None) -> list[str]:
-    """Run with a terminal of so many columns as its output, to its end; the lines."""
+    """Run with a terminal of this number of columns as its output, to its end; the lines."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
     with running(argv, environment, stdout=follower, stderr=follower) as shown:

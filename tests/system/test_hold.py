@@ -512,7 +512,7 @@ class TestWithoutIPv6:
             service.says("listening")
 
     def test_a_plain_probe_does_not_meet_the_hold(self) -> None:
-        """A service without SO_REUSEADDR has no hold in the wait, for the guard would wait for itself."""
+        """A service without SO_REUSEADDR has no hold in the wait, because the guard would wait for itself."""
         words = ("-4", "--no-reuseaddr")
         with guarded(PORT, *words, before=self.HIDDEN, service=(WILDCARD, "plain")) as (service, blocker):
             reset(blocker.sock)

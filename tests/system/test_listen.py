@@ -157,7 +157,7 @@ def test_what_makes_no_sense_is_refused(words: list[str]) -> None:
 
 
 def test_the_environment_can_ask_for_it() -> None:
-    """PORTWAIT_LISTEN is the twin; --no-listen wins over it."""
+    """PORTWAIT_LISTEN does the same; --no-listen wins over it."""
     environment = {**os.environ, "PORTWAIT_LISTEN": "yes"}
     for flags, names in (([], [str(PORT)]), (["--no-listen"], [])):
         with running(portwait(*flags, str(PORT), "--", *SHOW), environment, stdin=subprocess.PIPE) as program:

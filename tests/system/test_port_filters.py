@@ -17,7 +17,7 @@ NEIGHBOURS = (PORT - 1, PORT, PORT + 1, PORT + 2)
 
 
 def ranges(count: int) -> list[tuple[int, int]]:
-    """Name so many separate ports, PORT among them, none of its neighbours."""
+    """Name this number of separate ports, PORT among them, none of its neighbours."""
     others = [(port, port) for port in range(2, 65536, 4)]
     return sorted([(PORT, PORT), *others[: count - 1]])
 

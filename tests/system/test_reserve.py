@@ -458,10 +458,10 @@ class TestGuard:
             ([], {}, ""),
             (["--reserve", "--dry-run"], {}, ""),
         ],
-        ids=["twin", "flag-wins", "off", "dry-run"],
+        ids=["variable", "flag-wins", "off", "dry-run"],
     )
     def test_only_when_asked(self, host: Host, flags: list[str], environment: dict[str, str], reserved: str) -> None:
-        """Rule: nothing is written without being asked for, by flag or twin."""
+        """Rule: nothing is written without being asked for, by flag or variable."""
         names = [f"{name}={value}" for name, value in environment.items()]
         host.run("env", *names, *portwait(*flags, "30010-30011", "--", "true"))
         assert listed() == reserved

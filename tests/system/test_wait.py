@@ -229,7 +229,9 @@ class TestGivingUp:
         assert "gave up" in seen.err
         assert "nothing was started" in seen.err
 
-    @pytest.mark.parametrize("how", [{"words": ("--anyway",)}, {"env": {"PORTWAIT_ANYWAY": "1"}}], ids=["flag", "twin"])
+    @pytest.mark.parametrize(
+        "how", [{"words": ("--anyway",)}, {"env": {"PORTWAIT_ANYWAY": "1"}}], ids=["flag", "variable"]
+    )
     def test_anyway(self, how: dict[str, Any]) -> None:
         """The command runs all the same, its status comes through, and the line says so."""
         env = {**os.environ, **how.get("env", {})}

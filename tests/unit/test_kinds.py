@@ -45,7 +45,7 @@ def listener(address: str, port: int) -> KernelSocket:
 
 
 def in_flight(control: int, queue: int, not_sent: int = 0) -> KernelSocket:
-    """Have so many bytes queued, of which some were sent: these are missing in the count."""
+    """Have this number of bytes queued, of which some were sent: these are missing in the count."""
     return tcp(info=info(control - (queue - not_sent), unacked=1, not_sent=not_sent), send_queue=queue)
 
 

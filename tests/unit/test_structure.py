@@ -254,7 +254,7 @@ def test_every_public_name_is_there_and_explained(name: str) -> None:
 
 
 def test_the_public_names_are_those_that_type_checkers_see() -> None:
-    """The lazy facade and its twin for type checkers name the same."""
+    """The lazy facade and what type checkers read of it name the same."""
     typed = {
         alias.asname
         for node in ast.walk(tree("portwait"))

@@ -1,6 +1,6 @@
 """Hold port 30010 as somebody else does: `holds.py STATE [NAME=VALUE...]`, a maker of tests.support.states.
 
-`uid=N` gives up root then, `forks=N` shares what is open with so many children. It joins the cgroup HOLDS_CGROUP first,
+`uid=N` gives up root then, `forks=N` shares what is open with N children. It joins the cgroup HOLDS_CGROUP first,
 calls itself `client`, says `ready` when it stands, and ends with its standard input.
 """
 

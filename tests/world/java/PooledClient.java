@@ -4,7 +4,7 @@ import java.io.InputStreamReader;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 
-/** A Redis client that keeps its connection, as a pool does. See helpers/pooled_client.py, its twin. */
+/** A Redis client that keeps its connection, as a pool does. helpers/pooled_client.py does the same. */
 public class PooledClient {
     public static void main(String[] args) throws IOException {
         Socket redis = new Socket(args[0], Integer.parseInt(args[1]));
