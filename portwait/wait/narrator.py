@@ -102,6 +102,9 @@ class Narrator:
         if not (may_act and self._ends_within(_POLITE)) and not self._tells_within(_TOLD):
             with contextlib.suppress(OSError):
                 os.kill(self._pid, signal.SIGKILL)  # its end of the line is open, so the PID is still its own
+            if may_act:
+                self._ends_within(_FORCED)
+        self._hear_all()
         self.lost = True
         self._line.close()
         _collect(self._pid)
