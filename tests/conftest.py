@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +26,17 @@ _SHARING = {
 
 
 class Dealer(LoadScopeScheduling):  # type: ignore[misc]  # likewise
-    """Deals out the tests by what they share."""
+    """Deals out the tests by what they share; in a shuffled run the tests of a file share nothing."""
 
     def _split_scope(self, nodeid: str) -> str:
         shared = (shared for prefix, shared in _SHARING.items() if nodeid.startswith(prefix))
-        return next(shared, nodeid.partition("::")[0])
+        return next(shared, nodeid if self.config.getoption("shuffle") is not None else nodeid.partition("::")[0])
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that finds tests which need another test before them, or suffer from one."""
+    text = "run the tests in an order that this number chooses, whatever file they are in"
+    parser.addoption("--shuffle", type=int, metavar="SEED", help=text)
 
 
 def pytest_configure() -> None:
@@ -44,9 +51,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Dealer:
     return Dealer(config, log)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with the tests of the real world: they take longest."""
-    items.sort(key=lambda item: item.get_closest_marker("world") is None)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Start with the tests of the real world: they take longest. --shuffle mixes all."""
+    seed = config.getoption("shuffle")
+    if seed is None:
+        items.sort(key=lambda item: item.get_closest_marker("world") is None)
+    else:
+        random.Random(seed).shuffle(items)  # noqa: S311  # any order does, and the same one again
 
 
 @pytest.fixture
