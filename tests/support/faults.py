@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.support.packages import needs
-from tests.support.programs import DEADLINE, Program
+from tests.support.programs import DEADLINE, Program, youngest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -130,10 +130,16 @@ which no kernel does. So are the calls that give memory: what they refuse ends t
 IMPORT_ERRORS = {"openat": ("EMFILE",), "newfstatat": ("EIO",), "stat": ("EIO",)}
 """For the calls that load a module, once for each module: the interpreter deals with all other errors as with these."""
 
+_FILE_OF = r'(?:AT_FDCWD<[^>]*>, "|\d+<|")(?P<file>'
 _IMPORTS = re.compile(
-    r'(?:AT_FDCWD<[^>]*>, "|\d+<|")'
-    r"(?!/proc/)[^\">]*(?:/lib/python|/site-packages|/\.venv|\.so\b|pyvenv\.cfg|__pycache__|python3\d*\.zip|/helpers)"
+    _FILE_OF
+    + r"(?!/proc/)[^\">]*(?:/lib/python|/site-packages|/\.venv|\.so\b|pyvenv\.cfg|__pycache__|python3\d*\.zip|/helpers)"
+    r"[^\">]*)"
 )
+_LOADER = re.compile(
+    _FILE_OF + r"(?:/usr)?/lib(?:64)?)(?:/\w+-linux-gnu|/tls|/haswell|/avx\w*|/x86_64|/glibc-hwcaps/[\w-]+)*[\">]"
+)
+"""The folders in which the C library looks for a module of its own, that of a users' database say."""
 
 
 class Fault(NamedTuple):
@@ -157,15 +163,16 @@ class Call(NamedTuple):
     text: str
 
     @property
-    def imports(self) -> bool:
-        """Whether the interpreter loads a module by it."""
-        return _IMPORTS.match(self.text) is not None
+    def imports(self) -> str | None:
+        """The file, if the interpreter or the C library loads a module by it; the latter's many folders are one."""
+        match = _IMPORTS.match(self.text) or _LOADER.match(self.text)
+        return match and match["file"]
 
     @property
     def kind(self) -> str:
         """What it has in common with its like: numbers, and what was read, aside."""
         text = re.sub(r'"(\\.|[^"/\\])(\\.|[^"\\])*"', '""', self.text)
-        return re.sub(r"0x[0-9a-f]+|\d+", "N", text.partition(" = ")[0])[:200]
+        return re.sub(r"0x[0-9a-f]+|\d+", "N", text.rpartition(" = ")[0].rstrip())[:200]
 
 
 class Run(NamedTuple):
@@ -196,8 +203,8 @@ class Elsewhere(NamedTuple):
     interpreter: str
     """It has portwait's script beside it."""
     helper: str
-    pid_here: Callable[[int], int] = int
-    """Translates a process's number there into its number here."""
+    pid_here: Callable[[int], int] | None = None
+    """Translates a process's number there into its number here, if that is no descendant of this process."""
 
 
 class Laboratory:
@@ -249,7 +256,9 @@ class Laboratory:
         return self._remains
 
     def _run(self, how: Sequence[str], order: Order, seconds: float) -> Run:
-        out, err, trace = self._folder / "out", self.err, self._folder / "trace"
+        out, err = self._folder / "out", self.err
+        for trace in self._folder.glob("trace.*"):
+            trace.unlink()
         files = {name: f"{self._elsewhere.folder}/{name}" for name in ("out", "err")}
         names = [name for name, _ in order.passed]
         if names:
@@ -257,8 +266,9 @@ class Laboratory:
         del self._program.out[:]
         what = {"words": list(order.words), "variables": dict(order.variables), "passed": names, **files}
         self._program.tell(json.dumps(what))
-        pid = self._elsewhere.pid_here(int(self._next(1)[0]))
-        argv = ["strace", "-f", "-b", "execve", "-o", str(trace), *how, "-p", str(pid)]
+        there = int(self._next(1)[0])
+        pid = self._elsewhere.pid_here(there) if self._elsewhere.pid_here else youngest(self._program.pid)
+        argv = ["strace", "-ff", "-b", "execve", "-o", str(self._folder / "trace"), *how, "-p", str(pid)]
         with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as strace:
             assert strace.stderr is not None
             assert "attached" in strace.stderr.readline()
@@ -278,7 +288,8 @@ class Laboratory:
                 strace.terminate()
             strace.stderr.read()
         status = None if killed else -os.WTERMSIG(code) if os.WIFSIGNALED(code) else os.WEXITSTATUS(code)
-        lines = tuple(trace.read_text(errors="replace").splitlines())
+        traces = {int(path.suffix[1:]): path.read_text(errors="replace") for path in self._folder.glob("trace.*")}
+        lines = tuple(f"{process} {line}" for process in sorted(traces) for line in traces[process].splitlines())
         return Run(status, out.read_text(errors="replace"), err.read_text(errors="replace"), lines)
 
     def _next(self, count: int, seconds: float = DEADLINE) -> list[str]:
@@ -300,7 +311,7 @@ def all_faults(calls: Sequence[Call]) -> list[Fault]:
         if not call.imports:
             alike[call.name, call.kind].append(call)
         elif call.name in IMPORT_ERRORS:
-            alike[call.name, _IMPORTS.sub("", call.text).partition('"')[0].partition(">")[0]].append(call)
+            alike[call.name, call.imports].append(call)
     for (name, _), group in alike.items():
         if group[0].imports:
             chosen |= {Fault(name, group[0].number, error) for error in IMPORT_ERRORS[name]}

@@ -1,4 +1,7 @@
-"""A private copy of the folders that sysctl.d lives in, for programs that read and write them for real."""
+"""A private copy of the folders that sysctl.d lives in, for programs that read and write them for real.
+
+On request the programs see no processes but their own, too.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support.programs import DEADLINE, running
+from tests.support.programs import DEADLINE, running, youngest
+from tests.support.surroundings import ELSEWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,14 +28,16 @@ for folder in /etc/sysctl.d /usr/lib/sysctl.d /usr/local/lib /run; do
 done
 echo ready
 cat
-"""
+:
+"""  # with a line behind it, so that the shell stays, and collects the orphans of its PID namespace
 
 
 class Host:
     """Programs that share these folders, empty at first, with each other and with nobody else."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, *, apart: bool = False) -> None:
         self._pid = pid
+        self._apart = apart
 
     def path(self, name: str) -> Path:
         """Where the test itself finds a file of theirs."""
@@ -50,13 +56,17 @@ class Host:
 
     def argv(self, argv: Sequence[str | bytes]) -> list[str | bytes]:
         """How to run a program among them."""
-        return ["nsenter", f"--mount=/proc/{self._pid}/ns/mnt", "--", *argv]
+        processes = [f"--pid=/proc/{self._pid}/ns/pid"] if self._apart else []
+        return ["nsenter", f"--mount=/proc/{self._pid}/ns/mnt", *processes, "--", *argv]
 
 
 @contextlib.contextmanager
-def private_host() -> Iterator[Host]:
-    """Make such folders for the length of the body, in a mount namespace of their own."""
-    argv = ["unshare", "--mount", "--propagation=private", "sh", "-c", _SCRIPT]
-    with running(argv, stdin=subprocess.PIPE) as holder:
+def private_host(*, apart: bool = False) -> Iterator[Host]:
+    """Make such folders for the length of the body, in a mount namespace of their own.
+
+    `apart`: with a PID namespace of its own too, so that its programs see no processes but each other.
+    """
+    before = ELSEWHERE if apart else ("unshare", "--mount", "--propagation=private")
+    with running([*before, "sh", "-c", _SCRIPT], stdin=subprocess.PIPE) as holder:
         holder.says("ready")
-        yield Host(holder.pid)
+        yield Host(youngest(holder.pid), apart=apart)

@@ -119,6 +119,13 @@ def running(argv: Sequence[str | bytes], env: Mapping[str, str] | None = None, *
         program.stop()
 
 
+def youngest(pid: int) -> int:
+    """Follow a process's children, each of whom has one at most, to the last: what `nsenter --pid` has started, say."""
+    while children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        (pid,) = map(int, children)
+    return pid
+
+
 def portwait(*words: str | bytes) -> list[str | bytes]:
     """Answer the command line of the portwait under test."""
     return [os.environ.get("PORTWAIT", str(Path(sys.executable).parent / "portwait")), *words]
