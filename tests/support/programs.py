@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-DEADLINE = 30.0  # seconds; generous, for it only ever ends a test that has failed
+DEADLINE = 120.0  # seconds; it only ends a test that has failed, also where forty programs want to run
 T = TypeVar("T")
 
 
