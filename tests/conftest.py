@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it comes without types
 
-from tests.support.netns import private_network
+pytest.register_assert_rewrite("tests.support")  # so that an assert says there, too, what was compared
+
+from tests.support.netns import private_network  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

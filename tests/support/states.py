@@ -22,11 +22,10 @@ import itertools
 import select
 import socket
 import struct
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from tests.support.netns import forced_source_port
+from tests.support.netns import forced_source_port, sysctl
 from tests.support.programs import DEADLINE, eventually
 
 if TYPE_CHECKING:
@@ -151,14 +150,15 @@ def fin_wait2_orphan(
 
 @contextlib.contextmanager
 def fin_wait2_orphan_late(port: int) -> Iterator[Connection]:
-    """Yield the same when its timer is one of more than a minute, as on a slow path: 3.5 retransmission timeouts.
+    """Yield the same when its timer is one of a minute and a half, as on a slow path.
 
-    What is above a minute, 1.6 s, goes by before the kernel starts that timer (tcp_fin_time, tcp_keepalive_timer).
+    What tcp_fin_timeout has above a minute, 4 s, goes by before the kernel starts that timer, with what the setting has
+    above a minute by then, 90 s (tcp_fin_time, tcp_keepalive_timer).
     """
-    path = ("local", "127.0.0.1", "dev", "lo", "table", "local")
-    subprocess.run(["ip", "route", "change", *path, "rto_min", "17600ms"], check=True)
+    sysctl("net.ipv4.tcp_fin_timeout", "64")
     with fin_wait2_orphan(port) as made:
-        eventually(lambda: _has_time_wait_timer(port), "the timer of a minute and more")
+        sysctl("net.ipv4.tcp_fin_timeout", "150")
+        eventually(lambda: _has_time_wait_timer(port), "the timer of a minute and a half")
         yield made
 
 
