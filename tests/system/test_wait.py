@@ -27,7 +27,7 @@ from portwait.log import Log
 from portwait.wait.loop import WaitLoop
 from tests.support import states
 from tests.support.descriptors import sockets_of
-from tests.support.guarding import GAVE_UP, STARTED, events, guard, run
+from tests.support.guarding import GAVE_UP, STARTED, events, guard, in_order, run
 from tests.support.netns import sysctl
 from tests.support.programs import DEADLINE, Program, eventually, portwait, running
 from tests.support.states import LOOPBACK, MAPPED, outbound_established, reset
@@ -163,7 +163,7 @@ class TestWaking:
         with states.fin_wait2_orphan(PORT), waiting(str(PORT), "--", *STARTED, poll=False, form="json") as guarded:
             guarded.says("started")
             guarded.status()
-        said = events("\n".join(guarded.err))
+        said = in_order(events("\n".join(guarded.err)))
         assert [event["event"] for event in said] == ["held", "waiting", "free"]
         assert said[0]["blockers"][0]["state"] == "FIN_WAIT2"
         assert 0 < said[0]["blockers"][0]["expires_in"] <= 5
@@ -266,8 +266,8 @@ class TestWhatItSays:
     def test_nothing_while_nothing_changes(self) -> None:
         """A held port, a wait of many looks, the end: three events, whatever the number of lines of each."""
         with outbound_established(PORT):
-            seen = guard("--timeout", "4", "--log-format", "json", str(PORT))
-        assert [event["event"] for event in seen.events] == ["held", "waiting", "gave-up"]
+            seen = guard("--timeout", "8", "--log-format", "json", str(PORT))
+        assert [event["event"] for event in in_order(seen.events)] == ["held", "waiting", "gave-up"]
 
     def test_advice_is_for_the_bind_that_was_asked_for(self) -> None:
         """A command to paste asks with the same options: without SO_REUSEADDR there can be more in the way."""
@@ -286,7 +286,7 @@ class TestWhatItSays:
             reset(second.sock)
             guarded.says("started")
             guarded.status()
-        said = events("\n".join(guarded.err))
+        said = in_order(events("\n".join(guarded.err)))
         assert [event["event"] for event in said] == ["held", "waiting", "changed", "free"]
         assert {one["remote"] for one in said[0]["blockers"]} == {first.remote, second.remote}
         assert [one["remote"] for one in events(changed)[0]["blockers"]] == [second.remote]
@@ -373,14 +373,15 @@ class TestWhatItSays:
 
     def test_json(self) -> None:
         """A line is an object; each has a time, a level, an event and a text."""
-        said = events(spoken("json"))
+        said = in_order(events(spoken("json")))
         assert [event["event"] for event in said] == ["held", "waiting", "free"]
         assert [event["level"] for event in said] == ["warning", "info", "info"]
         assert all({"timestamp", "level", "event", "text"} <= event.keys() for event in said)
 
     def test_logfmt(self) -> None:
         """A line is key=value, quoted where it must be."""
-        said = [dict(word.split("=", 1) for word in shlex.split(line)) for line in spoken("logfmt").splitlines()]
+        lines = (shlex.split(line) for line in spoken("logfmt").splitlines())
+        said = in_order([dict(word.split("=", 1) for word in line) for line in lines])
         assert [line["event"] for line in said] == ["held", "waiting", "free"]
         assert [line["level"] for line in said] == ["warning", "info", "info"]
         assert said[0]["verdict"] == "held"
