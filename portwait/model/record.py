@@ -21,21 +21,24 @@ class Record:
 
     _fields = tuple[str, ...]()  # not annotated: they are no fields themselves
     _required = frozenset[str]()
+    _known = frozenset[str]()
 
     def __init_subclass__(cls) -> None:
         """Read the fields; those without a default have to be given."""
         cls._fields = tuple(dict.fromkeys((*cls._fields, *getattr(cls, "__annotations__", ()))))
         cls._required = frozenset(name for name in cls._fields if not hasattr(cls, name))
+        cls._known = frozenset(cls._fields)
 
     def __init__(self, *values: object, **named: object) -> None:
         """Fill the fields, by position or by name."""
         fields = self.__dict__
-        fields.update(zip(self._fields, values))
+        if values:
+            fields.update(zip(self._fields, values))
         fields.update(named)
-        if len(values) > len(self._fields) or len(fields) != len(values) + len(named):
+        if len(fields) != len(values) + len(named):
             raise TypeError(f"{type(self).__name__}() got more values than fields, or one twice")
-        if not self._required <= fields.keys() or not fields.keys() <= set(self._fields):
-            wrong = (self._required - fields.keys()) | (fields.keys() - set(self._fields))
+        if not self._required <= fields.keys() <= self._known:
+            wrong = (self._required - fields.keys()) | (fields.keys() - self._known)
             raise TypeError(f"{type(self).__name__}() lacks, or does not know: {', '.join(sorted(wrong))}")
 
     def __setattr__(self, name: str, value: object) -> None:
