@@ -28,6 +28,10 @@ class Owners(Record):
     """Why more processes than these may share a socket, in words."""
 
 
+_places: dict[str, Place] = {}
+"""By the text of /proc/PID/cgroup: the processes of a host share few."""
+
+
 def describe(pid: int) -> Owner | None:
     """Look a process up, with its unit and container; None when it has ended."""
     if sys.platform != "linux":
@@ -39,7 +43,9 @@ def describe(pid: int) -> Owner | None:
     process = procfs.describe(pid)
     if process is None:
         return None
-    place = cgroups.place(process.cgroup)
+    place = _places.get(process.cgroup)
+    if place is None:
+        place = _places[process.cgroup] = cgroups.place(process.cgroup)
     return Owner(
         pid=pid,
         name=process.name,
