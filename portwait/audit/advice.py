@@ -34,14 +34,11 @@ class Advice(NamedTuple):
 
 def advise(audit: Audit) -> tuple[Advice, ...]:
     """Say what helps, the cheapest first; nothing where nothing is at risk."""
-    at_risk = ports.merge((finding.port, finding.port) for finding in audit.at_risk)
-    if not at_risk:
+    if not audit.at_risk:
         return ()
-    exposed = ports.merge(
-        (finding.port, finding.port) for finding in audit.at_risk if finding.in_range and not finding.reserved
-    )
+    exposed = ports.join(finding.port for finding in audit.at_risk if finding.in_range and not finding.reserved)
     known = {finding.port for finding in audit.findings if finding.listening} | audit.served
-    used = ports.count(ports.intersect([audit.span], audit.in_use))
+    used = audit.used
     cures = (
         _evict(audit),
         _reserve(audit, exposed, used),
@@ -53,7 +50,7 @@ def advise(audit: Audit) -> tuple[Advice, ...]:
 
 
 def _evict(audit: Audit) -> Advice | None:
-    taken = ports.merge((finding.port, finding.port) for finding in audit.at_risk if finding.taken)
+    taken = ports.join(finding.port for finding in audit.at_risk if finding.taken)
     if not taken:
         return None
     named, targets = abbreviate(taken), ports.show(taken).split(",")

@@ -37,8 +37,7 @@ def _families(audit: Audit) -> Iterable[_Family]:
         "Ports of the range that connect() can still be given, by which it tries first (preferred).",
         (({"parity": "preferred"}, audit.usable[0]), ({"parity": "other"}, audit.usable[1])),
     )
-    used = ports.count(ports.intersect([audit.span], audit.in_use))
-    yield _single("used_ports", "Ports of the range that connections are on.", used)
+    yield _single("used_ports", "Ports of the range that connections are on.", audit.used)
     yield _single("connects_per_second", "New outgoing TCP connections a second.", audit.rate.per_second)
     yield _single("restart_gap_seconds", "How long a restart is taken to leave its port free.", audit.gap)
     yield _Family(

@@ -36,7 +36,7 @@ def text(audit: Audit, width: int = 0) -> str:
 
 def _settings(audit: Audit) -> Iterator[tuple[str, str]]:
     low, high = audit.span
-    yield "range", f"{low}-{high} ({amount([audit.span])}), of them in use {_used(audit):,}"
+    yield "range", f"{low}-{high} ({amount([audit.span])}), of them in use {audit.used:,}"
     yield "reserved", counted(audit.settings.reserved)
     start = audit.settings.unprivileged_start
     yield "unprivileged", f"from {start}" if start is not None else "cannot be read"
@@ -46,10 +46,6 @@ def _settings(audit: Audit) -> Iterator[tuple[str, str]]:
             "",
             f"{_percent(audit.by_bind)} of the clients called bind(port 0) first, judged by their odd or even ports",
         )
-
-
-def _used(audit: Audit) -> int:
-    return ports.count(ports.intersect([audit.span], audit.in_use))
 
 
 def _rate(audit: Audit) -> str:
@@ -163,7 +159,7 @@ def as_dict(audit: Audit) -> dict[str, object]:
         "range": list(audit.span),
         "reserved": ports.show(audit.settings.reserved),
         "unprivileged_port_start": audit.settings.unprivileged_start,
-        "ports_in_use": _used(audit),
+        "ports_in_use": audit.used,
         "usable": {"preferred": audit.usable[0], "other": audit.usable[1]},
         "connections": {
             "per_second": audit.rate.per_second,

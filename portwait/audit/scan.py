@@ -71,6 +71,11 @@ class Audit(NamedTuple):
         return self.settings.ephemeral_range
 
     @property
+    def used(self) -> int:
+        """How many ports of the range connections are on."""
+        return ports.count(self.in_use, self.span)
+
+    @property
     def at_risk(self) -> tuple[Finding, ...]:
         """What somebody should do something about."""
         return tuple(finding for finding in self.findings if finding.at_risk)

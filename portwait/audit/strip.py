@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from portwait.model import ports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from portwait.audit.scan import Audit
     from portwait.model.sockets import Range
@@ -37,12 +37,11 @@ def scale(count: int = _WIDEST) -> str:
 def lines(audit: Audit, count: int = _WIDEST) -> tuple[str, str]:
     """Draw the range and what is reserved, then who is there."""
     size = 65536 // count
-    spans = [(first, first + size - 1) for first in range(0, 65536, size)]
-    at_risk = _ports(finding.port for finding in audit.at_risk)
-    listening = _ports(finding.port for finding in audit.findings if finding.listening)
+    at_risk = ports.join(finding.port for finding in audit.at_risk)
+    listening = ports.join(finding.port for finding in audit.findings if finding.listening)
     settings = (("r", audit.settings.reserved), ("=", (audit.span,)))
     uses = (("!", at_risk), ("L", listening), (":", audit.in_use))
-    return _draw(spans, settings), _draw(spans, uses)
+    return _draw(count, size, settings), _draw(count, size, uses)
 
 
 def _legend(count: int, width: int) -> list[str]:
@@ -54,10 +53,11 @@ def _legend(count: int, width: int) -> list[str]:
     return [*textwrap.wrap(words, width), column]
 
 
-def _ports(numbers: Iterable[int]) -> tuple[Range, ...]:
-    return ports.merge((number, number) for number in numbers)
-
-
-def _draw(spans: Sequence[Range], signs: Sequence[tuple[str, Sequence[Range]]]) -> str:
+def _draw(count: int, size: int, signs: Sequence[tuple[str, Sequence[Range]]]) -> str:
     """Give each column the first sign whose ports it has any of."""
-    return "".join(next((sign for sign, where in signs if ports.intersect([column], where)), ".") for column in spans)
+    line = ["."] * count
+    for sign, where in reversed(signs):
+        for first, last in where:
+            for column in range(first // size, last // size + 1):
+                line[column] = sign
+    return "".join(line)

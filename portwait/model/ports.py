@@ -42,6 +42,18 @@ def merge(ranges: Iterable[Range]) -> tuple[Range, ...]:
     return tuple(merged)
 
 
+def join(numbers: Iterable[int]) -> tuple[Range, ...]:
+    """Make ranges of single ports."""
+    ranges: list[Range] = []
+    first = last = -2
+    for number in sorted(numbers):
+        if number > last + 1:
+            ranges.append((first, last))
+            first = number
+        last = number
+    return (*ranges[1:], (first, last)) if ranges else ()
+
+
 def from_kernel(text: str) -> tuple[Range, ...]:
     """Read a list as the kernel shows it, which may be empty and may hold 0. Raises UsageError."""
     return parse(text, lowest=0) if text.strip() else ()
@@ -72,9 +84,10 @@ def intersect(ranges: Iterable[Range], others: Iterable[Range]) -> tuple[Range, 
     return subtract(kept, subtract(kept, others))
 
 
-def count(ranges: Iterable[Range]) -> int:
-    """How many ports merged ranges hold."""
-    return sum(last - first + 1 for first, last in ranges)
+def count(ranges: Iterable[Range], within: Range = (0, 65535)) -> int:
+    """How many ports merged ranges hold, of those within another range."""
+    low, high = within
+    return sum(min(last, high) - max(first, low) + 1 for first, last in ranges if first <= high and last >= low)
 
 
 def contains(ranges: Iterable[Range], port: int) -> bool:

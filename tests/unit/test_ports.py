@@ -41,6 +41,19 @@ def test_subtract_and_intersect_are_those_of_sets(these: set[int], those: set[in
         assert found == ports.merge(found)
 
 
+@given(some.lists(some.integers(0, 40) | some.integers(0, 65535)))
+def test_single_ports_are_joined(these: list[int]) -> None:
+    """In any order, more than once, 0 too: the merged list of them."""
+    assert ports.join(these) == ports.merge((number, number) for number in these)
+
+
+@given(few, some.integers(0, 41), some.integers(0, 41))
+def test_ports_within_a_range_are_counted(these: set[int], one: int, other: int) -> None:
+    """Both ends belong to the range."""
+    low, high = sorted((one, other))
+    assert ports.count(ranges(these), (low, high)) == len({number for number in these if low <= number <= high})
+
+
 def test_subtracting_long_lists_takes_no_square_of_their_length() -> None:
     """Thirty thousand ranges from thirty thousand: a billion steps would not come to an end here."""
     odd, even = ranges(set(range(1, 65536, 2))), ranges(set(range(2, 65536, 2)))
