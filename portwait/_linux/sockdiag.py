@@ -10,17 +10,19 @@ import time
 
 from portwait._linux import ends, kernel, wire
 from portwait.errors import TablesError
+from portwait.model.sockets import Connections
 from portwait.model.targets import plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from types import TracebackType
 
     from portwait.model.sockets import KernelSocket, Range
 
 _EVERY_STATE = (1 << kernel.TCP_BOUND_INACTIVE + 1) - 2
 _LISTENING = 1 << kernel.TCP_LISTEN
+_ALL_BUT_LISTENING = _EVERY_STATE & ~_LISTENING
 _PROTOCOLS = {"tcp": _socket.IPPROTO_TCP, "udp": _socket.IPPROTO_UDP}
 GONE = (errno.ENOENT, errno.ESTALE)
 """No socket with these ends, or another one: its cookie is not the one that was asked for."""
@@ -77,27 +79,35 @@ class SockDiag:
         """Read the TCP listeners on these ports; cheap at any number of connections."""
         return self.sockets("tcp", ranges, listening=True)
 
-    def connections(self) -> list[tuple[str, int, bytes]]:
-        """Read of every TCP socket its state, its local port, and its destination as bytes, empty where it has none.
+    def connections(self, served: Collection[int]) -> Connections:
+        """Read all TCP connections; those on `served` ports are a server's.
 
-        A tenth of the time that `sockets` takes.
+        A tenth of the time that `sockets` takes: one loop over what `ends` reads, which keeps little of it.
         """
-        connections: list[tuple[str, int, bytes]] = []
-        names, nowhere = kernel.STATE_NAMES, bytes(2)
+        clients: dict[bytes, set[int]] = {}
+        accepted: set[int] = set()
+        bound: set[int] = set()
+        closed, no_port = kernel.TCP_CLOSE, bytes(2)
         self._sequence = self._sequence % _LAST_SEQUENCE + 1
         deadline = time.monotonic() + _DEADLINE
         try:
-            self._socket.send(wire.numbered(wire.tcp_dump_request(_EVERY_STATE, (), info=False), self._sequence))
+            self._socket.send(wire.numbered(wire.tcp_dump_request(_ALL_BUT_LISTENING, (), info=False), self._sequence))
             while time.monotonic() < deadline:
                 data, (sender, _) = self._socket.recvfrom(_BUFFER)
                 if sender != _KERNEL:
                     continue
                 part, done, error = ends.read(data, self._sequence)
-                connections += [
-                    (names.get(state, ""), port, b"" if to[:2] == nowhere else to) for state, port, to in part
-                ]
+                for state, port, destination in part:
+                    if state == closed and destination[:2] == no_port:
+                        bound.add(port)
+                    elif port in served:
+                        accepted.add(port)
+                    elif destination in clients:
+                        clients[destination].add(port)
+                    else:
+                        clients[destination] = {port}
                 if done and not error:
-                    return connections
+                    return Connections(clients, accepted, bound)
                 if error:
                     break
             else:

@@ -6,15 +6,16 @@ What is lost: sockets that are only bound, directions, timers, idle times, and o
 from __future__ import annotations
 
 import socket
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import psutil
 
 from portwait.errors import TablesError
-from portwait.model.sockets import KernelSocket
+from portwait.model.sockets import Connections, KernelSocket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from types import TracebackType
 
     from portwait.model.sockets import Range
@@ -52,18 +53,20 @@ class PsutilTables:
         """Read the TCP listeners on these ports."""
         return self.sockets("tcp", ranges, listening=True)
 
-    def connections(self) -> list[tuple[str, int, bytes]]:
-        """Read of every TCP socket its state, its local port, and its destination as bytes, empty where it has none."""
-        return [
-            (
-                entry.state,
-                entry.local_port,
-                f"{entry.remote_port} {entry.local_address} {entry.remote_address}".encode()
-                if entry.remote_port
-                else b"",
-            )
-            for entry in self.sockets("tcp", ())
-        ]
+    def connections(self, served: Collection[int]) -> Connections:
+        """Read all TCP connections; those on `served` ports are a server's."""
+        clients: defaultdict[bytes, set[int]] = defaultdict(set)
+        accepted: set[int] = set()
+        bound: set[int] = set()
+        for sock in self.sockets("tcp", ()):
+            if not sock.remote_port:
+                bound.update((sock.local_port,) if sock.state == "CLOSE" else ())
+            elif sock.local_port in served:
+                accepted.add(sock.local_port)
+            else:
+                destination = f"{sock.remote_port} {sock.local_address} {sock.remote_address}"
+                clients[destination.encode()].add(sock.local_port)
+        return Connections(clients, accepted, bound)
 
     def again(self, sock: KernelSocket) -> KernelSocket | None:
         """Return what is known: psutil has no way to look at one socket."""

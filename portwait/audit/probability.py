@@ -19,11 +19,13 @@ which picks a port with probability p, the port is picked at least once with pro
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from portwait.model.sockets import Range
 
@@ -37,10 +39,17 @@ class Traffic(NamedTuple):
 
     bound: Collection[int] = frozenset()
     """Ports that connect() shares with nobody: listeners, bound sockets."""
-    used: Mapping[int, Collection[Hashable]] = {}
-    """Ports that connect() has given out, and the destinations that they lead to."""
+    used: Mapping[Hashable, AbstractSet[int]] = {}
+    """Ports that connect() has given out, by the destination that they lead to."""
     by_bind: float = 0.0
     """The part of new clients whose port comes from bind(address, 0)."""
+
+
+class _Clients(NamedTuple):
+    """New clients by their destinations: which part of all goes to each, and the sum of these parts."""
+
+    parts: Mapping[Hashable, float]
+    total: float
 
 
 def within(clients: float, probability: float) -> float:
@@ -55,7 +64,7 @@ class UdpChoice:
         """`span` is the range, `bound` are the ports of UDP sockets."""
         low, high = span
         self._span, self._reserved, self._bound = span, reserved, bound
-        self._free = sum(1 for port in range(low, high + 1) if port not in reserved and port not in bound)
+        self._free = len({*range(low, high + 1)}.difference(reserved, bound))
 
     def picked(self, port: int) -> float:
         """Say how probable it is that a UDP socket without a port of its own is given this one, once that is free."""
@@ -77,22 +86,27 @@ class Choice:
         self._reserved = reserved
         self._traffic = traffic
         self._useless = {*reserved, *traffic.bound}
-        self._occupied = {*self._useless, *traffic.used}
-        self._parts, self._full = self._destinations()
+        self._used: set[int] = set().union(*traffic.used.values())
+        self._occupied = self._useless | self._used
+        self._clients, self._late_clients = self._new_clients()
 
-    def _destinations(self) -> tuple[dict[Hashable, float], dict[Hashable, float]]:
-        """Which part of new clients goes where; and of these, where no port of the first ring is left for them."""
-        count: dict[Hashable, int] = {_NEW: 1}
-        taken: dict[Hashable, int] = {_NEW: 0}
-        for port, destinations in self._traffic.used.items():
-            hinders = port in self._first and port not in self._useless
-            for where in destinations:
-                count[where] = count.get(where, 0) + 1
-                taken[where] = taken.get(where, 0) + hinders
-        total = sum(count.values())
-        parts = {where: number / total for where, number in count.items()}
-        useful = sum(1 for port in self._first if port not in self._useless)
-        return parts, {where: part for where, part in parts.items() if taken[where] == useful}
+    def _new_clients(self) -> tuple[_Clients, _Clients]:
+        """Say where new clients go; and of these, those for whom no port of the first ring is left."""
+        used: dict[Hashable, AbstractSet[int]] = {where: ports for where, ports in self._traffic.used.items() if ports}
+        total = sum(map(len, used.values())) + 1
+        parts = {_NEW: 1 / total, **{where: len(ports) / total for where, ports in used.items()}}
+        useful = {*self._first} - self._useless
+        late = {where: part for where, part in parts.items() if useful <= used.get(where, set())}
+        return _Clients(parts, sum(parts.values())), _Clients(late, sum(late.values()))
+
+    @functools.cached_property
+    def _destinations(self) -> Mapping[int, AbstractSet[Hashable]]:
+        """Where each used port leads to. Nobody asks while all services are on ports that connect() tries last."""
+        destinations: dict[int, set[Hashable]] = {}
+        for where, ports in self._traffic.used.items():
+            for port in ports:
+                destinations.setdefault(port, set()).add(where)
+        return destinations
 
     def picked(self, port: int) -> float:
         """How probable it is that one new client is given the port.
@@ -107,31 +121,33 @@ class Choice:
         if port in self._reserved:
             return 0.0
         if port in self._first:
-            return self._hits(self._first, port, self._parts)
-        return self._hits(self._second, port, self._full) if port in self._second else 0.0
+            return self._hits(self._first, port, self._clients)
+        return self._hits(self._second, port, self._late_clients) if port in self._second else 0.0
 
     def by_bind(self, port: int) -> float:
         """How probable it is that bind(address, 0) picks the port."""
-        if port in self._reserved or port in self._traffic.used:
+        if port in self._reserved or port in self._used:
             return 0.0
         if port in self._second:
             return self._gap(self._second, port)
         return self._gap(self._first, port) if port in self._first and self._occupied.issuperset(self._second) else 0.0
 
-    def _hits(self, ring: Sequence[int], port: int, parts: Mapping[Hashable, float]) -> float:
+    def _hits(self, ring: Sequence[int], port: int, clients: _Clients) -> float:
         """Add up the starting points from which the port is the first useful one, each by the clients it is so for.
 
         Walks back from the port: a step further only those clients are left to whom every port on the way was useless.
         """
-        used = self._traffic.used
-        here = used.get(port, ())
-        part = sum(parts.values()) - sum(parts.get(where, 0.0) for where in here)
+        if not clients.parts:
+            return 0.0
+        destinations, parts = self._destinations, clients.parts
+        here = destinations.get(port, ())
+        part = clients.total - sum(parts.get(where, 0.0) for where in here)
         left: set[Hashable] | None = None  # all but those who have the port already
         hits, at = part, ring.index(port)
         for step in range(1, len(ring)):
             before = ring[at - step]
             if before not in self._useless:
-                among = used.get(before, ())
+                among = destinations.get(before, ())
                 left = {
                     where
                     for where in among

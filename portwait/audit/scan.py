@@ -99,7 +99,8 @@ def audit(
     opened, lost = tables.open_tables()
     udp_ports = ports.merge([*wanted.tcp, *wanted.udp])
     with opened:
-        connections, listeners = opened.connections(), opened.listeners(())
+        listeners = opened.listeners(())
+        connections = opened.connections({sock.local_port for sock in listeners})
         udp = opened.sockets("udp", udp_ports) if udp_ports else ()
     scan = Scan(settings, connections, listeners, udp)
     files = sysctld.read()

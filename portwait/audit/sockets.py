@@ -13,13 +13,11 @@ from portwait.diagnosis import owners
 from portwait.model import ports
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
     from portwait.model.owner import Owner
     from portwait.model.port_settings import PortSettings
-    from portwait.model.sockets import KernelSocket, Range
-
-    Connection = tuple[str, int, bytes]
+    from portwait.model.sockets import Connections, KernelSocket, Range
 
 Origin = Literal["planned", "picked", "ignored"]
 _DOCKER_DNS = "127.0.0.11"
@@ -72,48 +70,36 @@ class Scan:
     def __init__(
         self,
         settings: PortSettings,
-        connections: Iterable[Connection],
+        connections: Connections,
         listeners: Sequence[KernelSocket],
         udp: Sequence[KernelSocket],
     ) -> None:
-        """`connections` are all TCP sockets: state, local port, and destination, empty where there is none."""
+        """Sort the connections by who gave them their port."""
         self._settings = settings
         self._listeners = listeners
         self._udp = udp
         self._reserved = {port for first, last in settings.reserved for port in range(first, last + 1)}
         self._served = {sock.local_port for sock in listeners}
-        bound: set[int] = set()
-        self._connected: dict[int, set[Hashable]] = {}
-        for state, port, destination in connections:
-            if destination:
-                self._connected.setdefault(port, set()).add(destination)
-            elif state == "CLOSE":
-                bound.add(port)
-        self.traffic = self._traffic(bound)
-        self.in_use = ports.merge((port, port) for port in self._connected)
+        low, high = self._span
+        self._preferred, self._others = {*range(low, high + 1, 2)}, {*range(low + 1, high + 1, 2)}
+        self._clients: set[int] = set().union(*connections.clients.values())
+        self.traffic = self._traffic(connections)
+        self.in_use = ports.join(self._clients | connections.accepted)
 
-    def _traffic(self, bound: set[int]) -> Traffic:
+    def _traffic(self, connections: Connections) -> Traffic:
         """Tell clients of connect() from those of bind() by their odd or even ports: tables show no more."""
-        used: dict[int, set[Hashable]] = {}
-        of_bind: set[int] = set()
-        for port, destinations in self._connected.items():
-            if port in self._served or not self._settings.covers(port):
-                continue
-            if self._settings.prefers(port):
-                used[port] = destinations
-            else:
-                of_bind.add(port)
-        part = len(of_bind) / (len(of_bind) + len(used)) if of_bind else 0.0
-        return Traffic(frozenset(bound | self._served | of_bind), used, part)
+        used: dict[Hashable, set[int]] = {
+            where: where_from & self._preferred for where, where_from in connections.clients.items()
+        }
+        of_connect, of_bind = self._clients & self._preferred, self._clients & self._others
+        part = len(of_bind) / (len(of_bind) + len(of_connect)) if of_bind else 0.0
+        return Traffic(connections.bound | self._served | of_bind, used, part)
 
     @property
     def usable(self) -> tuple[int, int]:
         """Count the ports from which a new destination can be reached: those that connect() tries first, and last."""
-        low, high = self._span
-        bound = self.traffic.bound
-        free = [port for port in range(low, high + 1) if port not in self._reserved and port not in bound]
-        preferred = sum(1 for port in free if self._settings.prefers(port))
-        return preferred, len(free) - preferred
+        useless = self._reserved.union(self.traffic.bound)
+        return len(self._preferred - useless), len(self._others - useless)
 
     def findings(self, wanted: Wanted, *, clients: float | None) -> tuple[Finding, ...]:
         """Judge every port that counts; `clients` are the new connections of one gap."""
@@ -130,14 +116,15 @@ class Scan:
         for sock in serving:
             if (sock.protocol, sock.local_port) in judged:
                 by_port.setdefault((sock.protocol, sock.local_port), []).append(sock)
-        owned = _owners(sock for socks in by_port.values() for sock in socks)
+        sought = [sock for socks in by_port.values() for sock in socks if sock.inode]
+        by_inode = owners.find(sought).by_inode
         choice = Choice(self._span, self._reserved, self.traffic)
         udp = UdpChoice(self._span, self._reserved, {sock.local_port for sock in self._udp})
         result = []
         for key in sorted(judged, key=lambda key: (key[1], key[0])):
             protocol, port = key
             socks = by_port.get(key, [])
-            processes = [owner for sock in socks for owner in owned.get(sock, ())]
+            processes = [owner for sock in socks for owner in (*by_inode.get(sock.inode, ()), *_named_by(sock))]
             each = choice.picked(port) if protocol == "tcp" else udp.picked(port)
             result.append(
                 Finding(
@@ -161,7 +148,7 @@ class Scan:
         """Whether a connection has a port that nobody serves."""
         if protocol == "udp":
             return any(sock.local_port == port and sock.remote_port for sock in self._udp)
-        return port in self._connected and port not in self._served
+        return port in self._clients
 
     def _origin(
         self, named: bool, ignored: Sequence[Range], socks: Sequence[KernelSocket], processes: Sequence[Owner]
@@ -190,14 +177,9 @@ class Scan:
         return self._settings.ephemeral_range or (1, 0)
 
 
-def _owners(sockets: Iterable[KernelSocket]) -> dict[KernelSocket, tuple[Owner, ...]]:
-    """Name the processes that have each socket open; none where they cannot be seen."""
-    asked = list(sockets)
-    by_inode = owners.find([sock for sock in asked if sock.inode]).by_inode
-    return {
-        sock: (
-            *by_inode.get(sock.inode, ()),
-            *(owner for pid in sock.pids if (owner := owners.describe(pid)) is not None),
-        )
-        for sock in asked
-    }
+def _named_by(sock: KernelSocket) -> Iterator[Owner]:
+    """Describe the owners that the tables themselves name, as those of psutil do."""
+    for pid in sock.pids:
+        owner = owners.describe(pid)
+        if owner is not None:
+            yield owner

@@ -8,11 +8,11 @@ from portwait.errors import TablesError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from types import TracebackType
     from typing import Protocol
 
-    from portwait.model.sockets import KernelSocket, Range
+    from portwait.model.sockets import Connections, KernelSocket, Range
 else:
     Protocol = object
 
@@ -32,8 +32,8 @@ class Tables(Protocol):
     def listeners(self, ranges: Sequence[Range]) -> tuple[KernelSocket, ...]:
         """Read the TCP listeners on these ports."""
 
-    def connections(self) -> list[tuple[str, int, bytes]]:
-        """Read of every TCP socket its state, its local port, and its destination as bytes, empty where it has none."""
+    def connections(self, served: Collection[int]) -> Connections:
+        """Read all TCP connections; those on `served` ports are a server's."""
 
     def again(self, sock: KernelSocket) -> KernelSocket | None:
         """Look at one socket once more; None when it is gone."""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from portwait.model.record import Record
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 Range = tuple[int, int]
 """First and last port, both included."""
 
@@ -56,3 +60,16 @@ class KernelSocket(Record):
     send_queue: int = 0
     queue: int | None = None
     mptcp: bool = False
+
+
+class Connections(Record):
+    """All TCP sockets of a host but the listeners: their local ports, and little else, because they are so many.
+
+    `clients` has for each destination the ports that lead there. A destination is bytes that only tell whether two are
+    the same. `accepted` are ports of listeners that have connections: where those lead to matters to nobody. `bound`
+    are the ports of sockets that are only bound.
+    """
+
+    clients: Mapping[bytes, set[int]]
+    accepted: set[int]
+    bound: set[int]

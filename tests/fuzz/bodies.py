@@ -103,7 +103,7 @@ def _tables(data: bytes) -> None:
     for ask in (
         lambda tables: tables.sockets("tcp", [(1, 65535)]),
         lambda tables: tables.sockets("udp", []),
-        lambda tables: tables.connections(),
+        lambda tables: tables.connections(()),
         lambda tables: tables.lookup("udp", 2, ("127.0.0.1", 1), ("127.0.0.1", 2)),
     ):
         with contextlib.suppress(TablesError):

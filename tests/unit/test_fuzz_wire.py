@@ -11,6 +11,7 @@ from hypothesis import strategies as some
 from portwait._linux import kernel, wire
 from portwait._linux.sockdiag import SockDiag
 from portwait.errors import TablesError
+from portwait.model.sockets import Connections
 
 ANSWER = bytes.fromhex(
     "a801000012000200010000002207000002010000753a1b587f0000010000000000000000000000007f00000100000000000000000000"
@@ -265,10 +266,13 @@ def test_the_door_says_that_it_cannot_read(datagrams: list[bytes]) -> None:
 def test_half_a_list_of_connections_is_none(datagrams: list[bytes]) -> None:
     """The reader of ends alone refuses what the reader of whole sockets refuses."""
     with pytest.raises(TablesError):
-        door(*datagrams)[0].connections()
+        door(*datagrams)[0].connections(())
 
 
 def test_a_list_of_connections_is_read() -> None:
-    """The same recording, its ends alone."""
-    ((state, port, remote),) = door(ANSWER, END)[0].connections()
-    assert (state, port, remote[:2]) == ("ESTABLISHED", 30010, (7000).to_bytes(2, "big"))
+    """The same recording, its ends alone; those of a port that a listener has, not even these."""
+    connections = door(ANSWER, END)[0].connections(())
+    [destination] = connections.clients
+    assert destination[:2] == (7000).to_bytes(2, "big")
+    assert connections == Connections({destination: {30010}}, set(), set())
+    assert door(ANSWER, END)[0].connections({30010}) == Connections({}, {30010}, set())
