@@ -2,12 +2,14 @@
 
 SYSTEM is darwin, freebsd14 or win32. No such machine is needed, and none is simulated: Linux's kernel still answers.
 What is taken away is what Python does not have there (constants, functions, modules), /proc and /sys, and
-`sys.platform` says that system's name. psutil is loaded before, and reads its Linux.
+`sys.platform` says that system's name. psutil is loaded before, and reads its Linux: those processes that are in the
+network namespace of the test, for such a system has one network.
 """
 
 from __future__ import annotations
 
 import builtins
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -67,6 +69,22 @@ def hiding(call: Callable[..., Any]) -> Callable[..., Any]:
     return instead
 
 
+def in_this_network(pids: Callable[[], list[int]]) -> Callable[[], list[int]]:
+    """List those processes only that share our network namespace, however many others this host has."""
+    stat = os.stat
+    ours = stat("/proc/self/ns/net").st_ino
+
+    def instead() -> list[int]:
+        found = []
+        for pid in pids():
+            with contextlib.suppress(OSError):  # it has ended
+                if stat(f"/proc/{pid}/ns/net").st_ino == ours:
+                    found.append(pid)
+        return found
+
+    return instead
+
+
 def become(system: str) -> None:
     """Make this interpreter look like one there."""
     import _signal  # noqa: F401  # all of them are loaded before anything is taken from them
@@ -74,8 +92,9 @@ def become(system: str) -> None:
     import signal  # noqa: F401
     import subprocess  # noqa: F401  # psutil needs it whole
 
-    import psutil  # noqa: F401
+    from psutil import _pslinux
 
+    _pslinux.pids = in_this_network(_pslinux.pids)
     for name in ("open", "listdir", "stat", "lstat", "readlink", "scandir", "access"):
         setattr(os, name, hiding(getattr(os, name)))
     builtins.open = hiding(builtins.open)
