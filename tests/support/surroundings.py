@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,19 @@ def cgroup(path: str) -> Iterator[Path]:
     finally:
         for folder in reversed(made):
             eventually(functools.partial(_removed, folder), f"the end of all in {folder}")
+
+
+@contextlib.contextmanager
+def own_cgroup() -> Iterator[None]:
+    """Have this process alone in its cgroup: portwait looks there for the other end, and among few processes only."""
+    with cgroup("tests") as folder:
+        root = folder.parents[1]
+        before = re.search(r"^0::/(.*)$", Path("/proc/self/cgroup").read_text(), re.MULTILINE)
+        (folder / "cgroup.procs").write_text(str(os.getpid()))
+        try:
+            yield
+        finally:
+            (root / (before[1] if before else "") / "cgroup.procs").write_text(str(os.getpid()))
 
 
 def _removed(folder: Path) -> bool:

@@ -24,7 +24,7 @@ from tests.support import states
 from tests.support.guarding import run
 from tests.support.programs import DEADLINE, Program, eventually, portwait, running
 from tests.support.states import outbound_established
-from tests.support.surroundings import cgroup
+from tests.support.surroundings import cgroup, own_cgroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -358,7 +358,7 @@ def test_the_other_end_is_found(maker: Callable[..., Any], address: str) -> None
     """Of all families, by one look-up."""
     udp = maker is states.udp_connected
     (target,) = parse([f"{PORT}/udp" if udp else str(PORT)])
-    with maker(PORT, address=address):
+    with own_cgroup(), maker(PORT, address=address):
         (blocker,) = blockers(target)
         assert blocker.peer is not None
         assert blocker.peer.pid == os.getpid()
@@ -377,7 +377,8 @@ def test_the_other_end_on_another_host_is_no_process_of_this_one(remote: str, se
     run(["ip", "route", "add", "192.0.2.0/24", "dev", "lo", "src", "10.9.9.1"])
     family = socket.AF_INET6 if ":" in server else socket.AF_INET
     (target,) = parse([f"{PORT}/udp"])
-    with socket.socket(family, socket.SOCK_DGRAM) as there, socket.socket(type=socket.SOCK_DGRAM) as client:
+    dgram = socket.SOCK_DGRAM
+    with own_cgroup(), socket.socket(family, dgram) as there, socket.socket(type=dgram) as client:
         there.bind((server, 53))
         client.bind((remote if here else "10.9.9.1", PORT))
         client.connect((remote, 53))
