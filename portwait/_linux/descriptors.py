@@ -13,7 +13,7 @@ from portwait.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _RING = "anon_inode:[io_uring]"
 _LONGEST_RING = 1 << 20  # bytes of a ring's description: about 30,000 files
@@ -30,11 +30,11 @@ class Holder(Record):
 
     def still(self, inode: int) -> bool:
         """Whether it is so now: what was read of the pid in between was then of the process that has the socket."""
-        folder = f"/proc/{self.pid}/task/{self.thread}" if self.thread else f"/proc/{self.pid}"
+        home = _home(self.pid, self.thread)
         if self.ring:
-            return f"socket:[{inode}]" in _registered(folder, self.descriptor)
+            return f"socket:[{inode}]" in _registered(home, self.descriptor)
         try:
-            return os.readlink(f"{folder}/fd/{self.descriptor}") == f"socket:[{inode}]"
+            return os.readlink(f"{home}/fd/{self.descriptor}") == f"socket:[{inode}]"
         except OSError:
             return False
 
@@ -52,10 +52,10 @@ class Table:
 
     def search(self, links: Mapping[str, int], most: int | None = None) -> dict[int, Holder]:
         """Find these sockets, `socket:[INODE]`, by their inodes; where it has more than `most` descriptors, none."""
-        holders, listed = self._folder(f"/proc/{self.pid}", 0, links, most)
+        holders, listed = self._folder(0, links, most)
         if not listed and not self.denied:
             for thread in self._threads():
-                holders, listed = self._folder(f"/proc/{self.pid}/task/{thread}", thread, links, most)
+                holders, listed = self._folder(thread, links, most)
                 if listed:
                     break
         return holders
@@ -67,24 +67,24 @@ class Table:
             return
         yield from (int(thread) for thread in threads if int(thread) != self.pid)
 
-    def _folder(
-        self, home: str, thread: int, links: Mapping[str, int], most: int | None
-    ) -> tuple[dict[int, Holder], bool]:
-        """Search the descriptors of one thread; with them, whether it has any."""
+    def _folder(self, thread: int, links: Mapping[str, int], most: int | None) -> tuple[dict[int, Holder], bool]:
+        """Search the descriptors of one thread (0: the main one); with them, whether it has any."""
         try:
-            folder = os.open(f"{home}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            folder = os.open(f"{_home(self.pid, thread)}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:  # it has ended, or
             self.denied = isinstance(error, PermissionError)
             return {}, False
         try:
-            if most is not None and os.fstat(folder).st_size > most:  # their number, from Linux 6.2 on
+            names: Iterable[str]
+            if count := os.fstat(folder).st_size:  # of descriptors, from Linux 6.2 on
+                names = _by_number(folder, count)
+            else:
+                names = os.listdir(folder)
+                count = len(names)
+            if most is not None and count > most:
                 self.too_large = True
                 return {}, True
-            descriptors = os.listdir(folder)
-            if most is not None and len(descriptors) > most:
-                self.too_large = True
-                return {}, True
-            return self._read(home, thread, folder, descriptors, links), bool(descriptors)
+            return self._read(thread, folder, names, count, links), count > 0
         except OSError as error:  # it was opened by who may look, and then another program has been executed, or
             self.denied = isinstance(error, PermissionError)
             return {}, False
@@ -92,33 +92,51 @@ class Table:
             os.close(folder)
 
     def _read(
-        self, home: str, thread: int, folder: int, descriptors: list[str], links: Mapping[str, int]
+        self, thread: int, folder: int, names: Iterable[str], count: int, links: Mapping[str, int]
     ) -> dict[int, Holder]:
+        """Read what these descriptors are open on, until `count` of them were read or each socket was among them."""
         holders: dict[int, Holder] = {}
         rings: list[str] = []
         wanted = {**links, _RING: 0}
         readlink = os.readlink  # this loop is where the time goes
-        for descriptor in descriptors:
+        for name in names:
             try:
-                link = readlink(descriptor, dir_fd=folder)
+                link = readlink(name, dir_fd=folder)
             except PermissionError:  # the folder may be listed, and then no link of it may be followed
                 raise
-            except OSError:  # closed meanwhile, or the process has ended
+            except OSError:  # there is none of this number, it was closed meanwhile, or the process has ended
                 continue
             if link in wanted:
                 inode = wanted[link]
                 if not inode:
-                    rings.append(descriptor)
+                    rings.append(name)
                 elif inode not in holders:
-                    holders[inode] = Holder(self.pid, descriptor, thread)
+                    holders[inode] = Holder(self.pid, name, thread)
                     if len(holders) == len(links):
                         return holders
+            count -= 1
+            if not count:
+                break
         for ring in rings:
-            registered = _registered(home, ring)
+            registered = _registered(_home(self.pid, thread), ring)
             for link, inode in links.items():
                 if link in registered:
                     holders.setdefault(inode, Holder(self.pid, ring, thread, ring=True))
         return holders
+
+
+def _home(pid: int, thread: int) -> str:
+    return f"/proc/{pid}/task/{thread}" if thread else f"/proc/{pid}"
+
+
+def _by_number(folder: int, count: int) -> Iterator[str]:
+    """Name descriptors without listing them, which takes a fifth of the time; list those with large numbers at last.
+
+    The kernel gives the lowest number that is unused, so most processes have few gaps between theirs.
+    """
+    limit = 2 * count
+    yield from map(str, range(limit))
+    yield from (name for name in os.listdir(folder) if int(name) >= limit)
 
 
 def _registered(home: str, ring: str) -> str:
