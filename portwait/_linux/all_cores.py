@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 WORTH_IT = 400
 """Fewer processes are searched by this process alone: that takes 50 ms, and a worker's start a few."""
-_ALONE = 100
-"""The first ones too: the processes of a socket's user come first."""
+_ALONE = 16
+"""The first ones too, as many as take no longer than to start a worker: the processes of a socket's user come first."""
 _MOST_WORKERS = 8
 _SHARE = 16  # processes
 _MOST_SHARES = 16_000  # their numbers have to fit into a pipe, two bytes each
@@ -65,7 +65,9 @@ def search(pids: Sequence[int], links: Mapping[str, int]) -> Iterator[Searched]:
     finally:
         os.close(queue)
         for worker in workers:
-            worker.end()
+            worker.kill()
+        for worker in workers:
+            worker.wait()
 
 
 def _search(pid: int, links: Mapping[str, int]) -> Searched:
@@ -112,13 +114,19 @@ class _Worker:
             *lines, self._rest = (self._rest + data).split(b"\n")
             yield from map(_parse, lines)
 
-    def end(self) -> None:
-        """End it and wait for it, in whatever state it is."""
+    def kill(self) -> None:
+        """End it, in whatever state it is."""
         os.close(self._reader)
         try:
             os.kill(self._pid, kernel.SIGKILL)
+        except ProcessLookupError:  # SIGCHLD is ignored here, so the kernel has waited for it
+            return
+
+    def wait(self) -> None:
+        """Wait until it has ended."""
+        try:
             os.waitpid(self._pid, 0)
-        except (ChildProcessError, ProcessLookupError):  # SIGCHLD is ignored here, so the kernel has waited for it
+        except ChildProcessError:  # likewise
             return
 
 

@@ -30,13 +30,17 @@ class Holder(Record):
 
     def still(self, inode: int) -> bool:
         """Whether it is so now: what was read of the pid in between was then of the process that has the socket."""
-        home = _home(self.pid, self.thread)
         if self.ring:
-            return f"socket:[{inode}]" in _registered(home, self.descriptor)
-        try:
-            return os.readlink(f"{home}/fd/{self.descriptor}") == f"socket:[{inode}]"
-        except OSError:
-            return False
+            return f"socket:[{inode}]" in _registered(_home(self.pid, self.thread), self.descriptor)
+        return is_socket(self.pid, self.descriptor, inode, self.thread)
+
+
+def is_socket(pid: int, descriptor: str, inode: int, thread: int = 0) -> bool:
+    """Whether a descriptor of a process, or of a thread of it, is open on this socket."""
+    try:
+        return os.readlink(f"{_home(pid, thread)}/fd/{descriptor}") == f"socket:[{inode}]"
+    except OSError:
+        return False
 
 
 class Table:
@@ -69,74 +73,70 @@ class Table:
 
     def _folder(self, thread: int, links: Mapping[str, int], most: int | None) -> tuple[dict[int, Holder], bool]:
         """Search the descriptors of one thread (0: the main one); with them, whether it has any."""
+        home = _home(self.pid, thread)
+        sockets: dict[str, str] = {}
+        rings: list[str] = []
         try:
-            folder = os.open(f"{_home(self.pid, thread)}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            folder = os.open(f"{home}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:  # it has ended, or
             self.denied = isinstance(error, PermissionError)
             return {}, False
         try:
-            names: Iterable[str]
-            if count := os.fstat(folder).st_size:  # of descriptors, from Linux 6.2 on
-                names = _by_number(folder, count)
-            else:
-                names = os.listdir(folder)
-                count = len(names)
-            if most is not None and count > most:
+            count = os.fstat(folder).st_size  # of descriptors, from Linux 6.2 on; else 0
+            names = [] if count else os.listdir(folder)
+            if most is not None and (count or len(names)) > most:
                 self.too_large = True
                 return {}, True
-            return self._read(thread, folder, names, count, links), count > 0
+            # Listing them takes a fifth of the time. The kernel gives the lowest number that is unused, so most
+            # processes have no gaps; those that have get theirs listed.
+            if _read(folder, map(str, range(count)), links, sockets, rings):
+                names = os.listdir(folder)
+            _read(folder, [name for name in names if int(name) >= count], links, sockets, rings)
         except OSError as error:  # it was opened by who may look, and then another program has been executed, or
             self.denied = isinstance(error, PermissionError)
             return {}, False
         finally:
             os.close(folder)
-
-    def _read(
-        self, thread: int, folder: int, names: Iterable[str], count: int, links: Mapping[str, int]
-    ) -> dict[int, Holder]:
-        """Read what these descriptors are open on, until `count` of them were read or each socket was among them."""
-        holders: dict[int, Holder] = {}
-        rings: list[str] = []
-        wanted = {**links, _RING: 0}
-        readlink = os.readlink  # this loop is where the time goes
-        for name in names:
-            try:
-                link = readlink(name, dir_fd=folder)
-            except PermissionError:  # the folder may be listed, and then no link of it may be followed
-                raise
-            except OSError:  # there is none of this number, it was closed meanwhile, or the process has ended
-                continue
-            if link in wanted:
-                inode = wanted[link]
-                if not inode:
-                    rings.append(name)
-                elif inode not in holders:
-                    holders[inode] = Holder(self.pid, name, thread)
-                    if len(holders) == len(links):
-                        return holders
-            count -= 1
-            if not count:
-                break
+        holders = {links[link]: Holder(self.pid, name, thread) for link, name in sockets.items()}
         for ring in rings:
-            registered = _registered(_home(self.pid, thread), ring)
+            registered = _registered(home, ring)
             for link, inode in links.items():
                 if link in registered:
                     holders.setdefault(inode, Holder(self.pid, ring, thread, ring=True))
-        return holders
+        return holders, bool(count or names)
 
 
 def _home(pid: int, thread: int) -> str:
     return f"/proc/{pid}/task/{thread}" if thread else f"/proc/{pid}"
 
 
-def _by_number(folder: int, count: int) -> Iterator[str]:
-    """Name descriptors without listing them, which takes a fifth of the time; list those with large numbers at last.
+def _read(
+    folder: int, names: Iterable[str], links: Mapping[str, int], sockets: dict[str, str], rings: list[str]
+) -> bool:
+    """Note which of these descriptors are sockets that are asked for, by their links, and which are io_urings.
 
-    The kernel gives the lowest number that is unused, so most processes have few gaps between theirs.
+    Whether some of these descriptors are not there, so that others may be; False as soon as no socket is asked for
+    any more.
     """
-    limit = 2 * count
-    yield from map(str, range(limit))
-    yield from (name for name in os.listdir(folder) if int(name) >= limit)
+    wanted = {*links, _RING}
+    missing = False
+    readlink = os.readlink  # this loop is where the time goes
+    for name in names:
+        try:
+            link = readlink(name, dir_fd=folder)
+        except PermissionError:  # the folder may be listed, and then no link of it may be followed
+            raise
+        except OSError:  # never opened, or closed meanwhile, or the process has ended
+            missing = True
+            continue
+        if link in wanted:
+            if link == _RING:
+                rings.append(name)
+                continue
+            sockets.setdefault(link, name)
+            if len(sockets) == len(links):
+                return False
+    return missing
 
 
 def _registered(home: str, ring: str) -> str:

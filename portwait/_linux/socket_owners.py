@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from portwait._linux import all_cores, cgroup_tree, procfs
-from portwait._linux.descriptors import Holder, Table
+from portwait._linux.descriptors import Holder, Table, is_socket
 from portwait.model.record import Record
 
 TYPE_CHECKING = False
@@ -118,9 +118,8 @@ class _Search:
         sharing = False
         for inode, each in self.found.items():
             for descriptor in {holder.descriptor for holder in each.values() if not holder.ring}:
-                holder = Holder(pid, descriptor)
-                if holder.still(inode):
-                    each[pid] = holder
+                if is_socket(pid, descriptor, inode):
+                    each[pid] = Holder(pid, descriptor)
                     sharing = True
                     self.unsearched.discard(pid)
                     break
