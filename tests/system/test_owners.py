@@ -17,7 +17,7 @@ import pytest
 
 from portwait import blockers, parse
 from portwait._linux import procfs, socket_owners
-from portwait._linux.descriptors import Holder
+from portwait._linux.descriptors import Holder, Table
 from portwait.diagnosis import owners
 from portwait.host import untrusted_file
 from tests.support import states
@@ -160,6 +160,42 @@ children = [*sharing, moved]
             assert blocker.unseen is not None
             assert "1 related process has too many descriptors to search" in blocker.unseen
             assert moved not in [owner.pid for owner in blocker.owners]
+
+
+@pytest.mark.parametrize("counted", [True, False], ids=["the kernel counts them", "it does not"])
+@pytest.mark.parametrize(
+    ("others", "number"),
+    [(0, 3), (40, 43), (40, 900), (0, 1023), (2000, 2100)],
+    ids=["the first", "the last of many", "far behind the others", "alone", "behind thousands"],
+)
+def test_a_descriptor_of_any_number(
+    monkeypatch: pytest.MonkeyPatch, others: int, number: int, *, counted: bool
+) -> None:
+    """A socket is found whatever its descriptor's number is: gaps between the numbers hide nothing.
+
+    Linux 6.2 and newer say how many descriptors a process has.
+    """
+    code = """
+import fcntl, os, resource, socket, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+others, number = map(int, sys.argv[1:])
+server = socket.create_server(("127.0.0.1", 30010))
+moved = fcntl.fcntl(server.detach(), fcntl.F_DUPFD, 4000)
+os.close(3)
+for _ in range(others):
+    os.open("/dev/null", os.O_RDONLY)
+os.dup2(moved, number)
+os.close(moved)
+print("ready", os.fstat(number).st_ino, flush=True)
+sys.stdin.read()
+"""
+    if not counted:
+        monkeypatch.setattr(os, "fstat", lambda _number: os.stat_result((0,) * 10))
+    with python(code, str(others), str(number)) as server:
+        inode = int(server.out[0].split()[1])
+        link = f"socket:[{inode}]"
+        assert Table(server.pid).search({link: inode, "socket:[1]": 1}) == {inode: Holder(server.pid, str(number))}
+        assert not Table(server.pid).search({"socket:[1]": 1})
 
 
 def test_an_owner_whose_main_thread_has_ended() -> None:
