@@ -23,7 +23,7 @@ BASE = "an empty Python, and the kernel's walk of the tables"
 
 def measure(programs: str, *, quick: bool) -> list[dict[str, Any]]:
     """Measure at each size; half of the processes come before the owner in the middle."""
-    sizes = [2, 40] if quick else [2, 20, 200, 2000]
+    sizes = [2, 40] if quick else [2, 20, 200, 2000, 8000]
     if host.cgroup_root() is not None:
         host.join("everybody")
     tables: list[dict[str, Any]] = []
@@ -59,7 +59,7 @@ def _measure(size: int, programs: str, *, quick: bool) -> dict[str, float]:
         cases = {"own cgroup": {"cgroup": "orders.service"}} | cases
     numbers = {"own cgroup": host.PORTS[1], "own user": host.PORTS[2], "last of all": LAST}
     ports = {name: numbers[name] for name in cases} | {"middle of all": host.PORTS[0]}
-    often = 5 if quick else 15
+    often = 5 if quick else 15 if size <= 2000 else 7
     with contextlib.ExitStack() as stack:
         for name, how in cases.items():
             stack.enter_context(host.blocker(ports[name], **how))
@@ -80,17 +80,19 @@ def _measure(size: int, programs: str, *, quick: bool) -> dict[str, float]:
 
 
 def _others(size: int, programs: str, *, quick: bool) -> dict[str, Contender]:
-    """Name what people type, slow tools less often on a large host."""
+    """Name what people type, slow tools less often on a large host; two read all connections over and over again."""
     often, seldom = (3, 2) if quick else (9, 9) if size <= 200 else (5, 3)
     commands = {
         f"ss -tanp sport = :{LAST}": (["ss", "-tanp", f"sport = :{LAST}"], often),
         f"lsof -nP -iTCP:{LAST}": (["lsof", "-nP", f"-iTCP:{LAST}"], seldom),
         f"fuser {LAST}/tcp": (["fuser", f"{LAST}/tcp"], often),
-        "netstat -anp": (["netstat", "-anp"], seldom),
-        f"killport --view-only {LAST}": ([timing.killport(), "--view-only", str(LAST)], seldom),
+        "netstat -anp": (["netstat", "-anp"], seldom if size <= 2000 else 0),
+        f"killport --view-only {LAST}": ([timing.killport(), "--view-only", str(LAST)], seldom if size <= 40 else 0),
         "psutil.net_connections()": ([f"{programs}/python", "-c", PSUTIL], often),
         "portwait audit --window 0s": ([f"{programs}/portwait", "audit", "--window", "0s"], seldom),
     }
-    if size > 40:  # it reads all connections again for each process, which takes minutes there
-        commands = {name: how for name, how in commands.items() if not name.startswith("killport")}
-    return {name: Contender(argv, times, (0, 1)) for name, (argv, times) in commands.items() if timing.is_here(argv[0])}
+    return {
+        name: Contender(argv, times, (0, 1))
+        for name, (argv, times) in commands.items()
+        if times and timing.is_here(argv[0])
+    }

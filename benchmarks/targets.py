@@ -14,7 +14,7 @@ def measure(programs: str, *, quick: bool) -> list[dict[str, Any]]:
     portwait = f"{programs}/portwait"
     contenders: dict[str, Contender] = {}
     with host.blocker(host.PORTS[0]):
-        for count in (1, 60, 1000, 5000) if quick else (1, 60, 1000, 5000, 20000, 50000):
+        for count in (1, 60, 1000, 5000) if quick else (1, 60, 1000, 5000, 20000, 50000, 60000):
             asked = f"5000-{4999 + count}" if count > 1 else "5000"
             held = host.PORTS[0] < 5000 + count
             runs = 2 if count > 10000 else 5
