@@ -74,6 +74,7 @@ def load() -> None:
             sys.modules[name] = module
     for name in made:
         parent, _, own = name.rpartition(".")
+        __import__(parent)  # it may be none of these
         setattr(sys.modules[parent], own, made[name])
     try:
         for name, _, body in BODIES:

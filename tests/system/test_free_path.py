@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.guarding import run
-from tests.support.programs import running
+from tests.support.programs import portwait, running
 from tests.support.states import outbound_established, reset
 from tools.join_modules import MODULES
 
@@ -165,6 +165,14 @@ def explaining(tmp_path: Path, before: str = "") -> set[str]:
 def test_explaining_loads_nothing_heavy(tmp_path: Path) -> None:
     """A held port is explained without regular expressions, where the owner's command line can have no secret."""
     assert explaining(tmp_path) & ((OF_OTHERS | HEAVY) - {"struct"}) == set()
+
+
+def test_explain_does_not_need_the_free_path_in_one_piece() -> None:
+    """Who calls `portwait.cli.main`, or has loaded a module of it before, gets the same report."""
+    call = "import sys, portwait._linux.procfs; from portwait.cli import main; sys.exit(main(sys.argv[1:]))"
+    ended = run([sys.executable, "-Ic", call, "explain", str(PORT)])
+    assert (ended.err, ended.status) == ("", 0)
+    assert ended.out == run(portwait("explain", str(PORT))).out
 
 
 def test_what_is_joined_for_explain_is_what_it_needs(tmp_path: Path) -> None:
