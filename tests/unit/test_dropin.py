@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from portwait.commands.unit import as_targets
+from portwait.commands.unit import _as_json, _as_text, _port, as_targets
 from portwait.errors import UsageError
 from portwait.host.unit_files import settings
 from portwait.model.sockets import KernelSocket
 from portwait.options.table import rows_of
 from portwait.systemd.dropin import GENERAL, Facts, fit
 from portwait.systemd.dropin_templates import TEMPLATES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CONTRIB = Path(__file__).parents[2] / "contrib/systemd"
 _ANY4 = "0.0.0.0"  # noqa: S104  # an address of a listener in the tables
@@ -260,3 +265,64 @@ def test_the_family_is_in_the_lines() -> None:
     made = fit(facts(family=6))
     assert " -6 30010 -- " in made.body
     assert any(" orders.service -6 30010 > " in line for line in made.install)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "cannot guard nothing: name a UNIT"),
+        (("orders!",), "cannot read unit 'orders!': expected a service's name"),
+        (("-orders",), "unrecognized arguments: -orders"),
+        (("",), "cannot read unit '': expected a service's name"),
+        (("orders.socket",), "cannot guard 'orders.socket': only services are guarded"),
+        (("orders@.timer", "30010"), "cannot guard 'orders@.timer': only services are guarded"),
+        (("no-such-unit", "30010"), "cannot read 'no-such-unit.service': systemctl knows no such unit here"),
+        (("--user", "no-such-unit.service", "30010"), "systemctl --user knows no such unit here"),
+    ],
+)
+def test_what_cannot_be_guarded(
+    words: tuple[str, ...], said: str, main: Callable[..., int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """No unit, none of systemd's names, none that is a service, none that systemd has: in words, and status 125."""
+    assert main("unit", *words) == 125
+    assert said in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "port"),
+    [
+        ("[::]:8080 (Stream)", 8080),
+        ("127.0.0.1:53 (Datagram)", 53),
+        ("/run/orders.sock (Stream)", 0),
+        ("kobject-uevent 1 (Netlink)", 0),
+        ("vsock::1024 (Stream)", 1024),
+        ("", 0),
+    ],
+)
+def test_the_port_of_a_socket_unit(line: str, port: int) -> None:
+    """What systemctl shows of Listen=; a path and a family without ports have none."""
+    assert _port(line) == port
+
+
+def test_the_text_and_the_json_say_the_same() -> None:
+    """As text, all that is to be said stands as comments before the drop-in itself; as JSON each is a key."""
+    made = fit(facts("Restart=always", "DynamicUser=yes", "ProtectProc=invisible"))
+    text, told = _as_text(made), json.loads(_as_json(made, ("30010",)))
+    comments, body = text.partition("\n\n")[::2]
+    assert body == made.body == told["drop_in"]
+    assert all(line == "#" or (line.startswith("# ") and len(line) <= 120) for line in comments.splitlines())
+    said = " ".join(line.removeprefix("#").strip() for line in comments.splitlines())
+    assert made.cannot
+    for each in (made.path, *made.why, *made.cannot, *made.install):
+        assert " ".join(each.split()) in said
+    assert told == {
+        "schema": 1,
+        "unit": "orders.service",
+        "targets": ["30010"],
+        "template": made.template,
+        "path": made.path,
+        "why": [*made.why],
+        "cannot": [*made.cannot],
+        "install": [*made.install],
+        "drop_in": made.body,
+    }
