@@ -37,7 +37,7 @@ FREE, HELD = 1, 2
 """The socket tables' word on one target, in a message; 0 is none."""
 
 _POLITE = 0.05  # seconds to begin nothing new
-_TOLD = 1.0  # seconds to tell what it has begun to destroy or signal, on a host that is too busy to let it run
+_TOLD = 1.0  # seconds to tell what it has begun, or to end after SIGKILL, on a host that is too busy to let it run
 _FORCED = 0.02  # seconds for the kernel to end it; who is in state D takes longer than anybody can wait
 
 
@@ -222,11 +222,23 @@ def _learn(survey: Survey, codes: bytes, served: tuple[int, ...] | None, contest
 
 
 def _collect(pid: int) -> None:
-    """Collect it where it is our child, as PID 1 or as a subreaper, within a moment; state D takes longer."""
-    until = time.monotonic() + _FORCED
+    """Collect it where it is our child, as PID 1 or as a subreaper; nobody can collect what is in state D."""
+    killed = time.monotonic()
     with contextlib.suppress(OSError):  # ChildProcessError: somebody else's
-        while os.waitpid(pid, os.WNOHANG) == (0, 0) and time.monotonic() < until:
+        while os.waitpid(pid, os.WNOHANG) == (0, 0):
+            waited = time.monotonic() - killed
+            if waited > _TOLD or (waited > _FORCED and _is_stuck(pid)):
+                return
             time.sleep(0.001)
+
+
+def _is_stuck(pid: int) -> bool:
+    """Whether a process is in state D, which not even SIGKILL ends; any other only waits for a processor."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            return (file.readall() or b"").rpartition(b")")[2].startswith(b" D")
+    except OSError:  # no /proc: nobody can tell
+        return True
 
 
 def _forget_child(*, was_pending: bool) -> None:

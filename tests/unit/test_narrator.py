@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import threading
 
@@ -10,7 +11,7 @@ import pytest
 
 from portwait.log import Events
 from portwait.wait import channel
-from portwait.wait.narrator import Narrator
+from portwait.wait.narrator import Narrator, _collect
 
 LATE = 0.3  # seconds, as on a host with more to do than it can
 
@@ -52,3 +53,12 @@ def test_what_was_done_is_told(acting: bool) -> None:
         process.kill()
         process.wait()
     assert log.events == (["evicted"] if acting else [])
+
+
+def test_who_ends_late_is_collected() -> None:
+    """A busy host takes longer than a moment to end it, and the service must not have a child that it does not know."""
+    process = subprocess.Popen(("sleep", str(LATE)))
+    _collect(process.pid)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(process.pid, os.WNOHANG)
+    process.wait()
