@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 _TABLES_EVERY = 1.0  # seconds between two readings of the tables: one costs 10 ms at 100,000 connections
 _TABLES_SOON = 0.1  # likewise, where there is news and they decide, because bind is denied
-_ONE_LOOK = 5.0  # seconds that the narrator has for the one look of --timeout 0, evicting included
-_FIRST_REPORT = 3.0  # seconds to say who is in the way before it is said that the wait begins
+# Seconds that the narrator has, not counted while no processor is free for it:
+_ONE_LOOK = 5.0  # for the one look of --timeout 0, evicting included
+_FIRST_REPORT = 3.0  # to say who is in the way before it is said that the wait begins
 _GRACE = 0.15  # seconds likewise, from a deadline that is shorter than that
 _FIRST_REMINDER, _LAST_REMINDER = 10.0, 600.0  # seconds; each is twice the one before
 
@@ -88,11 +89,15 @@ class WaitLoop:
 
     def _first_probe(self) -> bool:
         """Ask the narrator for its first report and wait for it, within bounds; whether the service can start."""
-        until = self._first_report_until()
+        asked = time.monotonic()
+        until = self._first_report_until(asked)
         while not (free := self._probe()):
-            left = until - time.monotonic()
-            if self._narrator is None or self._narrator.lost or self._narrator.reports or left <= 0:
+            if self._narrator is None or self._narrator.lost or self._narrator.reports:
                 break
+            if (left := until - time.monotonic()) <= 0:
+                until = self._first_report_until(asked, self._narrator.starved())
+                if (left := until - time.monotonic()) <= 0:
+                    break
             self._pause(min(left, polling.POLL))
         if free or self._is_decided:
             return free
@@ -100,10 +105,10 @@ class WaitLoop:
         self._log.warning("failed", "failed to read the socket tables: no answer in time; continuing without it")
         return self._probe()
 
-    def _first_report_until(self) -> float:
+    def _first_report_until(self, asked: float, starved: float = 0.0) -> float:
         if self._deadline <= self._began:
-            return self._began + _ONE_LOOK
-        return min(self._began + _FIRST_REPORT, self._deadline + _GRACE)
+            return asked + _ONE_LOOK + starved
+        return min(asked + _FIRST_REPORT + starved, self._deadline + _GRACE)
 
     @property
     def _is_decided(self) -> bool:
@@ -124,6 +129,11 @@ class WaitLoop:
             self._narrator.ask(self._survey)
         self._remind(now)
         return False
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether there is a narrator who can be asked now; one who is busy ends the pause by its answer."""
+        return self._narrator is not None and not self._narrator.lost and not self._narrator.busy
 
     @property
     def _due(self) -> float:
@@ -189,7 +199,7 @@ class WaitLoop:
         Only bind is asked in here, a few times a second and with nothing around it: that is what a wait costs.
         """
         end = time.monotonic() + seconds
-        if self._news and self._survey.undecided:
+        if self._news and self._survey.undecided and self._is_idle:
             end = min(end, self._due)
         sources: list[polling.HasDescriptor] = []
         if self._events is not None:
@@ -199,8 +209,9 @@ class WaitLoop:
             sources.append(self._events)
         if self._narrator is not None and not self._narrator.lost:
             sources.append(self._narrator)
-        while (left := end - time.monotonic()) > 0:
-            ready = polling.readable(sources, min(left, polling.POLL))
+        while True:
+            left = end - time.monotonic()
+            ready = polling.readable(sources, max(0.0, min(left, polling.POLL)))
             if self._events in ready and self._events is not None:
                 self._events.drain()
                 self._news = True

@@ -94,6 +94,12 @@ class Narrator:
         if self._line.ended:
             self._lose(own_fault("see who is in the way", PortwaitError("its own process for that has ended")))
 
+    def starved(self) -> float:
+        """Seconds in which it was ready to run, and no processor was free."""
+        from portwait.wait import starvation  # whom a busy host alone needs
+
+        return starvation.seconds(self._pid)
+
     def stop(self) -> None:
         """End it, after it has told what it has begun to do. Takes milliseconds; 70 at most where it does nothing."""
         may_act = self._acts and self.busy

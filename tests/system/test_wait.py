@@ -24,7 +24,10 @@ from portwait._linux import wire
 from portwait._linux.sockdiag import DestroyEvents
 from portwait.bind.survey import Survey
 from portwait.log import Log
+from portwait.model.verdict import Verdict
+from portwait.wait import channel
 from portwait.wait.loop import WaitLoop
+from portwait.wait.narrator import Narrator
 from tests.support import states
 from tests.support.descriptors import sockets_of
 from tests.support.guarding import GAVE_UP, STARTED, events, guard, in_order, run
@@ -159,14 +162,14 @@ class TestWaking:
 
     def test_by_a_timer(self) -> None:
         """An orphaned FIN_WAIT2 has the same kind of timer as a TIME_WAIT, and no event at its end."""
-        sysctl("net.ipv4.tcp_fin_timeout", "4")
+        sysctl("net.ipv4.tcp_fin_timeout", "10")  # a busy host needs some of it to start the guard
         with states.fin_wait2_orphan(PORT), waiting(str(PORT), "--", *STARTED, poll=False, form="json") as guarded:
             guarded.says("started")
             guarded.status()
         said = in_order(events("\n".join(guarded.err)))
         assert [event["event"] for event in said] == ["held", "waiting", "free"]
         assert said[0]["blockers"][0]["state"] == "FIN_WAIT2"
-        assert 0 < said[0]["blockers"][0]["expires_in"] <= 5
+        assert 0 < said[0]["blockers"][0]["expires_in"] <= 11
 
     def test_an_address_that_comes_up(self) -> None:
         """Neither free nor held: the interface may still get it."""
@@ -258,6 +261,46 @@ def test_a_deadline_that_has_passed_when_the_wait_is_announced(capfd: pytest.Cap
     survey, now = Survey(parse(["30010"])), time.monotonic()
     WaitLoop(survey, Log(), now - 2, now - 1, None)._say_waiting()
     assert "for at most 0ms" in capfd.readouterr().err
+
+
+SLOW_NARRATOR = """
+import sys, time
+from portwait.__main__ import start
+from portwait.wait import inspection
+diagnose = inspection.diagnose
+inspection.diagnose = lambda *words, **named: (time.sleep(1.5), diagnose(*words, **named))[1]
+sys.argv[0] = "portwait"
+sys.exit(start())
+"""
+"""The guard of a host where reading the tables takes longer than the second from one look at them to the next."""
+
+
+@pytest.mark.parametrize("targets", [("30000-30099",), ("30010-30012",)], ids=["tables decide", "bind decides"])
+def test_news_while_the_narrator_is_busy(targets: tuple[str, ...]) -> None:
+    """Rule: an event that comes while the tables are read keeps nobody from hearing what they say."""
+    with contextlib.ExitStack() as stack:
+        with outbound_established(PORT):
+            argv = (sys.executable, "-c", SLOW_NARRATOR, *targets, "--", *STARTED)
+            guarded = stack.enter_context(running(argv))
+            guarded.complains("waiting for")
+        guarded.says("started")
+
+
+@pytest.mark.parametrize("narrator", [None, "lost", "busy"])
+def test_a_pause_is_a_pause(narrator: str | None) -> None:
+    """Rule: where the tables decide, news does not make the guard spin while nobody can be asked about them."""
+    wide = Survey(parse(["30000-30099"]))
+    ours, its = channel.pair()
+    asked = None if narrator is None else Narrator(ours, 0, Log(), acts=False, was_pending=False)
+    if asked is not None:
+        asked.lost, asked.busy = narrator == "lost", narrator == "busy"
+    wide.learn({wide.targets[10]: Verdict("held", 98, "tables")}, ())
+    wide.probe()
+    now = time.monotonic()
+    WaitLoop(wide, Log(), now - 2, now + 60, asked)._pause(0.1)
+    assert time.monotonic() - now >= 0.1
+    its.close()
+    ours.close()
 
 
 class TestWhatItSays:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
+from portwait._linux import procfs
 from portwait.log import Events
 from portwait.wait import channel
 from portwait.wait.narrator import Narrator, _collect
+from portwait.wait.starvation import seconds
+from tests.support.programs import eventually, running
 
 LATE = 0.3  # seconds, as on a host with more to do than it can
 
@@ -57,8 +63,28 @@ def test_what_was_done_is_told(acting: bool) -> None:
 
 def test_who_ends_late_is_collected() -> None:
     """A busy host takes longer than a moment to end it, and the service must not have a child that it does not know."""
-    process = subprocess.Popen(("sleep", str(LATE)))
-    _collect(process.pid)
+    process = subprocess.Popen(("sh", "-c", "echo ready; read line"), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with process.stdin, process.stdout:
+        process.stdout.readline()
+        threading.Timer(LATE, process.stdin.close).start()
+        _collect(process.pid)
     with pytest.raises(ChildProcessError):
         os.waitpid(process.pid, os.WNOHANG)
     process.wait()
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this kernel does not count it")
+def test_who_waits_for_a_processor_is_given_more_time() -> None:
+    """Two programs that compute, and the children of a third, on one processor: each waits while another one runs."""
+    compute = "import os, time; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); os.fork()\nwhile True: pass"
+    with contextlib.ExitStack() as stack:
+        first, second = (stack.enter_context(running((sys.executable, "-c", compute))) for _ in range(2))
+        eventually(lambda: seconds(first.pid) > 0.05 and seconds(second.pid) > 0.05, "a wait for a processor")
+        idle = stack.enter_context(running(("sleep", "60")))
+        assert seconds(idle.pid) < 10
+        for program in (first, second):
+            for child in procfs.children(program.pid):
+                os.kill(child, signal.SIGKILL)
+    assert seconds(first.pid) == 0
