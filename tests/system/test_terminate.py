@@ -88,7 +88,7 @@ class TestSignals:
     def test_once_and_no_further(self) -> None:
         """Who does not obey is sent one signal, is waited for until the deadline, and lives."""
         with client("stubborn") as program:
-            done = guard("--terminate", "--timeout=3", "--log-format=json", str(PORT), "--", *STARTED)
+            done = guard("--terminate", "--timeout=8", "--log-format=json", str(PORT), "--", *STARTED)
             assert (done.status, done.started) == (GAVE_UP, False)
             done.event("signalled")
             program.tell("count")
