@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -14,6 +15,10 @@ from portwait.model.case import Case
 from portwait.model.owner import Owner
 from portwait.model.targets import Target
 from portwait.model.verdict import Verdict
+from tests.support.programs import running
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def process(pid: int, name: str, unit: str | None = None, parent: int = 1, **how: Any) -> Owner:
@@ -283,3 +288,41 @@ def test_supervisors_are_known_by_their_command_lines(cmdline: tuple[str, ...], 
     above = [process(2, "sh", cmdline=("sh", "start.sh")), process(999999999, "x", cmdline=cmdline)]
     supervisor = supervisor_of(process(999999998, "app"), above)
     assert (supervisor and supervisor.name) == name
+
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
+WAIT = ("sleep", "60")
+
+
+@LINUX
+@pytest.mark.parametrize(
+    ("environment", "command"),
+    [
+        ({"SUPERVISOR_PROCESS_NAME": "app", "SUPERVISOR_GROUP_NAME": "web"}, ("supervisorctl", "stop", "web:app")),
+        ({"SUPERVISOR_PROCESS_NAME": "app", "SUPERVISOR_GROUP_NAME": "app"}, ("supervisorctl", "stop", "app")),
+        ({"SUPERVISOR_PROCESS_NAME": "app"}, ("supervisorctl", "stop", "app")),
+        ({"SUPERVISOR_GROUP_NAME": "web"}, None),
+        ({"SUPERVISOR_PROCESS_NAME": "-app"}, None),
+        ({"SUPERVISOR_PROCESS_NAME": "a\npp"}, None),
+        ({}, None),
+    ],
+)
+def test_what_supervisord_calls_a_program(environment: dict[str, str], command: tuple[str, ...] | None) -> None:
+    """By the variables that it gave it; a name that steers a terminal, or would be an option, is none."""
+    above = process(999999999, "python3", cmdline=("python3", "supervisord"))
+    with running(WAIT, env=environment) as program:
+        supervisor = supervisor_of(process(program.pid, "app"), [above])
+    assert supervisor == Supervisor("supervisord", above.pid, command)
+
+
+@LINUX
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [("runsv", ("sv", "stop")), ("s6-supervise", ("s6-svc", "-d")), ("supervise", ("svc", "-d"))],
+)
+def test_the_folder_that_a_supervisor_works_in(name: str, command: tuple[str, ...], tmp_path: Path) -> None:
+    """It is its service's, and what stops the service is told that folder; who has ended has none."""
+    with running(WAIT, cwd=tmp_path) as program:
+        above = process(program.pid, name, cmdline=(name, "web"))
+        assert supervisor_of(APP, [above]) == Supervisor(name, program.pid, (*command, str(tmp_path)))
+    assert supervisor_of(APP, [above]) == Supervisor(name, program.pid)
