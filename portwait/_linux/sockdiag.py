@@ -15,10 +15,13 @@ from portwait.model.targets import plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from types import TracebackType
+    from typing import TypeVar
 
     from portwait.model.sockets import KernelSocket, Range
+
+    _Part = TypeVar("_Part")
 
 _EVERY_STATE = (1 << kernel.TCP_BOUND_INACTIVE + 1) - 2
 _LISTENING = 1 << kernel.TCP_LISTEN
@@ -26,7 +29,8 @@ _ALL_BUT_LISTENING = _EVERY_STATE & ~_LISTENING
 _PROTOCOLS = {"tcp": _socket.IPPROTO_TCP, "udp": _socket.IPPROTO_UDP}
 GONE = (errno.ENOENT, errno.ESTALE)
 """No socket with these ends, or another one: its cookie is not the one that was asked for."""
-_DEADLINE = 10.0  # seconds; the kernel answers at once, this is against a broken one
+_SILENCE, _PATIENCE = 10.0, 120.0
+"""Seconds without an answer, and until the last: one of a million sockets takes some on a busy host."""
 _KERNEL = 0
 """The kernel's port id; any process can send to a netlink socket."""
 _LAST_SEQUENCE = (1 << 32) - 1
@@ -50,7 +54,7 @@ class SockDiag:
             )
         except OSError as error:
             raise TablesError(_reason(error)) from error
-        self._socket.settimeout(_DEADLINE)
+        self._socket.settimeout(_SILENCE)
         self._sequence = 0
 
     def __enter__(self) -> SockDiag:
@@ -88,35 +92,22 @@ class SockDiag:
         accepted: set[int] = set()
         bound: set[int] = set()
         closed, no_port = kernel.TCP_CLOSE, bytes(2)
-        self._sequence = self._sequence % _LAST_SEQUENCE + 1
-        deadline = time.monotonic() + _DEADLINE
-        try:
-            self._socket.send(wire.numbered(wire.tcp_dump_request(_ALL_BUT_LISTENING, (), info=False), self._sequence))
-            while time.monotonic() < deadline:
-                data, (sender, _) = self._socket.recvfrom(_BUFFER)
-                if sender != _KERNEL:
-                    continue
-                part, done, error = ends.read(data, self._sequence)
-                for state, port, destination in part:
-                    if state == closed and destination[:2] == no_port:
-                        bound.add(port)
-                    elif port in served:
-                        accepted.add(port)
-                    elif destination in clients:
-                        clients[destination].add(port)
-                    else:
-                        clients[destination] = {port}
-                if done and not error:
-                    return Connections(clients, accepted, bound)
-                if error:
-                    break
-            else:
-                raise TablesError("netlink failed: the kernel's answer has no end")
-        except OSError as error:
-            raise TablesError(_reason(error)) from error
-        except wire.WireError as error:
-            raise TablesError(f"the kernel's answer cannot be read: {error}") from error
-        raise TablesError(_reason(OSError(error, os.strerror(error))))
+        request = wire.tcp_dump_request(_ALL_BUT_LISTENING, (), info=False)
+        for part, done, error in self._answers(request, ends.read):
+            for state, port, destination in part:
+                if state == closed and destination[:2] == no_port:
+                    bound.add(port)
+                elif port in served:
+                    accepted.add(port)
+                elif destination in clients:
+                    clients[destination].add(port)
+                else:
+                    clients[destination] = {port}
+            if error:
+                raise TablesError(_reason(OSError(error, os.strerror(error))))
+            if done:
+                break
+        return Connections(clients, accepted, bound)
 
     def again(self, sock: KernelSocket) -> KernelSocket | None:
         """Look at one socket once more, by its cookie; None when it is gone."""
@@ -180,22 +171,30 @@ class SockDiag:
         return answer.sockets
 
     def _ask(self, request: bytes, protocol: str) -> wire.Answer:
-        """Send a request and collect what the kernel, and nobody else, answers to it, until the end of that."""
+        """Send a request and collect the answer to it, until the end of that."""
         sockets: list[KernelSocket] = []
         interrupted = False
+        error = 0
+        for part in self._answers(request, lambda data, sequence: wire.answer(data, protocol, sequence)):
+            sockets += part.sockets
+            interrupted = interrupted or part.interrupted
+            error = part.errno
+            if part.done:
+                break
+        return wire.Answer(tuple(sockets), done=True, errno=error, interrupted=interrupted)
+
+    def _answers(self, request: bytes, read: Callable[[bytes, int], _Part]) -> Iterator[_Part]:
+        """Send a request and read what the kernel, and nobody else, answers; who has seen its end stops asking."""
         self._sequence = self._sequence % _LAST_SEQUENCE + 1
-        deadline = time.monotonic() + _DEADLINE
+        heard = time.monotonic()
+        end = heard + _PATIENCE
         try:
             self._socket.send(wire.numbered(request, self._sequence))
-            while time.monotonic() < deadline:
+            while time.monotonic() < min(heard + _SILENCE, end):
                 data, (sender, _) = self._socket.recvfrom(_BUFFER)
-                if sender != _KERNEL:
-                    continue
-                part = wire.answer(data, protocol, self._sequence)
-                sockets += part.sockets
-                interrupted = interrupted or part.interrupted
-                if part.done:
-                    return wire.Answer(tuple(sockets), done=True, errno=part.errno, interrupted=interrupted)
+                if sender == _KERNEL:
+                    heard = time.monotonic()
+                    yield read(data, self._sequence)
         except OSError as error:
             raise TablesError(_reason(error)) from error
         except wire.WireError as error:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import struct
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from portwait._linux import kernel, wire
+from portwait._linux import kernel, sockdiag, wire
 from portwait._linux.sockdiag import SockDiag
 from portwait.errors import TablesError
 from portwait.model.sockets import Connections
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ANSWER = bytes.fromhex(
     "a801000012000200010000002207000002010000753a1b587f0000010000000000000000000000007f00000100000000000000000000"
@@ -267,6 +272,40 @@ def test_half_a_list_of_connections_is_none(datagrams: list[bytes]) -> None:
     """The reader of ends alone refuses what the reader of whole sockets refuses."""
     with pytest.raises(TablesError):
         door(*datagrams)[0].connections(())
+
+
+@pytest.mark.parametrize(
+    ("interval", "sender", "given_up"),
+    [(9, 0, None), (1, 0, 120), (1, 4711, 10)],
+    ids=["a slow kernel", "no end", "noise of others"],
+)
+@pytest.mark.parametrize(
+    "ask", [lambda tables: tables.sockets("tcp", []), lambda tables: tables.connections(())], ids=["sockets", "ends"]
+)
+def test_how_long_an_answer_may_take(
+    monkeypatch: pytest.MonkeyPatch,
+    ask: Callable[[SockDiag], object],
+    interval: int,
+    sender: int,
+    given_up: int | None,
+) -> None:
+    """A part every 10 s, and all of it within 2 minutes; a million sockets on a busy host take their time."""
+    sock, end = answered(1)
+    tables, wired = door(*[(sock, sender)] * (200 if given_up else 12), (end, 0))
+    clock = [0.0]
+
+    def slowly(size: int) -> tuple[bytes, tuple[int, int]]:
+        clock[0] += interval
+        return Wire.recvfrom(wired, size)
+
+    monkeypatch.setattr(wired, "recvfrom", slowly)
+    monkeypatch.setattr(sockdiag, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    if given_up is None:
+        assert ask(tables)
+    else:
+        with pytest.raises(TablesError, match="has no end"):
+            ask(tables)
+        assert clock[0] == given_up
 
 
 def test_a_list_of_connections_is_read() -> None:
