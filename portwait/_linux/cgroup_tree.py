@@ -6,21 +6,19 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 
 
-def processes(ids: Iterable[int]) -> list[int]:
+def processes(ids: Iterable[int]) -> Iterator[int]:
     """List the processes in these cgroups; those of another PID namespace have no number here."""
-    pids: list[int] = []
     for path in paths(ids).values():
         try:
             with open(f"{path}/cgroup.procs", encoding="utf-8") as file:
-                pids += [int(line) for line in file if line.strip() != "0"]
+                yield from (int(line) for line in file if line != "0\n")
         except (OSError, ValueError):
             continue
-    return pids
 
 
 def names(ids: Iterable[int]) -> dict[int, str]:

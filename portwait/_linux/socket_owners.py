@@ -8,6 +8,7 @@ the same number: among many processes one readlink each tells, and whole tables 
 from __future__ import annotations
 
 import os
+from itertools import islice
 
 from portwait._linux import all_cores, cgroup_tree, procfs
 from portwait._linux.descriptors import Holder, Table, is_socket
@@ -50,7 +51,7 @@ def holders(sockets: Iterable[KernelSocket], *, cheaply: bool = False) -> Holder
     for choose in (_in_cgroup, _everyone):
         if not missing:
             break
-        pids = choose(missing.values())
+        pids = list(islice(choose(missing.values()), _CHEAP + 1 if cheaply else None))
         if cheaply and len(pids) > _CHEAP:
             break
         search.through(pids, {sock.uid for sock in missing.values()})
@@ -170,7 +171,7 @@ def relatives(pids: Iterable[int]) -> list[int]:
     return [*above, *siblings, *descendants]
 
 
-def _in_cgroup(sockets: Iterable[KernelSocket]) -> list[int]:
+def _in_cgroup(sockets: Iterable[KernelSocket]) -> Iterable[int]:
     return cgroup_tree.processes({sock.cgroup for sock in sockets if sock.cgroup})
 
 
@@ -183,13 +184,18 @@ def _everyone(_sockets: Iterable[KernelSocket]) -> list[int]:
 
 
 def _users(pids: Iterable[int]) -> dict[int, int]:
-    """Answer whose each process is; those that have ended are left out."""
+    """Answer whose each process is (-1: not known); those that have ended are left out."""
+    try:
+        folder = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return dict.fromkeys(pids, -1)
     users: dict[int, int] = {}
     for pid in pids:
-        try:
-            users[pid] = os.stat(f"/proc/{pid}").st_uid  # not /proc/PID/fd, which is root's where it may not be dumped
+        try:  # not /proc/PID/fd, which is root's where it may not be dumped
+            users[pid] = os.stat(str(pid), dir_fd=folder).st_uid
         except OSError:
             continue
+    os.close(folder)
     return users
 
 
