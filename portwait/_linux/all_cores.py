@@ -23,7 +23,7 @@ _ALONE = 16
 """The first ones too, as many as take no longer than to start a worker: the processes of a socket's user come first."""
 _MOST_WORKERS = 8
 _SHARE = 16  # processes
-_MOST_SHARES = 16_000  # their numbers have to fit into a pipe, two bytes each
+_MOST_SHARES = 2_000  # their numbers, two bytes each, fit into the smallest pipe there is: 4096 bytes (pipe(7))
 
 
 class Searched(Record):
@@ -36,13 +36,22 @@ class Searched(Record):
 
 
 def search(pids: Sequence[int], links: Mapping[str, int]) -> Iterator[Searched]:
-    """Search these processes for sockets, `socket:[INODE]`, about in their order; who has enough stops asking."""
+    """Search these processes for sockets, `socket:[INODE]`, about in their order; who has enough stops asking.
+
+    A worker that is killed, because memory is short for example, leaves processes to be searched here.
+    """
     alone = _ALONE if len(pids) >= WORTH_IT and _thread._count() == 0 else len(pids)  # noqa: SLF001  # fork() loses threads
     for pid in pids[:alone]:
         yield _search(pid, links)
-    pids = pids[alone:]
-    if not pids:
-        return
+    left = dict.fromkeys(pids[alone:])
+    for searched in _side_by_side([*left], links) if left else ():
+        left.pop(searched.pid, None)
+        yield searched
+    for pid in left:
+        yield _search(pid, links)
+
+
+def _side_by_side(pids: Sequence[int], links: Mapping[str, int]) -> Iterator[Searched]:
     size = max(_SHARE, -(-len(pids) // _MOST_SHARES))
     shares = [pids[at : at + size] for at in range(0, len(pids), size)]
     queue, numbers = os.pipe()

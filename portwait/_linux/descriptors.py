@@ -6,6 +6,7 @@ What is registered with an io_uring need not be open otherwise: it is in /proc/P
 
 from __future__ import annotations
 
+import errno
 import os
 
 from portwait._linux import procfs
@@ -15,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+_ENDED = (errno.ENOENT, errno.ESRCH)
+"""The errors of a process, or a thread, that has ended."""
 _RING = "anon_inode:[io_uring]"
 _LONGEST_RING = 1 << 20  # bytes of a ring's description: about 30,000 files
 
@@ -50,7 +53,7 @@ class Table:
         """Read nothing yet."""
         self.pid = pid
         self.denied = False
-        """Whether it may not be looked into."""
+        """Whether it cannot be looked into, because that is not allowed or no descriptor is left for it."""
         self.too_large = False
         """Whether it has more descriptors than were to be read."""
 
@@ -78,8 +81,8 @@ class Table:
         rings: list[str] = []
         try:
             folder = os.open(f"{home}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:  # it has ended, or
-            self.denied = isinstance(error, PermissionError)
+        except OSError as error:
+            self.denied = error.errno not in _ENDED
             return {}, False
         try:
             count = os.fstat(folder).st_size  # of descriptors, from Linux 6.2 on; else 0
@@ -92,8 +95,8 @@ class Table:
             if _read(folder, map(str, range(count)), links, sockets, rings):
                 names = os.listdir(folder)
             _read(folder, [name for name in names if int(name) >= count], links, sockets, rings)
-        except OSError as error:  # it was opened by who may look, and then another program has been executed, or
-            self.denied = isinstance(error, PermissionError)
+        except OSError as error:  # EACCES: it was allowed, and then the process has executed another program
+            self.denied = error.errno not in _ENDED
             return {}, False
         finally:
             os.close(folder)

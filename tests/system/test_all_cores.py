@@ -50,8 +50,19 @@ assert sorted(procfs.children(os.getpid())) == children
 print(json.dumps(during - len(children)))
 """
 
+KILLED = """
+import signal
+def takes_a_share_and_dies(queue, *_):
+    os.read(queue, 2)
+    os.kill(os.getpid(), signal.SIGKILL)
+all_cores._work = takes_a_share_and_dies
+pids = list(range(1 << 22, (1 << 22) + 200))
+assert sorted(each.pid for each in all_cores.search(pids, {"socket:[1]": 1})) == pids
+print(json.dumps(procfs.children(os.getpid())))
+"""
+
 ENDLESS = """
-for number, _ in enumerate(all_cores.search([os.getpid()] * 1_000_000, {"socket:[1]": 1})):
+for number, _ in enumerate(all_cores.search(range(1, 1_000_000), {"socket:[1]": 1})):
     if number == 5:
         print(json.dumps(procfs.children(os.getpid())), flush=True)
 """
@@ -62,6 +73,12 @@ def test_every_process_is_searched_once_and_workers_are_collected() -> None:
     ended = run([sys.executable, "-IS", "-c", BEGIN + SEARCH])
     assert ended.err == ""
     assert ended.out.strip() == "3"
+
+
+def test_the_share_of_a_worker_that_is_killed_is_searched() -> None:
+    """Else the owner of a socket could be missed, and the socket be called the kernel's."""
+    ended = run([sys.executable, "-IS", "-c", BEGIN + KILLED])
+    assert (ended.err, ended.out.strip()) == ("", "[]")
 
 
 def test_workers_end_with_who_started_them() -> None:

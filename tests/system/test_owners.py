@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -304,6 +305,33 @@ def test_a_process_that_has_ended_is_none() -> None:
         os._exit(0)
     os.waitpid(pid, 0)
     assert procfs.describe(pid) is None
+
+
+def test_all_children_are_listed() -> None:
+    """The kernel gives a page of them to each read()."""
+    with python(LISTEN + READY, "1500") as parent:
+        assert len(set(procfs.children(parent.pid))) == 1500
+
+
+@pytest.mark.parametrize(
+    ("number", "denied"),
+    {
+        **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM), True),
+        **dict.fromkeys((errno.ENOENT, errno.ESRCH), False),
+    }.items(),
+)
+def test_a_process_that_cannot_be_looked_into_is_counted(
+    number: int, denied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever forbids it; only one that has ended is not, because it has nothing open."""
+
+    def refuse(*_arguments: object, **_options: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    table = Table(os.getpid())
+    monkeypatch.setattr(os, "open", refuse)
+    assert table.search({"socket:[1]": 1}) == {}
+    assert table.denied is denied
 
 
 def test_what_is_read_of_a_process_agrees_with_psutil() -> None:
