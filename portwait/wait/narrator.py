@@ -102,6 +102,7 @@ class Narrator:
 
     def stop(self) -> None:
         """End it, after it has told what it has begun to do. Takes milliseconds; 70 at most where it does nothing."""
+        self._hear_all()  # it may have ended long ago, and its PID be another process's
         may_act = self._acts and self.busy
         if may_act:
             self._line.finish()
@@ -180,10 +181,13 @@ def _fork_again(narrate: Narrate, line: Channel) -> NoReturn:
         for number in signal.valid_signals():
             if callable(signal.getsignal(number)):
                 signal.signal(number, signal.SIG_IGN)  # the guard decides when this ends, and it may be asked first
+        reader, writer = os.pipe()
         pid = os.fork()
         if pid:
             line.send(pid)
         else:
+            os.close(writer)
+            os.read(reader, 1)  # until the other one has ended: its PID is the first message
             _be_narrator(narrate, line)
     except OSError as error:  # there is no room for another process
         status = error.errno or 255

@@ -15,7 +15,7 @@ import pytest
 from portwait._linux import procfs
 from portwait.log import Events
 from portwait.wait import channel
-from portwait.wait.narrator import Narrator, _collect
+from portwait.wait.narrator import Narrator, _collect, start
 from portwait.wait.starvation import seconds
 from tests.support.programs import eventually, running
 
@@ -59,6 +59,41 @@ def test_what_was_done_is_told(acting: bool) -> None:
         process.kill()
         process.wait()
     assert log.events == (["evicted"] if acting else [])
+
+
+@pytest.mark.parametrize("acts", [False, True], ids=["it only reads", "it may evict"])
+def test_who_has_ended_is_not_killed(acts: bool) -> None:
+    """Its PID may be another process's by now, and the guard hears nothing of a narrator that it has lost."""
+    ours, its = channel.pair()
+    words = ("sh", "-c", "exec 3<&0; cat <&3 & echo $!")  # no child of ours, which would be collected too
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as shell:
+        assert shell.stdin is not None
+        assert shell.stdout is not None
+        somebody = int(shell.stdout.readline())
+        narrator = Narrator(ours, somebody, Heard(), acts=acts, was_pending=False)  # type: ignore[arg-type]  # likewise
+        its.send("fault", "why")
+        narrator.attend(None)  # type: ignore[arg-type]  # a fault asks nothing
+        assert narrator.lost
+        its.close()
+        narrator.stop()
+        with contextlib.suppress(BrokenPipeError):
+            shell.stdin.write(b"alive")
+        shell.stdin.close()
+        assert shell.stdout.read() == b"alive"
+
+
+def test_a_narrator_that_fails_at_once_is_heard() -> None:
+    """The first message is its PID all the same, whoever of the two processes runs first."""
+
+    def narrate(_line: channel.Channel) -> None:
+        raise ValueError("it broke")
+
+    for _ in range(20):
+        log = Heard()
+        narrator = start(narrate, log, acts=False)  # type: ignore[arg-type]  # likewise
+        eventually(lambda: narrator.attend(None) or narrator.lost, "its end")  # type: ignore[arg-type]  # noqa: B023  # at once
+        narrator.stop()
+        assert log.events == ["failed"]
 
 
 def test_who_ends_late_is_collected() -> None:
