@@ -119,10 +119,10 @@ class Removal:
         present = {blocker.socket.cookie for blockers in inspection.diagnosis.blockers.values() for blocker in blockers}
         if not present:
             return
-        evicted = {blocker.socket.cookie for blockers in self._evicted.values() for blocker in blockers}
+        remembered = present | {blocker.socket.cookie for blockers in self._evicted.values() for blocker in blockers}
         self._tried &= present
         self._doubts = {cookie: count for cookie, count in self._doubts.items() if cookie in present}
-        self._said = {key for key in self._said if key[_COOKIE_AT] in present | evicted}
+        self._said = {key for key in self._said if key[_COOKIE_AT] in remembered}
 
     def _try(self, target: Target, blocker: Blocker) -> Refusal | Literal["evicted", "gone", "nothing"]:
         cookie = blocker.socket.cookie
@@ -172,9 +172,9 @@ class Removal:
             owned = [blocker for blocker in shown if blocker.socket.inode]
             if any(0 < self._doubts.get(blocker.socket.cookie, 0) < _PATIENCE for blocker in owned):
                 continue  # it may be evicted yet
-            refused = False
+            refused, serving = False, terminate.listening(shown)
             for blocker in owned:
-                refusal = terminate.refusal(blocker, shown, termination.kinds, self._selection, us)
+                refusal = terminate.refusal(blocker, serving, termination.kinds, self._selection, us)
                 if refusal is not None:
                     refused = True
                     self._tell(Action("not-signalled", target, blocker, refusal))

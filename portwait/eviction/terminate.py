@@ -15,7 +15,7 @@ from portwait.diagnosis.evictable import Refusal, names_needed
 from portwait.options.table import EVICTED, TERMINABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from portwait._linux.pidfd import Means, Process
     from portwait.diagnosis.evictable import Selection
@@ -52,7 +52,7 @@ def relations(guard: int | None = None) -> Relations:
 def names_to_agree(blocker: Blocker) -> frozenset[str]:
     """Say which names a user has to agree to before this blocker's owners are signalled.
 
-    Those of --evict, but for what only matters to a socket. What a destroyed connection leaves of a socket that was
+    Those of --evict, without what matters to a socket only. What a destroyed connection leaves of a socket that was
     bound by number is still that connection.
     """
     if blocker.kind.name != "bound":
@@ -61,12 +61,20 @@ def names_to_agree(blocker: Blocker) -> frozenset[str]:
     return frozenset({kind, "udp"} if blocker.socket.protocol == "udp" else {kind})
 
 
-def refusal(
-    blocker: Blocker, among: Sequence[Blocker], kinds: frozenset[str], selection: Selection, us: Relations
-) -> Refusal | None:
-    """Say why this blocker's owners may not be signalled, None where all of them may; `among` are all blockers.
+def listening(blockers: Iterable[Blocker]) -> frozenset[tuple[int, int]]:
+    """List the processes, by pid and birth, that listen on one of these sockets."""
+    return frozenset(
+        (owner.pid, owner.birth) for blocker in blockers if blocker.kind.name == "listener" for owner in blocker.owners
+    )
 
-    All, because the port stays held as long as one of them has the socket.
+
+def refusal(
+    blocker: Blocker, serving: frozenset[tuple[int, int]], kinds: frozenset[str], selection: Selection, us: Relations
+) -> Refusal | None:
+    """Say why this blocker's owners may not be signalled, None where all of them may.
+
+    All, because the port stays held as long as one of them has the socket. `serving` are the processes that listen on
+    the port.
     """
     if blocker.kind.name == "hold":
         return Refusal("hold", "it is another portwait's hold", "it goes when that service binds the port, or ends")
@@ -75,7 +83,6 @@ def refusal(
     missing = names_to_agree(blocker) - kinds
     if "udp" in missing:
         return _not_named(missing, kinds)
-    serving = {(owner.pid, owner.birth) for other in among if other.kind.name == "listener" for owner in other.owners}
     for owner in blocker.owners:
         if owner.pid == us.pid:
             return Refusal("self", "it is this process, which was started with the socket open", "close it before")

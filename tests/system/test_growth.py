@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,14 @@ from portwait.bind.survey import Survey
 from portwait.commands import evict, explain
 from portwait.diagnosis import evictable
 from portwait.eviction.clear import Removal
+from portwait.eviction.terminate import Termination
 from portwait.model.targets import parse
+from portwait.options.table import EVICTED
 from portwait.wait.inspection import Inspection
 from tests.support.states import LOOPBACK, outbound_established, outbound_time_wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.usefixtures("net")
 
@@ -61,3 +64,31 @@ def test_ten_times_the_targets_are_ten_times_the_work(verb: str) -> None:
         few = seconds(VERBS[verb], f"{FIRST}-{FIRST + 999}")
         many = seconds(VERBS[verb], f"{FIRST}-{FIRST + 9999}")
     assert many < 25 * few
+
+
+@contextlib.contextmanager
+def accepted_leftovers(port: int, count: int) -> Iterator[None]:
+    """Many connections of a server without SO_REUSEADDR that has stopped listening."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.socket())
+        server.bind((LOOPBACK, port))
+        server.listen(16)
+        for _ in range(count):
+            stack.enter_context(socket.create_connection((LOOPBACK, port)))
+            stack.enter_context(server.accept()[0])
+        server.close()
+        yield
+
+
+def test_ten_times_the_refused_connections_are_ten_times_the_work() -> None:
+    """Neither --evict nor --terminate may touch them, and the guard asks again at each look."""
+    took = []
+    for port, count in ((FIRST, 200), (FIRST + 1, 2000)):
+        with accepted_leftovers(port, count):
+            inspection = Inspection(Survey(parse([f"{LOOPBACK}:{port}"])))
+            inspection.probe()
+            assert not inspection.inspect()
+            removal = Removal(evictable.select(EVICTED), lambda _action: None, Termination())
+            removal.through(inspection, lambda: None)  # the first time it remembers them
+            took.append(seconds(lambda _: removal.through(inspection, lambda: None), ""))  # noqa: B023  # at once
+    assert took[1] < 25 * took[0]

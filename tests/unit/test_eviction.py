@@ -355,7 +355,7 @@ def test_whose_owner_may_be_signalled(
     which: Blocker, among: tuple[Blocker, ...], kinds: frozenset[str], selection: Selection, code: str | None
 ) -> None:
     """All owners or none, by the blocker's kind, of the socket's own user, and none of those that must survive."""
-    refused = terminate.refusal(which, among or (which,), kinds, selection, US)
+    refused = terminate.refusal(which, terminate.listening(among or (which,)), kinds, selection, US)
     assert (refused and refused.code) == code
 
 
