@@ -50,20 +50,32 @@ def advise(audit: Audit) -> tuple[Advice, ...]:
 
 
 def _evict(audit: Audit) -> Advice | None:
-    taken = ports.join(finding.port for finding in audit.at_risk if finding.taken)
+    taken = [finding for finding in audit.at_risk if finding.taken]
     if not taken:
         return None
-    named, targets = abbreviate(taken), ports.show(taken).split(",")
+    tcp, udp = (
+        ports.join(finding.port for finding in taken if finding.protocol == protocol) for protocol in ("tcp", "udp")
+    )
+    taken_ports = ports.merge([*tcp, *udp])
+    named = abbreviate(taken_ports)
+    of_tcp, of_udp = _targets(tcp), [f"{target}/udp" for target in _targets(udp)]
+    commands = [("explain", *of_tcp, *of_udp)]
+    commands += [("evict", *of_tcp)] if of_tcp else []
+    commands += [("evict", "--evict=udp", *of_udp)] if of_udp else []
     return Advice(
         "taken",
         plural(
-            taken,
+            taken_ports,
             f"{named} is in use by a connection now: see whose it is, let it end, or destroy it.",
             f"{named} are in use by connections now: see whose they are, let them end, or destroy them.",
         ),
         "the client whose connection is destroyed connects again, from another port",
-        tuple(shell_commands.as_root(audit.machine, "portwait", verb, *targets) for verb in ("explain", "evict")),
+        tuple(shell_commands.as_root(audit.machine, "portwait", *words) for words in commands),
     )
+
+
+def _targets(listed: tuple[Range, ...]) -> list[str]:
+    return ports.show(listed).split(",") if listed else []
 
 
 def _reserve(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | None:

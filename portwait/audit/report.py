@@ -118,6 +118,9 @@ def _chance(group: Sequence[Finding], audit: Audit) -> str:
         return "another number after each start, nothing to keep"
     if not worst.at_risk or worst.taken:
         return "-"
+    low, high = audit.span
+    if not worst.per_client and worst.port == high and (high - low) % 2 == 0:
+        return "connect() never tries the last port of a range with an odd number of them"
     if not worst.per_client:
         first, other = ("odd", "even") if audit.span[0] % 2 else ("even", "odd")
         return f"connect() tries {first} ports first; this one is {other}"

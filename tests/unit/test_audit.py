@@ -171,6 +171,32 @@ class TestAdvice:
         assert advice.advise(found)[0].commands == ("portwait explain 40000", "portwait evict 40000")
 
     @pytest.mark.parametrize(
+        ("taken", "commands"),
+        [
+            ({"udp": (40000,)}, ("portwait explain 40000/udp", "portwait evict --evict=udp 40000/udp")),
+            (
+                {"tcp": (40000, 40002), "udp": (40000, 40001)},
+                (
+                    "portwait explain 40000 40002 40000-40001/udp",
+                    "portwait evict 40000 40002",
+                    "portwait evict --evict=udp 40000-40001/udp",
+                ),
+            ),
+        ],
+        ids=["udp", "both"],
+    )
+    def test_what_is_taken_has_its_protocol(self, taken: dict[str, tuple[int, ...]], commands: tuple[str, ...]) -> None:
+        """Rule: a command to paste means these very sockets, and evict takes a UDP one only where that is named."""
+        found = audit(
+            *(
+                finding(port, protocol=protocol, taken=True, listening=False)
+                for protocol, ports_ in taken.items()
+                for port in ports_
+            )
+        )
+        assert advice.advise(found)[0].commands == commands
+
+    @pytest.mark.parametrize(
         ("ports_", "words"),
         [
             ((40000,), "40000 is in use by a connection now: see whose it is, let it end, or destroy it."),
@@ -365,6 +391,13 @@ class TestText:
         """Rule: connect() prefers the parity of the range's low end, odd or even."""
         words = "connect() tries odd ports first; this one is even"
         assert words in report.text(audit(finding(40000, per_client=0.0), span=(32769, 60999)))
+
+    @pytest.mark.parametrize(("high", "never"), [(60998, True), (60999, False)], ids=["odd", "even"])
+    def test_the_last_of_an_odd_number_is_never_tried(self, high: int, never: bool) -> None:
+        """Rule: connect() goes through the range in pairs of ports."""
+        text = report.text(audit(finding(high, per_client=0.0), span=(32768, high)))
+        assert ("connect() never tries the last port of a range with an odd number of them" in text) is never
+        assert ("this one is odd" in text) is not never
 
     def test_what_nobody_planned_is_not_at_risk(self) -> None:
         """Rule: a host whose only ports in the range are picked or ignored is done: 0 at risk, no advice."""
