@@ -36,7 +36,7 @@ _TABLES_SOON = 0.1  # likewise, where there is news and they decide, because bin
 # Seconds that the narrator has, not counted while no processor is free for it:
 _ONE_LOOK = 5.0  # for the one look of --timeout 0, evicting included
 _FIRST_REPORT = 3.0  # to say who is in the way before it is said that the wait begins
-_GRACE = 0.15  # seconds likewise, from a deadline that is shorter than that
+_GRACE = 0.15  # after a deadline that comes sooner than that
 _FIRST_REMINDER, _LAST_REMINDER = 10.0, 600.0  # seconds; each is twice the one before
 
 
@@ -155,15 +155,16 @@ class WaitLoop:
         for_ports = names(self._survey.obstructed)
         left = max(0.0, self._deadline - time.monotonic())  # naming and imports may have taken all of it
         limit = "until it is free" if left == math.inf else f"for at most {durations.show(left)}"
-        held = [hold for hold in self._survey.holds if hold.form is not None]
-        kept = "; no new connection can be given the port meanwhile" if held else ""
+        held = {hold.target for hold in self._survey.holds if hold.form is not None}
+        is_kept = held.issuperset(self._survey.obstructed)
+        kept = "; no new connection can be given the port meanwhile" if is_kept else ""
         self._remind_at = time.monotonic() + self._reminder
         self._log.info(
             "waiting",
             f"waiting for {for_ports} {limit}{kept}",
             target=for_ports,
             timeout=_finite(left),
-            hold=bool(held),
+            hold=is_kept,
         )
 
     def _remind(self, now: float) -> None:

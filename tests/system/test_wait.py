@@ -178,6 +178,24 @@ class TestWaking:
             run(["ip", "address", "add", "192.0.2.7/32", "dev", "lo"])
             guarded.says("started")
 
+    @pytest.mark.parametrize(
+        ("held", "is_kept"),
+        [
+            ((outbound_established,), True),
+            ((states.listening,), False),
+            ((states.listening, outbound_established), False),
+        ],
+        ids=["a client", "a server", "one of each"],
+    )
+    def test_says_what_keeps_new_connections_away(self, held: tuple[Maker, ...], is_kept: bool) -> None:
+        """Only where a hold stands on each port that is waited for; the one on a free port says nothing of these."""
+        with contextlib.ExitStack() as stack:
+            for port, make in enumerate(held, PORT):
+                stack.enter_context(make(port))
+            wanted = (str(port) for port in range(PORT, PORT + len(held) + 1))
+            guarded = stack.enter_context(waiting(*wanted, "--", *STARTED))
+            assert ("no new connection" in guarded.complains("waiting for")) is is_kept
+
     def test_several_targets(self) -> None:
         """All of them have to be free at once; only those that are not are waited for."""
         with (
