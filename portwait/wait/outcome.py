@@ -11,7 +11,7 @@ from portwait.log import Log
 from portwait.model import ports
 from portwait.options.table import would
 from portwait.text import durations
-from portwait.text.escape import escape
+from portwait.text.escape import escape, shell
 from portwait.text.masking import command_line
 from portwait.text.plural import is_or_are, names
 
@@ -69,11 +69,14 @@ def warn_of_closing(survey: Survey, options: Options, command: Sequence[str]) ->
     held = [each.target for each in survey.holds if each.form is not None]
     if not (held or options.listen):
         return
-    asked, ports = names(held or survey.targets), " ".join(str(target.port) for target in held or survey.targets)
+    concerned = held or survey.targets
+    asked = names(concerned)
     what = "the socket that is passed on" if options.listen else "the hold"
     lost = "" if options.listen else f", and then {asked} can be given away before the service has bound it"
-    put = f"put portwait behind it: {name} [OPTION...] portwait {ports} -- COMMAND"
-    or_reserve = "" if options.listen else f"; or keep the kernel from choosing it: portwait reserve {ports}"
+    wanted = shell([target.text for target in concerned])
+    put = f"put portwait behind it: {name} [OPTION...] portwait {wanted} -- COMMAND"
+    listed = ports.show(ports.merge((target.port, target.port) for target in concerned))
+    or_reserve = "" if options.listen else f"; or keep the kernel from choosing it: portwait reserve {listed}"
     Log(options.log_format, quiet=options.quiet, verbose=options.verbose).warning(
         "closes", f"{name} closes {what} when it starts{lost}. Better {put}{or_reserve}", target=asked
     )

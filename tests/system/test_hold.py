@@ -453,6 +453,13 @@ class TestCommandsThatClose:
         assert f"portwait reserve {PORT}" in line
         assert guard("--no-hold", str(PORT), "--", *command).err == ""
 
+    def test_the_cures_are_for_these_targets(self) -> None:
+        """What portwait is to be given behind sudo is what it was given before it."""
+        done = guard("--hold=full", f"{LOOPBACK}:{PORT}/udp", str(PORT + 1), "--", "sudo", "--version")
+        (line,) = [line for line in done.err.splitlines() if "portwait" in line]
+        assert f"sudo [OPTION...] portwait {LOOPBACK}:{PORT}/udp {PORT + 1} -- COMMAND" in line
+        assert f"portwait reserve {PORT}-{PORT + 1}" in line
+
     @pytest.mark.parametrize(
         "command",
         [
