@@ -1,7 +1,7 @@
 """Files written whole or not at all: a reader sees the old text or the new one, after a crash too.
 
-A new text stands beside the old one first, under a hidden name. Signals wait until it has taken its place or is
-removed again; what a process that was killed left there is removed by the next one that writes the same file.
+A new text is first written beside the old one, under a hidden name. Signals wait until it has taken its place or is
+removed again; what a process that was killed has left is removed by the next one that writes the same file.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def write(path: str, text: str, *, root: bool = False) -> None:
             raise
         finally:
             os.close(descriptor)
-        os.fsync(directory)
+        _sync(directory)
     finally:
         os.close(directory)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -50,7 +50,7 @@ def remove(path: str) -> None:
         _refuse_others(directory, name, path)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=directory)
-            os.fsync(directory)
+            _sync(directory)
     finally:
         os.close(directory)
 
@@ -65,8 +65,14 @@ def _directory(folder: str) -> int:
     return os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
+def _sync(directory: int) -> None:
+    """Let the change outlive a crash. Where that is refused it is done all the same, and who reads sees it."""
+    with contextlib.suppress(OSError):
+        os.fsync(directory)
+
+
 def _refuse_others(directory: int, name: str, path: str) -> None:
-    """A link would be replaced, not followed, but somebody meant something by it; a device is nothing to replace."""
+    """Raise OSError for a link, which somebody has put there for a reason, and for what is no regular file."""
     try:
         kind = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
     except FileNotFoundError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,24 @@ def test_a_call_that_fails_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ([] if before is None else ["file"])
     assert before is None or file.read_text() == before
     assert _descriptors() == open_before
+
+
+def test_what_is_done_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that cannot be synced has the new text, or no file, all the same: to raise would deny it."""
+    file = tmp_path / "file"
+    file.write_text("before\n")
+    sync = os.fsync
+
+    def fail_for_folders(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail_for_folders)
+    atomic_file.write(str(file), "after\n")
+    assert file.read_text() == "after\n"
+    atomic_file.remove(str(file))
+    assert [*tmp_path.iterdir()] == []
 
 
 def _descriptors() -> int:
