@@ -204,6 +204,15 @@ def _forbids(facts: Facts, family: str) -> bool:
     return bool(words) and not words[0].startswith("~") and family not in words
 
 
+def _lacks_net_admin(facts: Facts) -> bool:
+    """Whether CapabilityBoundingSet= leaves CAP_NET_ADMIN out: lines add to it, and those with `~` take away."""
+    has: bool | None = None  # no line: it has all
+    for line in facts.settings.get("CapabilityBoundingSet", ()):
+        named = "CAP_NET_ADMIN" in line.lstrip("~").upper().split()
+        has = (has is not False and not named) if line.startswith("~") else (named or bool(has))
+    return has is False
+
+
 def _cannot(facts: Facts, template: str) -> tuple[str, ...]:
     """Say what this drop-in will not be able to do in this unit."""
     ports = shell(facts.targets)
@@ -225,7 +234,7 @@ def _cannot(facts: Facts, template: str) -> tuple[str, ...]:
         lines.append(
             f"It sees which connection is in the way, but not whose it is ({why}), and it cannot evict or reserve."
         )
-    elif facts.settings.get("CapabilityBoundingSet") and "CAP_NET_ADMIN" not in facts.last("CapabilityBoundingSet"):
+    elif _lacks_net_admin(facts):
         lines.append("It cannot evict or reserve: CapabilityBoundingSet= has no CAP_NET_ADMIN.")
     elif facts.is_set("ProtectKernelTunables"):
         lines.append("It cannot reserve (ProtectKernelTunables=).")
