@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from portwait import handoff
 from portwait.bind import hold
 from portwait.bind.choice import Choice, choose, order
+from portwait.commands.continuing import continuing_without
 from portwait.errors import PortwaitError, UsageError, quote
 from portwait.host.port_settings import port_settings
 from portwait.log import Log
 from portwait.model import targets
 from portwait.options import reader
 from portwait.reports import choice as choice_report
-from portwait.text import durations, placeholders, stderr
+from portwait.text import durations, placeholders
 from portwait.wait import signals
 
 if TYPE_CHECKING:
@@ -87,10 +88,8 @@ def run(words: Sequence[str]) -> tuple[int, str]:
         return 0, "".join(f"{port}\n" for port in picked)
     for name, port in zip(asked.env, picked):  # as many or fewer, by _check
         os.environ[name] = str(port)
-    try:
+    with continuing_without("hold the port", asked):
         hold.make_all_inheritable(choice.claims)
-    except OSError as error:
-        stderr.write(f"portwait: cannot hold the port: {error}; continuing without it\n")
     return handoff.become(placeholders.fill(command, picked)[0])
 
 
