@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _ROUNDS = 8  # looks in a row: who binds the port by number can come back again and again, hold or no hold
 _TOLD = 64  # actions of a kind, one by one: whoever looks into it afterwards wants to know each
+_MOST_SIGNALLED = 1024  # processes that are remembered: a supervisor can start another one for days
 _REMEMBERED = 8  # evicted connections of a target, for a kernel that hides what they leave
 _COOKIE_AT = 3  # in what is remembered as said
 _PATIENCE = 5  # looks, before a connection whose data in flight hides its direction is taken for one that stays so
@@ -209,6 +210,10 @@ class Removal:
         if process in self._signalled:
             self._killed.add(process)
         self._signalled.setdefault(process, time.monotonic())
+        if len(self._signalled) > _MOST_SIGNALLED:
+            oldest = next(iter(self._signalled))
+            del self._signalled[oldest]
+            self._killed.discard(oldest)
         self._tell(action)
         self._acting(False)
 
