@@ -59,11 +59,11 @@ def _families(audit: Audit) -> Iterable[_Family]:
     drift = audit.drift
     drifted = None if drift is None else bool(drift.missing or drift.stale or drift.overridden)
     yield _single("persisted_drift", "Whether portwait's file in sysctl.d differs from what it should say.", drifted)
-    yield _single("reserved_until_boot_ports", "Reserved ports that nothing known reserves at boot.", _lost(audit))
-
-
-def _lost(audit: Audit) -> int:
-    return ports.count(audit.lost_at_boot)
+    yield _single(
+        "reserved_until_boot_ports",
+        "Reserved ports that nothing known reserves at boot.",
+        ports.count(audit.lost_at_boot),
+    )
 
 
 def _labels(finding: Finding) -> dict[str, str]:
