@@ -31,9 +31,13 @@ _STOP: dict[str, tuple[str, ...]] = {
 
 
 def as_root(machine: Machine, *words: str) -> str:
-    """Quote a command that only root may run; a container has no sudo, and Windows has none."""
-    alone = machine.root or machine.contained or machine.system == "win32"
-    return shell(words if alone else ("sudo", *words))
+    """Quote a command that only root may run."""
+    return shell(("sudo", *words) if _takes_sudo(machine) else words)
+
+
+def _takes_sudo(machine: Machine) -> bool:
+    """Whether this user has to become root first, and can: a container has no sudo, and Windows has none."""
+    return not (machine.root or machine.contained or machine.system == "win32")
 
 
 def started_with(machine: Machine, name: str, value: str) -> tuple[str, ...]:
@@ -83,7 +87,7 @@ def asked(facts: Facts) -> tuple[str, ...]:
 def append(machine: Machine, path: str, lines: Sequence[str]) -> str:
     """Quote a command that appends lines to a file, whose last line may lack its end."""
     text = shell(("printf", r"\n%s" * len(lines) + r"\n", *lines))
-    return f"{text} >> {shell([path])}" if machine.root else f"{text} | {shell(('sudo', 'tee', '-a', path))}"
+    return f"{text} | {as_root(machine, 'tee', '-a', path)}" if _takes_sudo(machine) else f"{text} >> {shell([path])}"
 
 
 def owners(blockers: Iterable[Blocker]) -> list[Owner]:
@@ -100,12 +104,12 @@ def called(named: Sequence[Owner], nobody: str = "its owner") -> str:
 
 
 def verb(named: Sequence[Owner], singular: str, plural: str) -> str:
-    """Choose the verb that goes with `called(some)`."""
+    """Choose the verb that goes with `called(named)`."""
     return plural if len({owner.name for owner in named}) > 1 else singular
 
 
 def pronoun(named: Sequence[Owner]) -> str:
-    """Choose the pronoun that goes with `called(some)`."""
+    """Choose the pronoun that goes with `called(named)`."""
     return verb(named, "it", "them")
 
 

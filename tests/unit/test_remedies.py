@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from portwait.advice import Facts, Remedy, advise
+from portwait.advice import Facts, Remedy, advise, shell_commands
 from portwait.advice.rules import RULES
 from portwait.advice.tanuki import config
 from portwait.host.machine import Machine
@@ -840,3 +840,18 @@ def test_the_wrapper_says_what_its_file_says_now() -> None:
     assert "could not be read: Permission denied." in remedies(wrapped(MISSPELT))["tanuki-wrapper"].summary
     assert "It says nothing of ports now." in remedies(wrapped(PRODUCT))["tanuki-wrapper"].summary
     assert remedies(wrapped(RESET))["tanuki-wrapper"].summary.startswith("CloudResetPwdUpdateAgent runs under")
+
+
+@pytest.mark.parametrize(
+    ("machine", "command", "appending"),
+    [
+        (ROOT, "sysctl -w a=1", r"printf '\n%s\n' a >> /etc/x"),
+        (USER, "sudo sysctl -w a=1", r"printf '\n%s\n' a | sudo tee -a /etc/x"),
+        (PODMAN._replace(root=False), "sysctl -w a=1", r"printf '\n%s\n' a >> /etc/x"),
+    ],
+    ids=["root", "user", "user in a container"],
+)
+def test_sudo_is_where_it_is_needed(machine: Machine, command: str, appending: str) -> None:
+    """In each command of root's, and in none in a container, which has no sudo."""
+    assert shell_commands.as_root(machine, "sysctl", "-w", "a=1") == command
+    assert shell_commands.append(machine, "/etc/x", ["a"]) == appending
