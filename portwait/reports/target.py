@@ -1,12 +1,14 @@
 """What is known of a target, put into words for people and into a dictionary for programs: pure functions.
 
-The words of DESIGN are kept: a port is `free` or `held`. Text of other processes passes through `text` on its way.
+The words of DESIGN are kept: a port is `free` or `held`. Text of other processes passes through
+`text.escape` and `text.masking` on its way.
 """
 
 from __future__ import annotations
 
 import time
 
+from portwait.advice import shell_commands
 from portwait.model.targets import ANY, plain
 from portwait.reports import sockets as socket_report
 from portwait.reports.sockets import process
@@ -221,7 +223,7 @@ def _advice(target: Target, remedies: Sequence[Remedy], paper: Paper, *, briefly
 
 
 def _more(target: Target) -> str:
-    return f"More: {shell(('portwait', 'explain', target.text))}"
+    return f"More: {shell(('portwait', 'explain', *shell_commands.asked(target)))}"
 
 
 def as_dict(case: Case) -> dict[str, object]:

@@ -19,7 +19,7 @@ from portwait.model.kind import Kind
 from portwait.model.owner import Owner
 from portwait.model.port_settings import PortSettings
 from portwait.model.sockets import KernelSocket
-from portwait.model.targets import Target
+from portwait.model.targets import Target, parse
 from portwait.model.verdict import Verdict
 from portwait.reports import summary
 from portwait.reports import target as target_report
@@ -273,6 +273,9 @@ def test_advice_for_one_screen() -> None:
     """The guard shows the first three, and how to see the rest."""
     many = [Remedy(str(number), f"Cure {number}.", ()) for number in range(1, 8)]
     assert text(OUTBOUND, remedies=many, briefly=True).endswith("  3. Cure 3.\n  More: portwait explain 30010")
+    (asked,) = parse(["30010"], 6, reuseport=True, freebind=True)
+    case = Case(asked, HELD, (OUTBOUND,), PortSettings(), tuple(many))
+    assert target_report.full(case, briefly=True).endswith("\n  More: portwait explain -6 --reuseport --freebind 30010")
     assert text(OUTBOUND, remedies=many[:4], briefly=True).endswith("  4. Cure 4.")
 
 
