@@ -1,4 +1,4 @@
 """The verbs, a file each: `run(words)` goes from a verb's words to its exit status and its text for stdout.
 
-The guard is the exception: it prints nothing to stdout, for that is the service's, and may not return at all.
+The guard is the exception: it prints nothing to stdout, because that is the service's, and may not return at all.
 """

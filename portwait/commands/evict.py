@@ -1,6 +1,6 @@
-"""`portwait evict TARGET...`: destroy the connections in the way, and say what is then.
+"""`portwait evict TARGET...`: destroy the connections in the way, and say what is still in the way.
 
-What is done is an event on stderr when it is done; the report for stdout says what is now, and why.
+Each eviction is an event on stderr when it is done; the report on stdout says what holds the ports afterwards, and why.
 """
 
 from __future__ import annotations

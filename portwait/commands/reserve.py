@@ -69,7 +69,7 @@ to them: the answer names what they will reserve again.
 
 exit status:
   0     the ports are not reserved any more
-  125   they are, or in one of both places; the error says what was done
+  125   they are, in one place at least; the error says what was done
 
 examples:
   portwait release 30010                    until somebody reserves it again

@@ -122,7 +122,9 @@ def terminate(
 ) -> Refusal | Literal["signalled", "gone"]:
     """Send the signal to this very process if it still has the socket; `gone` where one of the two is no more."""
     if sys.platform != "linux":
-        return Refusal("no-pidfd", "it cannot be held on to, for pidfds are Linux's", "signal it by hand")
+        return Refusal(
+            "no-pidfd", "its PID cannot be kept from being reused, because pidfds are Linux's", "signal it by hand"
+        )
     from portwait._linux import pidfd
 
     try:
@@ -133,7 +135,7 @@ def terminate(
     except PermissionError:
         return Refusal("not-permitted", "this user may not signal it (EPERM)", "run portwait as root, or as its user")
     except OSError as error:
-        return Refusal("no-pidfd", f"it cannot be held on to ({error.strerror})", "signal it by hand")
+        return Refusal("no-pidfd", f"its PID cannot be kept from being reused ({error.strerror})", "signal it by hand")
 
 
 def _signal(process: Process, owner: Owner, inode: int, number: int) -> Refusal | Literal["signalled", "gone"]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from portwait.diagnosis.blockers import diagnose
 from portwait.errors import TablesError
 from portwait.text.escape import escape
+from portwait.text.plural import is_or_are
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,14 +87,14 @@ def _holders(targets: list[Target]) -> list[str]:
     try:
         blockers = diagnose(targets, reuseaddr=False).blockers
     except TablesError as error:
-        return [f"{len(targets)} are held, by whom cannot be seen: {error}"]
+        return [f"{len(targets)} {is_or_are(targets)} held, by whom cannot be seen: {error}"]
     groups: dict[str, list[Blocker | None]] = {}
     for target in targets:
         first = min(blockers.get(target, ()), key=lambda blocker: _ORDER.index(blocker.kind.name), default=None)
         kind = "sockets that the tables do not show" if first is None else _KINDS[first.kind.name]
         groups.setdefault(kind, []).append(first)
     return [
-        f"{len(group)} {'is' if len(group) == 1 else 'are'} held by {kind}{_owners(group)}"
+        f"{len(group)} {is_or_are(group)} held by {kind}{_owners(group)}"
         for kind, group in sorted(groups.items(), key=lambda item: -len(item[1]))
     ]
 

@@ -1,7 +1,7 @@
 """Reserved ports that survive a reboot: one file of ours in sysctl.d, which wins and holds the union with the others.
 
 At boot the last file wins whole (`sysctld`), so ours says again what the others say. That copy goes stale when they
-change; it names its sources with a digest, so that `drift` can tell. What the kernel has now is `reservation`'s
+change; it names its sources with a digest, so that `drift` can tell. What the kernel has now is `runtime`'s
 business, and the files are those of the system's own network namespace: nobody reads them for another one.
 """
 

@@ -71,7 +71,7 @@ def _persisted(verb: str, named: tuple[Range, ...], persisted: Persisted) -> str
     if verb == "reserve":
         return f"at boot: {boot_file.PLACE} is as it was: it reserves {holds}"
     were = f"{abbreviate(named)} {plural(named, 'was', 'were')} not among portwait's own"
-    return f"at boot: {boot_file.PLACE} is as it was, for {were}: it reserves {holds}"
+    return f"at boot: {boot_file.PLACE} is as it was, because {were}: it reserves {holds}"
 
 
 def done_dict(done: Done) -> dict[str, object]:
@@ -125,7 +125,7 @@ def _now(standing: Standing) -> str:
 
 def _at_boot(ours: Ours | None) -> str:
     if ours is None:
-        return f"none ({boot_file.PLACE} is not there)"
+        return f"none ({boot_file.PLACE} is not there, or not written by portwait)"
     theirs = ports.subtract(ours.written, ours.asked)
     return f"{counted(ours.asked)} in {boot_file.PLACE}" + (f", which repeats {abbreviate(theirs)}" if theirs else "")
 

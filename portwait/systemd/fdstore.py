@@ -2,7 +2,7 @@
 
 Knows what our sockets are called there, how one is put in and taken out, and whether the store takes any. systemd hands
 the whole store to the next start behind the sockets that it passes (`listen_fds`); which of ours are wanted then, and
-that the service never sees them, is `passing`'s business.
+that the service never sees them, is the business of `handover`.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def is_ours(name: str) -> bool:
 def put(name: str, descriptor: int) -> bool:
     """Store a copy; whether systemd was told.
 
-    Without polling (FDPOLL=0, systemd 246), for a socket that is bound and does not listen polls EPOLLHUP, and systemd
-    would drop it at once.
+    Without polling (FDPOLL=0, systemd 246), because a socket that is bound and does not listen polls EPOLLHUP, and
+    systemd would drop it at once.
     """
     return notify.send("FDSTORE=1", f"FDNAME={name}", "FDPOLL=0", descriptors=[descriptor])
 

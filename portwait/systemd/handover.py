@@ -128,7 +128,7 @@ class Passing:
                 return
 
     def _listeners(self, survey: ListeningSurvey) -> list[Kept]:
-        """Let go of the holds, for whoever listens needs none, and of the sockets' objects; in the targets' order."""
+        """Let go of the holds, which no listener needs, and of the sockets' objects; in the targets' order."""
         for each in survey.holds:
             each.drop()
         opened = self._listening | dict(survey.listeners)
@@ -155,12 +155,12 @@ class Passing:
             return
         room = fdstore.room(len(new)) if notify.enabled() else 0
         if room is not None and room < len(new):
-            self._lament(new, len(wanted))
+            self._warn(new, len(wanted))
         failed = [each for each in new if not fdstore.put(each.name, each.number)]
         if failed and notify.enabled():
-            self._lament(failed, len(wanted), "systemd could not be told")
+            self._warn(failed, len(wanted), "systemd could not be told")
 
-    def _lament(self, new: Sequence[Kept], size: int, why: str = "") -> None:
+    def _warn(self, new: Sequence[Kept], size: int, why: str = "") -> None:
         """Say that the store takes less than it was given: `why`, or else what to add to the unit."""
         from portwait.log import Log
         from portwait.text.plural import names
@@ -185,7 +185,7 @@ def check(options: Options, targets: Sequence[Target], command: Sequence[str]) -
         raise UsageError("cannot use --listen without a COMMAND: there is nobody to pass the socket to")
     if options.fdstore and not command:
         raise UsageError(
-            "cannot use --fdstore without a COMMAND, for nobody could hide the stored socket from the service: "
+            "cannot use --fdstore without a COMMAND, because nobody could hide the stored socket from the service: "
             "in a unit, put portwait in front of the command in ExecStart="
         )
     if options.fdstore and options.hold == "none" and not options.listen:

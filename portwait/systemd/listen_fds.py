@@ -1,7 +1,7 @@
 """Sockets passed from one program to the next (sd_listen_fds(3)): what systemd gave us, what the service is given.
 
 A target among them is the service's already. Knows LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES; whose sockets they are
-and which the service shall see is decided by `passing`. On the free path: imports only what the interpreter has loaded
+and which the service shall see is decided by `handover`. On the free path: imports only what the interpreter has loaded
 anyway.
 """
 
@@ -87,7 +87,7 @@ def hand_on(sockets: Sequence[Passed]) -> None:
 
 
 def _renumber(number: int, wanted: int) -> None:
-    """Make it the descriptor of this number that the next program gets; twice where the first time was a bad moment."""
+    """Make it the descriptor of this number that the next program gets; tries again once where that fails."""
     try:
         os.dup2(number, wanted)
     except OSError:
@@ -113,7 +113,7 @@ def has_ours() -> bool:
 def hide_ours() -> None:
     """Keep what is ours from the next program, where nothing else can be done with it.
 
-    Its own move down into the gaps, so no descriptor is needed.
+    The program's own sockets move down into the gaps, so that no new descriptor is needed.
     """
     sockets = received()
     theirs = [passed for passed in sockets if not passed.name.startswith(OURS)]

@@ -75,7 +75,7 @@ def _address() -> bytes | None:
 
 
 class Progress:
-    """The story of one wait, told when it changes and often enough that the start is not timed out meanwhile."""
+    """What one wait is for, told when it changes and often enough that the start is not timed out meanwhile."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Tell nothing yet."""

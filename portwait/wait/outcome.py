@@ -84,7 +84,7 @@ def warn_of_closing(survey: Survey, options: Options, command: Sequence[str]) ->
 
 def _too_many(survey: Survey) -> str:
     listed = ports.show(ports.merge((target.port, target.port) for target in survey.targets))
-    return f"{listed}: nothing is held, for at most {hold.MOST} ports are; portwait reserve {listed} keeps them all"
+    return f"{listed}: nothing is held, because at most {hold.MOST} ports are; portwait reserve {listed} keeps them all"
 
 
 def _contested(target: Target, command: str, *, reuseaddr: bool) -> str:
@@ -109,8 +109,8 @@ def _hold(form: str | None, *, ready: bool, possible: bool) -> str:
     if form is not None and ready:
         return f"a bound socket on {forms[form]} stays until the service ends"
     if not possible:
-        return "none, for none is without harm to this service (UDP, or --no-reuseaddr); reserve the port instead"
-    return "none, for the kernel allows none that is without harm to this service; reserve the port instead"
+        return "none, because none is without harm to this service (UDP, or --no-reuseaddr); reserve the port instead"
+    return "none, because the kernel allows none that is without harm to this service; reserve the port instead"
 
 
 def _breaks(own: hold.Hold) -> str:
@@ -193,7 +193,7 @@ def _wait(survey: Survey, options: Options) -> str:
     if options.anyway:
         return f"not wait for {asked} (--timeout 0)"
     if _clears(options):
-        return f"look at {asked} once more, and give up where that is held still (--timeout 0)"
+        return f"look at {asked} once more, and give up if it is still held (--timeout 0)"
     return f"give up on {asked} at once (--timeout 0)"
 
 
@@ -202,7 +202,7 @@ def _when(options: Options, *, free: bool) -> str:
         return ""
     if options.anyway:
         return ", free or not (--anyway)"
-    return " as soon as that is free" if options.timeout else " if that is free then"
+    return " as soon as that is free" if options.timeout else " if that is free"
 
 
 def _clears(options: Options) -> bool:

@@ -535,12 +535,12 @@ class TestAtBoot:
             (["reserve", "5001"], "", "{} is written: it reserves 5000-5001"),
             (["reserve", "5000"], "4000", "{} is as it was: it reserves 5000, and repeats 4000 from other files"),
             (["release", "5000"], "4000", "{} is removed"),
-            (["release", "6000"], "", "{} is as it was, for 6000 was not among portwait's own: it reserves 5000"),
+            (["release", "6000"], "", "{} is as it was, because 6000 was not among portwait's own: it reserves 5000"),
             (
                 ["release", "40,41"],
                 "40-41",
                 (
-                    "{} is as it was, for 40-41 were not among portwait's own: it reserves 5000, and repeats 40-41 "
+                    "{} is as it was, because 40-41 were not among portwait's own: it reserves 5000, and repeats 40-41 "
                     "from other files"
                 ),
             ),
@@ -584,7 +584,7 @@ class TestListing:
             "range                 32768-60999 (28,232 ports)\n"
             "reserved              8080,30010 (2 ports)\n"
             "by portwait, now      30010 (1 port)\n"
-            "by portwait, at boot  none (/etc/sysctl.d/zzz-portwait.conf is not there)\n"
+            "by portwait, at boot  none (/etc/sysctl.d/zzz-portwait.conf is not there, or not written by portwait)\n"
         )
 
     def test_another_namespace_has_its_own_note(self, host: Host) -> None:
