@@ -173,6 +173,17 @@ SITUATIONS = {
         ("kill 61",),
         ("a connection that it shares, which fails when this ends",),
     ),
+    "a program that only has the name of systemd-resolved": Situation(
+        (process(122, "systemd-resolve", "session-3.scope"),), (), ("kill 122",), port=5355
+    ),
+    "the same in a unit of the user's that has its name too": Situation(
+        (process(122, "systemd-resolve", "systemd-resolved.service", user_unit=True),), (), ("kill 122",), port=5355
+    ),
+    "a program that only has the words of NetworkManager's dnsmasq": Situation(
+        (process(123, "dnsmasq", "session-3.scope", cmdline=("dnsmasq", "NetworkManager", "dnsmasq-shared.d")),),
+        (),
+        ("kill 123",),
+    ),
     "all workers of a master that was killed": Situation(
         WORKERS, (unit("web.service", 0, state="failed"),), ("kill 80 81 82 83 84",), ("left over",)
     ),
