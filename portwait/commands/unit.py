@@ -171,7 +171,8 @@ def _as_text(made: DropIn) -> str:
     lines += _comment(f"{made.template} of portwait's contrib/systemd, because {'; '.join(made.why)}.")
     for text in made.cannot:
         lines += _comment(text)
-    lines += ["#", "# Install it:", *(f"#   {line}" for line in made.install), ""]
+    who = "" if made.path.startswith("~/") else ", as root"
+    lines += ["#", f"# Install it{who}:", *(f"#   {line}" for line in made.install), ""]
     return "\n".join(lines) + "\n" + made.body
 
 

@@ -317,6 +317,8 @@ def test_the_text_and_the_json_say_the_same() -> None:
     """As text, all that is to be said stands as comments before the drop-in itself; as JSON each is a key."""
     made = fit(facts("Restart=always", "DynamicUser=yes", "ProtectProc=invisible"))
     text, told = _as_text(made), json.loads(_as_json(made, ("30010",)))
+    assert "# Install it, as root:" in text
+    assert "# Install it:" in _as_text(fit(facts(user=True)))
     comments, body = text.partition("\n\n")[::2]
     assert body == made.body == told["drop_in"]
     assert all(line == "#" or (line.startswith("# ") and len(line) <= 120) for line in comments.splitlines())
