@@ -96,8 +96,9 @@ class _Search:
             self.denied += searched.denied
             if len(self.found) == len(self._links):
                 break
-        users = {owner_of.get(pid) for each in self.found.values() for pid in each}
-        self._sharers([pid for pid in likely if owner_of[pid] in users][:_MOST_SHARERS])
+        owners = {pid for each in self.found.values() for pid in each}
+        users = {owner_of.get(pid) for pid in owners}
+        self._sharers(orphans(owners) or [pid for pid in likely if owner_of[pid] in users])
 
     def through_relatives(self) -> None:
         """Search the owners' relatives, and those of each owner that is found among these."""
@@ -108,9 +109,9 @@ class _Search:
                 if relative not in self._searched and not self._shares(relative):
                     self._search(relative, most=_SMALL)
 
-    def _sharers(self, pids: Iterable[int]) -> None:
+    def _sharers(self, pids: Sequence[int]) -> None:
         """Ask those who were not searched for the descriptor that an owner has: the workers of a master that died."""
-        for pid in pids:
+        for pid in pids[:_MOST_SHARERS]:
             if pid not in self._searched:
                 self._shares(pid)
 
@@ -149,7 +150,7 @@ def relatives(pids: Iterable[int]) -> list[int]:
     """Name the processes that can have got a socket from one of these, or given it, by fork: the nearest in the tree.
 
     Ancestors, descendants, and siblings where these are few: a supervisor's children do not share its sockets. This
-    misses children whose parent has ended, and a socket that was sent in a message.
+    misses children whose parent has ended (`orphans`), and a socket that was sent in a message.
     """
     descendants = dict.fromkeys(pids)
     above: dict[int, None] = {}
@@ -169,6 +170,21 @@ def relatives(pids: Iterable[int]) -> list[int]:
         generation = [child for pid in generation for child in procfs.children(pid) if child not in descendants]
         descendants |= dict.fromkeys(generation)
     return [*above, *siblings, *descendants]
+
+
+def orphans(pids: Iterable[int]) -> list[int]:
+    """Name the processes that can be these processes' relatives although what was between them has ended.
+
+    Who loses its parent becomes a child of an ancestor: of PID 1, or of one that asked for it (PR_SET_CHILD_SUBREAPER).
+    There are none where the kernel does not list children.
+    """
+    ancestors = {1: None}
+    for pid in pids:
+        stat = procfs.stat_of(pid)
+        while stat is not None and stat.parent > 1 and stat.parent not in ancestors:
+            ancestors[stat.parent] = None
+            stat = procfs.stat_of(stat.parent)
+    return [child for ancestor in ancestors for child in procfs.children(ancestor)]
 
 
 def _in_cgroup(sockets: Iterable[KernelSocket]) -> Iterable[int]:

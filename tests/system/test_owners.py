@@ -131,6 +131,36 @@ children = []
                     os.kill(pid, 9)
 
 
+def test_an_orphan_of_another_user() -> None:
+    """Who has another user and no parent any more is named too: PID 1, or another ancestor, has become its parent."""
+    code = """
+import os, signal, socket, sys
+server = socket.create_server(("127.0.0.1", 30010))
+master = os.getpid()
+def between():
+    if os.fork() == 0:
+        os.setsid()
+        os.setuid(65534)
+        print("orphan", os.getpid(), master, flush=True)
+        signal.pause()
+    os._exit(0)
+pid = os.fork() or between()
+os.waitpid(pid, 0)
+children = []
+"""
+    idle = "import os, signal, sys\nchildren = [pid for _ in range(90) if (pid := os.fork()) or signal.pause()]\n"
+    with cgroup(f"portwait-tests-{os.getpid()}") as group:
+        join = f"open('{group}/cgroup.procs', 'w').write('0')\n"
+        shell = ("sh", "-c", '"$@"; exit', "sh")  # the server's parent; the orphan's is one above it
+        with python(join + idle + READY), python(join + code + READY, before=shell) as parent:
+            orphan, server = (int(word) for word in parent.says("orphan").split()[1:])
+            try:
+                assert len((group / "cgroup.procs").read_text().split()) > 64
+                assert owner_pids() == sorted([server, orphan])
+            finally:
+                os.kill(orphan, 9)
+
+
 def test_relatives_with_thousands_of_descriptors_are_asked_for_one() -> None:
     """What fork shared has the same number: that is one readlink; what else they may have is said not to be known."""
     code = """
