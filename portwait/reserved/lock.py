@@ -19,7 +19,7 @@ _QUIET = 1.0  # seconds of waiting that are not worth a line
 
 @contextlib.contextmanager
 def held(name: str, patience: float, say: Callable[[str], None]) -> Iterator[bool]:
-    """Run the body while no other process holds this lock; False where there can be none, as for a user.
+    """Run the body while no other process holds this lock; False where it cannot be had, as by a user.
 
     Raises TimeoutError after `patience` seconds.
     """
@@ -29,8 +29,14 @@ def held(name: str, patience: float, say: Callable[[str], None]) -> Iterator[boo
         yield False
         return
     try:
-        _wait(descriptor, path, patience, say)
-        yield True
+        try:
+            _wait(descriptor, path, patience, say)
+            locked = True
+        except TimeoutError:
+            raise
+        except OSError:  # ENOLCK: the kernel has no room for it
+            locked = False
+        yield locked
     finally:
         os.close(descriptor)
 
