@@ -124,13 +124,17 @@ def _exec_along_path(command: Sequence[bytes]) -> NoReturn:
         error = _exec(name, command)
         raise _failure(name, error)
     denied: OSError | None = None
-    for folder in os.environb.get(b"PATH", _DEFAULT_PATH).split(b":"):
-        error = _exec(folder + b"/" + name if folder else name, command)
+    folders = os.environb.get(b"PATH", _DEFAULT_PATH).split(b":")
+    paths = [folder + b"/" + name if folder else name for folder in folders]
+    for path in paths:
+        error = _exec(path, command)
         if error.errno == errno.EACCES:
             denied = error
         elif error.errno not in _NOT_HERE:
             raise _failure(name, error)
     if denied is None and error.errno == errno.ENOENT:
+        for path in filter(os.path.exists, paths):
+            raise _failure(path, error)
         raise CommandNotFoundError(f"cannot run {os.fsdecode(name)!r}: no such command in PATH")
     raise _failure(name, denied or error)
 
@@ -150,7 +154,7 @@ def _exec(path: bytes, command: Sequence[bytes]) -> OSError:
 
 def _failure(name: bytes, error: OSError) -> CommandNotFoundError | CommandNotExecutableError:
     text = f"cannot run {os.fsdecode(name)!r}: {error.strerror}"
-    if error.errno == errno.ENOENT and os.path.lexists(name):
+    if error.errno == errno.ENOENT and os.path.exists(name):
         return CommandNotFoundError(f"{text}; the file is there, so its interpreter is not (see its first line)")
     if error.errno == errno.ENOENT:
         return CommandNotFoundError(text)

@@ -195,6 +195,7 @@ class TestFailures:
             ("first/tool", 0o644, "not executable"),
             ("second/tool", 0o755, "#!/bin/sh\necho second $0\n"),
             ("third/no-shebang-tool", 0o755, "echo third $#\n"),
+            ("third/bad-shebang-tool", 0o755, "#!/proc/nonexistent/sh\n"),
         ):
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_text(text)
@@ -217,7 +218,8 @@ class TestFailures:
         *("./bad-shebang", "./directory-shebang", "./binary", "./empty", "./loop", "./dangling", "./" + "x" * 300),
         "x/" * 3000,
     )
-    BARE = ("absent", ".", "..", "first", "", "script", "tool", "no-shebang-tool", "x" * 300, "sh", "-x")
+    BARE: tuple[str, ...] = ("absent", ".", "..", "first", "", "script", "tool", "no-shebang-tool", "bad-shebang-tool")
+    BARE += ("x" * 300, "sh", "-x")
     PATHS = ("first:second:third:/usr/bin", "", None, ":/bin", "/absent:/etc/passwd")
 
     @pytest.mark.parametrize(
@@ -239,6 +241,23 @@ class TestFailures:
         if expected.status in (NOT_EXECUTABLE, NOT_FOUND) and expected.err.startswith("/usr/bin/env"):
             assert seen.err.startswith("portwait: cannot run ")
             assert seen.err.count("\n") == 1
+
+    @pytest.mark.parametrize(
+        ("command", "why"),
+        {
+            "absent": "'absent': no such command in PATH",
+            "bad-shebang-tool": "'third/bad-shebang-tool': No such file or directory; the file is there, so its "
+            "interpreter is not (see its first line)",
+            "./bad-shebang": "'./bad-shebang': No such file or directory; the file is there, so its interpreter is not "
+            "(see its first line)",
+            "./dangling": "'./dangling': No such file or directory",
+            "tool": "'tool': Permission denied",
+        }.items(),
+    )
+    def test_why_not(self, command: str, why: str) -> None:
+        """A file that is there is not called missing, nor a link that leads nowhere a file."""
+        seen = guard(PORT, "--", command, env={"PATH": "first:third"})
+        assert seen.err == f"portwait: cannot run {why}\n"
 
 
 class TestHostileSurroundings:
