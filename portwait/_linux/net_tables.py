@@ -9,15 +9,12 @@ from __future__ import annotations
 import _socket
 import struct
 
+from portwait._linux import kernel
 from portwait.errors import TablesError
 from portwait.model.sockets import KernelSocket
 
 LOST = "sockets that are only bound, and who called connect(), cannot be seen"
 
-_STATES = (
-    *("", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE", "CLOSE_WAIT"),
-    *("LAST_ACK", "LISTEN", "CLOSING", "SYN_RECV"),
-)  # net/tcp_states.h; the last one is NEW_SYN_RECV
 _ENDS_BY_ITSELF = "03"  # the timer of TIME_WAIT and of a FIN_WAIT2 that no process has
 _TICK = 10  # milliseconds: USER_HZ is 100 everywhere
 
@@ -43,7 +40,8 @@ def _socket_of(words: list[str], family: int, protocol: str) -> KernelSocket:
     """Read a line: number, both ends, state, queues, timer, retransmits, uid, timeout, inode."""
     address, port = _end(words[1], family)
     remote_address, remote_port = _end(words[2], family)
-    state = _STATES[int(words[3], 16)]
+    number = int(words[3], 16)
+    state = kernel.STATE_NAMES.get(number, str(number))
     sent, _, received = words[4].partition(":")
     timer, _, ticks = words[5].partition(":")
     return KernelSocket(

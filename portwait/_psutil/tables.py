@@ -13,6 +13,7 @@ import psutil
 
 from portwait.errors import TablesError
 from portwait.model.sockets import Connections, KernelSocket
+from portwait.model.targets import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -73,10 +74,10 @@ class PsutilTables:
         return sock
 
     def other_end(self, sock: KernelSocket) -> KernelSocket | None:
-        """Find the socket whose ends are the same, the other way round."""
-        ends = (sock.remote_address, sock.remote_port, sock.local_address, sock.local_port)
+        """Find the socket whose ends are the same, the other way round; one may be IPv4, and the other IPv4-mapped."""
+        local, remote = (plain(sock.local_address), sock.local_port), (plain(sock.remote_address), sock.remote_port)
         for peer in self.sockets(sock.protocol, [(sock.remote_port, sock.remote_port)]):
-            if ends == (peer.local_address, peer.local_port, peer.remote_address, peer.remote_port):
+            if (plain(peer.local_address), plain(peer.remote_address), peer.remote_port) == (remote[0], *local):
                 return peer
         return None
 

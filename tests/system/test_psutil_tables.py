@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
+from portwait._linux import net_tables
 from portwait._psutil.tables import PsutilTables
 from portwait.diagnosis import tables
 from portwait.diagnosis.blockers import diagnose
-from portwait.model.targets import parse
+from portwait.model.targets import parse, plain
 from tests.support.states import LOOPBACK, listening, outbound_established
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from portwait.model.sockets import KernelSocket
 
 pytestmark = pytest.mark.usefixtures("net")
 
@@ -38,3 +44,16 @@ def test_the_tables_are_read_once_for_all_blockers(monkeypatch: pytest.MonkeyPat
         diagnosis = diagnose(targets)
     assert [len(diagnosis.blockers[target]) for target in targets] == [20, 1, 0]
     assert sorted(read) == ["tcp", "udp"]
+
+
+@pytest.mark.parametrize("client", [LOOPBACK, f"::ffff:{LOOPBACK}"])
+@pytest.mark.parametrize("read", [None, net_tables.read], ids=["psutil", "proc"])
+def test_the_other_end_of_a_mapped_address(client: str, read: Callable[[str], tuple[KernelSocket, ...]] | None) -> None:
+    """A Java client's IPv4 connection is an IPv6 socket, and its server's an IPv4 one."""
+    with outbound_established(PORT, address=client):
+        opened = PsutilTables(read)
+        (sock,) = opened.sockets("tcp", [(PORT, PORT)])
+        peer = opened.other_end(sock)
+        assert peer is not None
+        assert (peer.remote_port, plain(peer.remote_address)) == (PORT, LOOPBACK)
+        assert opened.other_end(peer) == sock
