@@ -45,7 +45,7 @@ class Selection(Record):
 
 def select(kinds: Iterable[str], users: Iterable[str] = (), units: Iterable[str] = ()) -> Selection:
     """Build a selection from the words of the command line, where a user can also be a number."""
-    names = (user_name(int(user)) if user.isascii() and user.isdigit() else user for user in users)
+    names = (user_name(int(user)) if user.isascii() and user.isdigit() and len(user) <= 10 else user for user in users)
     return Selection(frozenset(kinds), tuple(name or "" for name in names), tuple(units))
 
 
@@ -130,9 +130,7 @@ def _option(kinds: frozenset[str]) -> str:
 def _bound(blocker: Blocker) -> Refusal:
     if blocker.kind.name == "hold":
         return Refusal("hold", "it is another portwait's hold", "it goes when that service binds the port, or ends")
-    if (
-        blocker.socket.remote_port
-    ):  # what a destroyed connection leaves of a socket whose port was not the kernel's choice
+    if blocker.socket.remote_port:  # it was connected, and that connection was destroyed
         return Refusal(
             "kept",
             "its connection is gone, but its process had bound the port by number and keeps it",

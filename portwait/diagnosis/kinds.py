@@ -91,7 +91,7 @@ def in_the_way(
 ) -> list[tuple[Kind, KernelSocket]]:
     """Leave out of the sockets at a target's address what does not make its bind fail.
 
-    A hold has SO_REUSEADDR. A live server's own connections and leftovers share its listener's SO_REUSEADDR, sock
+    A hold has SO_REUSEADDR. A live server's own connections and leftovers share its listener's SO_REUSEADDR, which
     the tables do not show: it is the listener that is in the way. What is at an address that it does not listen at is
     not its own. Anybody can set a hold's mark: where bind itself says `held` and nothing else is there, what has the
     mark is no hold.

@@ -30,6 +30,7 @@ class Owners(Record):
 
 _places: dict[str, Place] = {}
 """By the text of /proc/PID/cgroup: the processes of a host share few."""
+_MOST_PLACES = 1000  # a guard that waits for days can see a new one at every report
 
 
 def describe(pid: int) -> Owner | None:
@@ -45,6 +46,8 @@ def describe(pid: int) -> Owner | None:
         return None
     place = _places.get(process.cgroup)
     if place is None:
+        if len(_places) >= _MOST_PLACES:
+            _places.clear()
         place = _places[process.cgroup] = cgroups.place(process.cgroup)
     return Owner(
         pid=pid,

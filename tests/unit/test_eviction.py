@@ -428,3 +428,8 @@ def test_the_cure_for_an_owner_that_is_not_seen(unseen: str | None, why: str, cu
     assert refused is not None
     assert (refused.code, refused.why) == ("unseen", why)
     assert refused.cure.startswith(f"{cure}, or name it (with CAP_NET_ADMIN): --evict=")
+
+
+def test_a_user_can_be_a_number() -> None:
+    """A name where the user has one; what is no number of a user names nobody."""
+    assert select(["outbound"], ["0", "4294967294", "9" * 5000]).users == ("root", "4294967294", "9" * 5000)
