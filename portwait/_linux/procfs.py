@@ -15,6 +15,7 @@ from portwait.model.record import Record
 
 _LONGEST = 1 << 15  # bytes of a command line; a JVM's class path has been seen to fill half of it
 _PATIENCE = 0.5  # seconds
+_MOST_UNANSWERED = 16  # threads that wait for an answer; with as many, nothing more is asked
 _INITIAL_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO, linux/proc_ns.h
 
 
@@ -64,7 +65,7 @@ def describe(pid: int) -> Process | None:
     if stat is None:
         return None
     # A process of root's, or our own user's, has easier ways to harm us, and a thread has its price on a busy host.
-    read = _read if uid in (0, os.geteuid()) else _patiently
+    read = _read if uid in (0, os.geteuid()) else read_patiently
     cmdline = command_line(read(f"/proc/{pid}/cmdline", _LONGEST + 1))
     cgroup = read_text(f"/proc/{pid}/cgroup")
     return Process(pid, stat.name, cmdline, uid, stat.parent, stat.birth, _started(stat.birth), cgroup, stat.state)
@@ -136,11 +137,17 @@ def _read(path: str, longest: int = _LONGEST) -> bytes:
         os.close(descriptor)
 
 
-def _patiently(path: str, longest: int) -> bytes:
+_unanswered: list[_thread.LockType] = []
+
+
+def read_patiently(path: str, longest: int) -> bytes:
     """Read a file of /proc that can block: a command line lies in its process's memory, and that perhaps in FUSE.
 
     A thread that waits for it forever ends with this process, or with its exec.
     """
+    _unanswered[:] = [lock for lock in _unanswered if lock.locked()]
+    if len(_unanswered) >= _MOST_UNANSWERED:
+        return b""
     done = _thread.allocate_lock()
     done.acquire()
     answer: list[bytes] = []
@@ -153,4 +160,7 @@ def _patiently(path: str, longest: int) -> bytes:
         _thread.start_new_thread(read, ())
     except RuntimeError:  # no thread can be started (TasksMax=, RLIMIT_NPROC)
         return _read(path, longest)
-    return answer[0] if done.acquire(timeout=_PATIENCE) else b""
+    if done.acquire(timeout=_PATIENCE):
+        return answer[0]
+    _unanswered.append(done)
+    return b""

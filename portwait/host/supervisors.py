@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from portwait.model.record import Record
 
@@ -45,11 +46,11 @@ def supervisor_of(owner: Owner, ancestors: Iterable[Owner]) -> Supervisor | None
 
 def _supervisorctl(owner: Owner) -> tuple[str, ...] | None:
     """Read what supervisord calls a program from the environment that it gave it (SUPERVISOR_PROCESS_NAME)."""
-    try:
-        with open(f"/proc/{owner.pid}/environ", "rb") as file:
-            words = file.read(_LONGEST).split(b"\0")
-    except OSError:
+    if sys.platform != "linux":
         return None
+    from portwait._linux import procfs
+
+    words = procfs.read_patiently(f"/proc/{owner.pid}/environ", _LONGEST).split(b"\0")
     told = dict(word.split(b"=", 1) for word in words if b"=" in word)
     name = os.fsdecode(told.get(b"SUPERVISOR_PROCESS_NAME", b""))
     group = os.fsdecode(told.get(b"SUPERVISOR_GROUP_NAME", b"")) or name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import errno
 import json
@@ -9,7 +10,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -377,15 +377,32 @@ def test_what_is_read_of_a_process_agrees_with_psutil() -> None:
 
 
 def test_a_command_line_that_never_comes_costs_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process can keep its own in memory that is never read; what else is known of it is still said."""
-    monkeypatch.setattr(procfs, "_PATIENCE", 0.05)
+    """A process can keep its own in memory that is never read; what else is known of it is still said.
+
+    A guard can meet it at every report for days: the threads that wait for it are few, and none is left behind.
+    """
+    monkeypatch.setattr(procfs, "_PATIENCE", 0.01)
     os.mkfifo(tmp_path / "never")
-    answer: list[bytes] = []
-    asked = threading.Thread(target=lambda: answer.append(procfs._patiently(str(tmp_path / "never"), 100)))
-    asked.start()
-    asked.join(20)
-    assert answer == [b""]
-    os.close(os.open(tmp_path / "never", os.O_WRONLY))  # lets the one that waits go
+    threads = _thread._count()
+    for _ in range(40):
+        assert procfs.read_patiently(str(tmp_path / "never"), 100) == b""
+    assert 0 < _thread._count() - threads <= 16
+    os.close(os.open(tmp_path / "never", os.O_WRONLY))  # lets those that wait go
+    eventually(lambda: _thread._count() == threads)
+    assert procfs.read_patiently("/proc/self/cmdline", 100)
+
+
+def test_what_is_remembered_of_cgroups_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that come and go for days, each in a scope of its own, do not fill the memory of who waits."""
+    this = procfs.describe(os.getpid())
+    assert this is not None
+    for number in range(2500):
+        there = this._replace(cgroup=f"0::/system.slice/run-r{number}.scope\n")
+        monkeypatch.setattr(procfs, "describe", lambda _pid, there=there: there)
+        owner = owners.describe(os.getpid())
+        assert owner is not None
+        assert owner.unit == f"run-r{number}.scope"
+    assert len(owners._places) <= 1000
 
 
 def test_a_command_line_of_another_user_is_read_with_patience() -> None:
