@@ -18,13 +18,12 @@ import os
 from typing import TYPE_CHECKING
 
 from portwait.bind import hold
-from portwait.bind.probe import probe
-from portwait.model.verdict import Verdict
+from portwait.bind.probe import probe, verdict_of
 
 if TYPE_CHECKING:
     from portwait.bind.hold import Form, Mode
     from portwait.model.targets import Target
-    from portwait.model.verdict import State
+    from portwait.model.verdict import Verdict
 
 _LOWEST_DESCRIPTOR = 100  # as the hold's own: out of the way of a script's `exec 3<file`
 _NO_SUCH_SOCKET = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)  # no IPv6 here; lo is down
@@ -46,8 +45,7 @@ class Claim(hold.Hold):
             self._name = _bind_name(self.target)
             verdict = self._bind()
         except OSError as error:
-            state: State = "held" if error.errno == errno.EADDRINUSE else "denied"
-            verdict = Verdict(state if error.errno in (errno.EADDRINUSE, errno.EACCES) else "unknown", error.errno or 0)
+            verdict = verdict_of(error)
         if verdict.state != "free":
             self.drop()
         return verdict

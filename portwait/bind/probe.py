@@ -62,11 +62,16 @@ def attempt(target: Target, *, reuseaddr: bool = True, joins: bool = False) -> t
                 raise
         return Verdict("free"), bind(target, reuseaddr=reuseaddr, joins=joins, ipv4=True)
     except OSError as error:
-        number = error.errno or 0
         is_joinable = target.reuseport and target.protocol == "udp" and not joins
-        if number == errno.EADDRINUSE and is_joinable and may_join(target):
+        if error.errno == errno.EADDRINUSE and is_joinable and may_join(target):
             return Verdict("free"), None
-        return Verdict(_STATES.get(number, "unknown"), number), None
+        return verdict_of(error), None
+
+
+def verdict_of(error: OSError) -> Verdict:
+    """Say what it means that bind() failed with this error."""
+    number = error.errno or 0
+    return Verdict(_STATES.get(number, "unknown"), number)
 
 
 def bind(target: Target, *, reuseaddr: bool, joins: bool = False, ipv4: bool = False) -> _socket.socket:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portwait.bind.choice import order
+from portwait.bind import hold
+from portwait.bind.choice import choose, order
 from portwait.model.port_settings import PortSettings
 from portwait.model.targets import parse
 from portwait.text.placeholders import fill
@@ -20,6 +24,22 @@ ORDERS = [
     (("40000-40001",), None, [40000, 40001]),
     (("10002", "10000-10002"), (1024, 65000), [10002, 10000, 10001]),
 ]
+
+
+@pytest.mark.parametrize(
+    ("number", "state"),
+    {errno.EADDRINUSE: "held", errno.EACCES: "denied", errno.EPERM: "denied", errno.EMFILE: "unknown"}.items(),
+)
+def test_what_a_refused_bind_means(number: int, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same as where a target is probed; EPERM is a security policy's."""
+
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(hold, "bind", refuse)
+    (target,) = parse(["10000"])
+    (verdict,) = choose([target]).refused.values()
+    assert (verdict.state, verdict.errno) == (state, number)
 
 
 @pytest.mark.parametrize(("words", "span", "expected"), ORDERS)
