@@ -159,6 +159,7 @@ children = []
                 assert owner_pids() == sorted([server, orphan])
             finally:
                 os.kill(orphan, 9)
+                os.kill(server, 9)
 
 
 def test_relatives_with_thousands_of_descriptors_are_asked_for_one() -> None:
