@@ -124,11 +124,12 @@ def control(machine: Machine, owner: Owner, verb: str, *others: str) -> str | No
     unit = service_of(owner)
     if unit is None or not machine.systemd:
         return None
-    return systemctl(machine, owner.user if owner.user_unit else None, verb, *_operands(*others, unit))
+    return systemctl(machine, owner.user if owner.user_unit else None, (verb,), *others, unit)
 
 
-def systemctl(machine: Machine, user: str | None, *words: str) -> str:
-    """Quote a command to the system's service manager, or to a user's own."""
+def systemctl(machine: Machine, user: str | None, verb: Sequence[str], *units: str) -> str:
+    """Quote a command to the system's service manager, or to a user's own: a verb with its options, and units."""
+    words = (*verb, *_operands(*units))
     if user is not None:
         return shell(("systemctl", "--user", "-M", f"{user}@", *words))
     return as_root(machine, "systemctl", *words)

@@ -108,7 +108,7 @@ def _by_manager(facts: Facts, owner: Owner, plan: _Plan) -> None:
         started = [name for unit in units for name in unit.triggers if facts.is_active(name, unit.user)]
         for unit in units:
             plan.commands.setdefault(
-                shell_commands.systemctl(facts.machine, unit.user, "stop", *dict.fromkeys((unit.name, *started)))
+                shell_commands.systemctl(facts.machine, unit.user, ("stop",), *dict.fromkeys((unit.name, *started)))
             )
         plan.say(f"{who} listens for {names}.")
         if started:
@@ -118,9 +118,9 @@ def _by_manager(facts: Facts, owner: Owner, plan: _Plan) -> None:
     else:
         plan.say(f"{who} keeps it in the descriptor store of {names}, which is emptied when that unit is stopped.")
         [unit] = units
-        plan.commands.setdefault(shell_commands.systemctl(facts.machine, unit.user, "stop", unit.name))
+        plan.commands.setdefault(shell_commands.systemctl(facts.machine, unit.user, ("stop",), unit.name))
         if unit.keeps_stored:
-            clean = shell_commands.systemctl(facts.machine, unit.user, "clean", "--what=fdstore", unit.name)
+            clean = shell_commands.systemctl(facts.machine, unit.user, ("clean", "--what=fdstore"), unit.name)
             plan.commands.setdefault(clean)
 
 

@@ -96,8 +96,7 @@ def _by(blockers: Sequence[Blocker]) -> str:
         for owner in blocker.owners:
             who.setdefault(process(owner))
     if who:
-        shown = list(who)[:3]
-        return f"by {what}: {', '.join(shown)}" + (f" and {len(who) - 3} more processes" if len(who) > 3 else "")
+        return f"by {what}: {listed(list(who), most=3)}"
     if all(blocker.socket.inode == 0 and blocker.unseen is None for blocker in blockers):
         left = max((blocker.expires_in or 0 for blocker in blockers), default=0)
         return f"by {what}: no process owns it" + (f", it ends by itself in {durations.show(left)}" if left else "")

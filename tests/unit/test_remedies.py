@@ -343,6 +343,10 @@ TABLES: dict[str, Table] = {
                 managed(SYSTEMD, STORE._replace(keeps_stored=True)),
                 ("systemctl stop orders.service", "systemctl clean --what=fdstore orders.service"),
             ),
+            "a name that begins with a hyphen": (
+                managed(SYSTEMD, STORE._replace(name="-a.service", keeps_stored=True)),
+                ("systemctl stop -- -a.service", "systemctl clean --what=fdstore -- -a.service"),
+            ),
             "one of two stores": (
                 managed(SYSTEMD, STORE, STORE._replace(name="web.service")),
                 ("systemctl list-sockets --full | grep -w 30010",),

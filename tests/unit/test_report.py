@@ -143,10 +143,17 @@ def test_the_whole_report() -> None:
             "an outbound connection and a connection in TIME_WAIT: java (pid 1988719, orders.service, user app)",
         ),
         (
+            [listener(*(REDIS._replace(pid=pid, unit=None) for pid in range(1, 5)))],
+            (
+                "a listener: redis-server (pid 1, user redis), redis-server (pid 2, user redis), "
+                "redis-server (pid 3, user redis) and redis-server (pid 4, user redis)"
+            ),
+        ),
+        (
             [listener(*(REDIS._replace(pid=pid, unit=None) for pid in range(1, 6)))],
             (
                 "a listener: redis-server (pid 1, user redis), redis-server (pid 2, user redis), "
-                "redis-server (pid 3, user redis) and 2 more processes"
+                "redis-server (pid 3, user redis) and 2 more"
             ),
         ),
     ],
