@@ -105,7 +105,7 @@ class TestGuard:
     def test_never_over_a_live_listener(self, system: str) -> None:
         """It names the listener, waits, and gives up."""
         with listening(PORT):
-            done = elsewhere(system, "-t", "3", str(PORT), "--", *STARTED)
+            done = elsewhere(system, "-t", "10", str(PORT), "--", *STARTED)
         assert (done.status, done.out) == (GAVE_UP, "")
         assert f"(pid {os.getpid()}, " in done.err
         assert "failed" not in done.err

@@ -314,7 +314,7 @@ def on_a_terminal(width: int, *argv: str | bytes, environment: dict[str, str] | 
 @pytest.mark.parametrize("verb", ["explain", "guard"])
 def test_it_fits_the_terminal(verb: str, width: int) -> None:
     """Nothing but what is to be pasted is longer, the guard's own first words and its other lines included."""
-    words = ("explain", str(PORT)) if verb == "explain" else ("-t", "3", str(PORT))
+    words = ("explain", str(PORT)) if verb == "explain" else ("-t", "8", str(PORT))
     environment = {**os.environ, "TERM": "dumb"}
     environment.pop("COLUMNS", None)
     with held("outbound_established"):

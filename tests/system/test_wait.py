@@ -205,7 +205,7 @@ class TestWaking:
         ):
             assert "30030" not in guarded.complains("waiting for")
             reset(second.sock)
-            seen = guard("--timeout", "3", "--log-format", "json", str(PORT), "30020", "--", *STARTED)
+            seen = guard("--timeout", "0", "--log-format", "json", str(PORT), "30020", "--", *STARTED)
             assert (seen.status, seen.out) == (GAVE_UP, "")
             assert seen.event("held")["target"] == str(PORT)
             assert guarded.process.poll() is None
