@@ -218,7 +218,7 @@ def _by_argparse(verb: str, words: list[str]) -> dict[str, object] | None:
 def target(data: bytes) -> None:
     """Words that name targets: targets that read the same when written again, or one printable line."""
     text = data.decode(errors="surrogateescape")
-    with linear(len(data)):
+    with linear(len(data)) as ports:
         with contextlib.suppress(UsageError):
             assert durations.parse(text) >= 0
         try:
@@ -226,6 +226,7 @@ def target(data: bytes) -> None:
         except UsageError as error:
             _is_one_line(error)
             return
+        ports.append(len(found))
         for each in (*found[:5], *found[-5:]):
             assert 0 < each.port < 65536
             assert targets.parse([str(each)]) == (each,)
