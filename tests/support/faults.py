@@ -6,6 +6,7 @@ The suite tries a sample of all faults that a seed fixes; all of them, or a shar
     FAULTS=all:2/8 pytest tests/system/test_fault_injection.py   (the second of eight shares, to run them side by side)
     FAULTS=100:42 pytest tests/system/test_fault_injection.py    (100 of each situation, seed 42)
 
+Shares of one run take the faults from one list with FAULTS_LISTS=FOLDER: how often a call is repeated can differ.
 With FAULTS_TABLE=FILE a line of Markdown is added to FILE for each situation: its calls, their faults, how many of
 these were tried, how many of those came to their call, and how many failed.
 """
@@ -325,7 +326,7 @@ def try_faults(
 ) -> None:
     """Try all faults of these calls, or the share or sample that was asked for; fails with what was wrong."""
     before = laboratory.struck
-    every = all_faults(calls)
+    every = _listed(all_faults(calls), name)
     tried = _chosen(every, name)
     assert len(tried) >= min(_SAMPLE, len(every)) or "/" in os.environ.get("FAULTS", "")
     wrong = [f"{fault}: {what}" for fault in tried if (what := wrong_with(fault))]
@@ -334,6 +335,20 @@ def try_faults(
             struck = laboratory.struck - before
             file.write(f"| {name} | {len(calls)} | {len(every)} | {len(tried)} | {struck} | {len(wrong)} |\n")
     assert wrong == [], f"{len(wrong)} of {len(tried)}:\n" + "\n".join(wrong)
+
+
+def _listed(faults: list[Fault], name: str) -> list[Fault]:
+    """Answer the list of the share that came first, where they have a folder for that."""
+    folder = os.environ.get("FAULTS_LISTS")
+    if not folder:
+        return faults
+    path = Path(folder, name.replace("/", "_"))
+    own = path.with_name(f"{path.name} {os.getpid()}")
+    own.write_text(json.dumps(faults))
+    with contextlib.suppress(FileExistsError):
+        os.link(own, path)
+    own.unlink()
+    return [Fault(*fault) for fault in json.loads(path.read_text())]
 
 
 def _chosen(faults: list[Fault], name: str) -> list[Fault]:
