@@ -22,14 +22,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import zlib
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.support.packages import needs
-from tests.support.programs import DEADLINE, Program, youngest
+from tests.support.programs import Program, youngest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -170,6 +169,11 @@ class Call(NamedTuple):
         return match and match["file"]
 
     @property
+    def likeness(self) -> str:
+        """What calls have in common that are tried once."""
+        return self.imports or self.kind
+
+    @property
     def kind(self) -> str:
         """What it has in common with its like: numbers, and what was read, aside."""
         text = re.sub(r'"(\\.|[^"/\\])(\\.|[^"\\])*"', '""', self.text)
@@ -267,7 +271,7 @@ class Laboratory:
         del self._program.out[:]
         what = {"words": list(order.words), "variables": dict(order.variables), "passed": names, **files}
         self._program.tell(json.dumps(what))
-        there = int(self._next(1)[0])
+        there = int(self._program.says_lines(1)[0])
         pid = self._elsewhere.pid_here(there) if self._elsewhere.pid_here else youngest(self._program.pid)
         argv = ["strace", "-ff", "-b", "execve", "-o", str(self._folder / "trace"), *how, "-p", str(pid)]
         with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as strace:
@@ -276,12 +280,12 @@ class Laboratory:
             self._program.tell("go")
             killed = False
             try:
-                self._next(2, seconds)
+                self._program.says_lines(2, seconds)
             except AssertionError:
                 killed = True
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
-            code = int(self._next(2)[1])
+            code = int(self._program.says_lines(2)[1])
             with contextlib.suppress(subprocess.TimeoutExpired):
                 strace.wait(2)  # until all that it traces have ended
             self._remains = strace.poll() is None
@@ -293,40 +297,45 @@ class Laboratory:
         lines = tuple(f"{process} {line}" for process in sorted(traces) for line in traces[process].splitlines())
         return Run(status, out.read_text(errors="replace"), err.read_text(errors="replace"), lines)
 
-    def _next(self, count: int, seconds: float = DEADLINE) -> list[str]:
-        """Wait until the helper has said this number of lines."""
-        program = self._program
-        end = time.monotonic() + seconds
-        while len(program.out) < count:
-            assert program.process.poll() is None, program.describe()
-            assert time.monotonic() < end, "no answer in time"
-            time.sleep(0.002)
-        return program.out
+
+def all_faults(calls: Sequence[Call], elsewhere: Sequence[Call] = ()) -> list[Fault]:
+    """Every error of every call; of those that are alike (the same file of each process) the first and the last.
+
+    What is tried `elsewhere` is left out: calls of the same number and kind.
+    """
+    left_out = {(call.name, call.number, call.likeness) for call in _first_and_last(elsewhere)}
+    return sorted(
+        {
+            Fault(call.name, call.number, error)
+            for call in _first_and_last(calls)
+            if (call.name, call.number, call.likeness) not in left_out
+            for error in (IMPORT_ERRORS if call.imports else ERRORS)[call.name]
+        }
+    )
 
 
-def all_faults(calls: Sequence[Call]) -> list[Fault]:
-    """Every error of every call; of those that are alike (the same file of each process) the first and the last."""
+def _first_and_last(calls: Sequence[Call]) -> list[Call]:
+    """Choose the calls that are tried: of each kind the first and the last, of those that load a module the first."""
     alike: defaultdict[tuple[str, str], list[Call]] = defaultdict(list)
-    chosen = set()
     for call in calls:
-        if not call.imports:
-            alike[call.name, call.kind].append(call)
-        elif call.name in IMPORT_ERRORS:
-            alike[call.name, call.imports].append(call)
-    for (name, _), group in alike.items():
-        if group[0].imports:
-            chosen |= {Fault(name, group[0].number, error) for error in IMPORT_ERRORS[name]}
-        else:
-            chosen |= {Fault(name, call.number, error) for call in (group[0], group[-1]) for error in ERRORS[name]}
-    return sorted(chosen)
+        if not call.imports or call.name in IMPORT_ERRORS:
+            alike[call.name, call.likeness].append(call)
+    return [call for group in alike.values() for call in ([group[0]] if group[0].imports else [group[0], group[-1]])]
 
 
 def try_faults(
-    laboratory: Laboratory, name: str, calls: Sequence[Call], wrong_with: Callable[[Fault], str | None]
+    laboratory: Laboratory,
+    name: str,
+    calls: Sequence[Call],
+    wrong_with: Callable[[Fault], str | None],
+    elsewhere: Sequence[Call] = (),
 ) -> None:
-    """Try all faults of these calls, or the share or sample that was asked for; fails with what was wrong."""
+    """Try all faults of these calls, or the share or sample that was asked for; fails with what was wrong.
+
+    What is tried `elsewhere` is left out.
+    """
     before = laboratory.struck
-    every = _listed(all_faults(calls), name)
+    every = _listed(all_faults(calls, elsewhere), name)
     tried = _chosen(every, name)
     assert len(tried) >= min(_SAMPLE, len(every)) or "/" in os.environ.get("FAULTS", "")
     wrong = [f"{fault}: {what}" for fault in tried if (what := wrong_with(fault))]

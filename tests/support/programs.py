@@ -78,6 +78,17 @@ class Program:
         """Wait for the line of standard error that holds `text`."""
         return self._await(self.err, text, deadline)
 
+    def says_lines(self, count: int, deadline: float = DEADLINE) -> list[str]:
+        """Wait until standard output has this number of lines, and return all."""
+        end = time.monotonic() + deadline
+        while len(self.out) < count:
+            assert self.process.poll() is None, self.describe()
+            left = end - time.monotonic()
+            assert left > 0, f"not {count} lines within {deadline} s: {self.describe()}"
+            with contextlib.suppress(queue.Empty):
+                self._news.get(timeout=min(left, 0.2))
+        return self.out
+
     def tell(self, text: str) -> None:
         """Write a line to its standard input (start it with stdin=subprocess.PIPE)."""
         assert self.process.stdin is not None
