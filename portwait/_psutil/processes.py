@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING, TypeVar
 
 import psutil
@@ -30,11 +32,16 @@ def describe(pid: int) -> Owner | None:
 
 
 def ancestors(pid: int) -> frozenset[int]:
-    """List the processes that one descends from, as far as they can be seen."""
+    """List the processes that one descends from, as far as they can be seen. Raises OSError where none can be listed.
+
+    Whoever wants to know spares them, so no list is not an empty one.
+    """
     try:
         return frozenset(process.pid for process in psutil.Process(pid).parents())
     except psutil.Error:
         return frozenset()
+    except IndexError as error:  # psutil takes the first of all processes, of which /proc has shown none
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), "/proc") from error
 
 
 def is_stopped(pid: int) -> bool:

@@ -106,6 +106,7 @@ class Removal:
                     result = self._try(target, blocker)
                     if isinstance(result, Refusal):
                         self._tell(Action("not-evicted", target, blocker, result))
+                        changed |= result.code == "failed"  # an answer was lost, and the kernel may have done it
                     elif result != "nothing":
                         changed = True
                         if not inspection.survey.wide:

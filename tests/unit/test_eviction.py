@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import socket
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,8 +16,9 @@ from hypothesis import strategies as some
 from portwait.diagnosis import evictable
 from portwait.diagnosis.evictable import Refusal, Selection, names_needed, refusal, select
 from portwait.errors import TablesError
-from portwait.eviction import evict, terminate
+from portwait.eviction import clear, evict, terminate
 from portwait.eviction.actions import Action
+from portwait.eviction.clear import Removal
 from portwait.eviction.terminate import Relations
 from portwait.model.blocker import Blocker
 from portwait.model.kind import Kind
@@ -283,6 +285,53 @@ def test_what_the_kernel_answers(door: FakeDoor, which: Blocker, outcome: str) -
     assert door.destroyed == [which.socket]
 
 
+class SilentDoor(FakeDoor):
+    """A kernel that answers to nothing but the first question: whether the socket is still there."""
+
+    def again(self, which: KernelSocket) -> KernelSocket | None:
+        if self.destroyed:
+            raise TablesError("netlink failed: Cannot allocate memory")
+        return which
+
+
+class Looks:
+    """As an inspection: remembers how often it looked."""
+
+    def __init__(self, which: Blocker) -> None:
+        target = Target("30010", 30010)
+        self.survey = SimpleNamespace(
+            obstructed=(target,), wide=False, verdicts={target: SimpleNamespace(state="held")}
+        )
+        self.diagnosis = SimpleNamespace(blockers={target: (which,)})
+        self.count = 0
+
+    def inspect(self) -> bool:
+        self.count += 1
+        return False
+
+
+@pytest.mark.parametrize(
+    ("door", "which", "looks"),
+    [
+        pytest.param(SilentDoor(), TIME_WAIT, 1, id="done-perhaps"),
+        pytest.param(ForgetfulDoor(does=False), LIVE, 1, id="not-done-perhaps"),
+        pytest.param(FakeDoor(errno.EINVAL), LIVE, 1, id="another-error"),
+        pytest.param(FakeDoor(errno.EPERM, any_socket=errno.EPERM), LIVE, 0, id="not-permitted"),
+        pytest.param(FakeDoor(errno.EOPNOTSUPP), TIME_WAIT, 0, id="no-time-wait"),
+    ],
+)
+def test_a_lost_answer_is_looked_into(
+    monkeypatch: pytest.MonkeyPatch, door: FakeDoor, which: Blocker, looks: int
+) -> None:
+    """Rule: where the kernel may have destroyed it all the same, bind is asked again; a plain no needs no look."""
+    monkeypatch.setattr(clear, "_door", lambda: door)
+    said: list[Action] = []
+    inspection = Looks(which)
+    Removal(EVERYTHING, said.append).through(inspection, lambda: None)  # type: ignore[arg-type]  # a stand-in
+    assert inspection.count == looks
+    assert [action.event for action in said] == ["not-evicted"]
+
+
 @pytest.mark.parametrize("now", [None, LISTENER.socket], ids=["gone", "now-a-listener"])
 def test_what_is_no_longer_what_was_seen_is_left_alone(now: KernelSocket | None) -> None:
     door = FakeDoor(now=now)
@@ -364,6 +413,14 @@ def test_relations_are_all_up_to_the_first_process() -> None:
     assert us.pid == os.getpid()
     assert os.getppid() in us.ancestors
     assert us.pid not in us.ancestors
+
+
+def test_unknown_relations_are_not_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: where /proc lists no process, nobody's ancestors are known, and nobody is signalled."""
+    monkeypatch.setattr("psutil._LOWEST_PID", None, raising=False)
+    monkeypatch.setattr("psutil.pids", list)
+    with pytest.raises(OSError, match="/proc"):
+        terminate.relations()
 
 
 def test_signals_have_names() -> None:
