@@ -236,8 +236,9 @@ class Situation(NamedTuple):
     """Whether it is asked to evict or to signal somebody else than who is in the way."""
     without: str = ""
     """The capabilities that it lacks, as setpriv(1) names them."""
-    like: str = ""
-    """Another situation, of which the same is expected: a call of the same number and kind is tried there alone."""
+    like: tuple[str, ...] = ()
+    """Others of which the same is expected. A call that is the Nth of its kind in its process there too, is tried there
+    alone."""
     status: int = 0
     """Of what fails: a command that is not there, words that make no sense."""
 
@@ -303,12 +304,12 @@ _GUARD_PASSED = {
 }
 _GUARD_HELD = {
     "guard, held": Situation(("-t", WAIT, P, *RUN), outbound, "waits"),
-    "guard, held, without a command": Situation(("-t", WAIT, P), outbound, like="guard, held"),
-    "guard, held, -t 0": Situation(("-t", "0", P, *RUN), outbound, "waits", like="guard, held"),
-    "guard, held, -q": Situation(("-t", WAIT, "-q", P, *RUN), outbound, "waits", like="guard, held"),
-    "guard, held, -v": Situation(("-t", WAIT, "-v", P, *RUN), outbound, "waits", like="guard, held"),
+    "guard, held, without a command": Situation(("-t", WAIT, P), outbound, like=("guard, held",)),
+    "guard, held, -t 0": Situation(("-t", "0", P, *RUN), outbound, "waits", like=("guard, held",)),
+    "guard, held, -q": Situation(("-t", WAIT, "-q", P, *RUN), outbound, "waits", like=("guard, held",)),
+    "guard, held, -v": Situation(("-t", WAIT, "-v", P, *RUN), outbound, "waits", like=("guard, held",)),
     "guard, held, --log-format=json": Situation(
-        ("-t", WAIT, "--log-format=json", P, *RUN), outbound, "waits", like="guard, held"
+        ("-t", WAIT, "--log-format=json", P, *RUN), outbound, "waits", like=("guard, held",)
     ),
     "guard, held, --dry-run": Situation(("--dry-run", P, *RUN), outbound, "waits"),
     "guard, held, --dry-run, all options": Situation(
@@ -316,133 +317,183 @@ _GUARD_HELD = {
         outbound,
         "waits",
         notify=True,
-        like="guard, held, --dry-run",
+        like=("guard, held, --dry-run",),
     ),
     "guard, held for a moment": Situation(("-t", "9", P, *RUN), outbound_for_a_moment, "starts", notify=True),
-    "guard, held, --hold=full": Situation(("-t", WAIT, "--hold=full", P, *RUN), outbound, "waits", like="guard, held"),
-    "guard, held, --no-hold": Situation(("-t", WAIT, "--no-hold", P, *RUN), outbound, "waits", like="guard, held"),
-    "guard, held, --reserve": Situation(("-t", WAIT, "--reserve", P, *RUN), outbound, "waits", like="guard, held"),
-    "guard, held, --listen": Situation(("-t", WAIT, "--listen", P, *RUN), outbound, "waits", like="guard, held"),
+    "guard, held, --hold=full": Situation(
+        ("-t", WAIT, "--hold=full", P, *RUN), outbound, "waits", like=("guard, held",)
+    ),
+    "guard, held, --no-hold": Situation(("-t", WAIT, "--no-hold", P, *RUN), outbound, "waits", like=("guard, held",)),
+    "guard, held, --reserve": Situation(("-t", WAIT, "--reserve", P, *RUN), outbound, "waits", like=("guard, held",)),
+    "guard, held, --listen": Situation(("-t", WAIT, "--listen", P, *RUN), outbound, "waits", like=("guard, held",)),
     "guard, held, --fdstore": Situation(
-        ("-t", WAIT, "--fdstore", P, *RUN), outbound, "waits", notify=True, like="guard, held"
+        ("-t", WAIT, "--fdstore", P, *RUN), outbound, "waits", notify=True, like=("guard, held",)
     ),
     "guard, held, --anyway": Situation(
-        ("-t", WAIT, "--anyway", P, *RUN), outbound, "starts", like="guard, held for a moment"
+        ("-t", WAIT, "--anyway", P, *RUN), outbound, "starts", like=("guard, held for a moment",)
     ),
-    "guard, held, 100 ports": Situation(("-t", WAIT, f"{P}-{PORT + 99}", *RUN), outbound, "waits", like="guard, held"),
-    "guard, held by a listener": Situation(("-t", WAIT, P, *RUN), listener, "waits", like="guard, held"),
-    "guard, held by TIME_WAIT": Situation(("-t", WAIT, P, *RUN), time_wait, "waits", like="guard, held"),
-    "guard, held, UDP": Situation(("-t", WAIT, UDP, *RUN), udp_client, "waits", like="guard, held"),
+    "guard, held, 100 ports": Situation(
+        ("-t", WAIT, f"{P}-{PORT + 99}", *RUN), outbound, "waits", like=("guard, held",)
+    ),
+    "guard, held by a listener": Situation(("-t", WAIT, P, *RUN), listener, "waits", like=("guard, held",)),
+    "guard, held by TIME_WAIT": Situation(("-t", WAIT, P, *RUN), time_wait, "waits", like=("guard, held",)),
+    "guard, held, UDP": Situation(("-t", WAIT, UDP, *RUN), udp_client, "waits", like=("guard, held",)),
     "guard, denied, held": Situation(
-        ("-t", WAIT, P, *RUN), privileged_outbound, "waits", without="net_bind_service,net_admin", like="guard, held"
+        ("-t", WAIT, P, *RUN), privileged_outbound, "waits", without="net_bind_service,net_admin", like=("guard, held",)
     ),
-    "guard, no such address": Situation(("-t", WAIT, ELSEWHERE, *RUN), expected="waits"),
+    "guard, no such address": Situation(("-t", WAIT, ELSEWHERE, *RUN), expected="waits", like=("guard, held",)),
 }
 _GUARD_ACTS = {
     "guard, --evict": Situation(("-t", LONG, "--evict", P, *RUN), outbound, "cleared"),
     "guard, --evict, TIME_WAIT": Situation(
-        ("-t", LONG, "--evict", P, *RUN), time_wait, "cleared", like="guard, --evict"
+        ("-t", LONG, "--evict", P, *RUN), time_wait, "cleared", like=("guard, --evict",)
     ),
     "guard, --evict=udp": Situation(
-        ("-t", LONG, "--evict=udp", UDP, *RUN), udp_client, "cleared", like="guard, --evict"
+        ("-t", LONG, "--evict=udp", UDP, *RUN), udp_client, "cleared", like=("guard, --evict",)
     ),
     "guard, --evict --reserve": Situation(
-        ("-t", LONG, "--evict", "--reserve", P, *RUN), outbound, "cleared", like="guard, --evict"
+        ("-t", LONG, "--evict", "--reserve", P, *RUN), outbound, "cleared", like=("guard, --evict",)
     ),
     "guard, --evict --listen": Situation(
-        ("-t", LONG, "--evict", "--listen", P, *RUN), outbound, "cleared", like="guard, --evict"
+        ("-t", LONG, "--evict", "--listen", P, *RUN), outbound, "cleared", like=("guard, --evict",)
     ),
     "guard, --evict --fdstore": Situation(
-        ("-t", LONG, "--evict", "--fdstore", P, *RUN), outbound, "cleared", notify=True, like="guard, --evict"
+        ("-t", LONG, "--evict", "--fdstore", P, *RUN), outbound, "cleared", notify=True, like=("guard, --evict",)
     ),
     "guard, --evict --evict-user": Situation(
-        ("-t", LONG, "--evict", "--evict-user=root", P, *RUN), outbound, "cleared", like="guard, --evict"
+        ("-t", LONG, "--evict", "--evict-user=root", P, *RUN), outbound, "cleared", like=("guard, --evict",)
     ),
     "guard, --evict, another user's": Situation(
-        ("-t", WAIT, "--evict", "--evict-user=nobody", P, *RUN), outbound, "waits", refused=True, like="guard, held"
+        ("-t", WAIT, "--evict", "--evict-user=nobody", P, *RUN), outbound, "waits", refused=True, like=("guard, held",)
     ),
     "guard, --evict, another unit's": Situation(
         ("-t", WAIT, "--evict", "--evict-unit=app.service", P, *RUN),
         outbound,
         "waits",
         refused=True,
-        like="guard, held",
+        like=("guard, held", "guard, --evict, another user's"),
     ),
     "guard, --evict=time-wait, a live one": Situation(
-        ("-t", WAIT, "--evict=time-wait", P, *RUN), outbound, "waits", refused=True, like="guard, held"
+        ("-t", WAIT, "--evict=time-wait", P, *RUN),
+        outbound,
+        "waits",
+        refused=True,
+        like=("guard, held", "guard, --evict, another user's"),
     ),
     "guard, --evict, a listener": Situation(
-        ("-t", WAIT, "--evict", P, *RUN), listener, "waits", refused=True, like="guard, held"
+        ("-t", WAIT, "--evict", P, *RUN),
+        listener,
+        "waits",
+        refused=True,
+        like=("guard, held", "guard, --evict, another user's"),
     ),
     "guard, --evict, without the right": Situation(
-        ("-t", WAIT, "--evict", P, *RUN), outbound, "waits", refused=True, without="net_admin", like="guard, held"
+        ("-t", WAIT, "--evict", P, *RUN),
+        outbound,
+        "waits",
+        refused=True,
+        without="net_admin",
+        like=("guard, held", "guard, --evict, another user's"),
     ),
-    "guard, --terminate": Situation(("-t", LONG, "--terminate", P, *RUN), outbound, "cleared", like="guard, --evict"),
+    "guard, --terminate": Situation(
+        ("-t", LONG, "--terminate", P, *RUN), outbound, "cleared", like=("guard, --evict",)
+    ),
     "guard, --terminate --signal": Situation(
-        ("-t", LONG, "--terminate", "--signal=INT", P, *RUN), outbound, "cleared", like="guard, --terminate"
+        ("-t", LONG, "--terminate", "--signal=INT", P, *RUN),
+        outbound,
+        "cleared",
+        like=("guard, --evict", "guard, --terminate"),
     ),
     "guard, --terminate --kill-after": Situation(
-        ("-t", LONG, "--terminate", "--kill-after=50ms", P, *RUN), stubborn, "cleared", like="guard, --terminate"
+        ("-t", LONG, "--terminate", "--kill-after=50ms", P, *RUN),
+        stubborn,
+        "cleared",
+        like=("guard, --evict", "guard, --terminate"),
     ),
     "guard, --terminate=listener": Situation(
-        ("-t", LONG, "--terminate=listener", P, *RUN), listener, "cleared", like="guard, --terminate"
+        ("-t", LONG, "--terminate=listener", P, *RUN),
+        listener,
+        "cleared",
+        like=("guard, --evict", "guard, --terminate"),
     ),
     "guard, --terminate, a listener": Situation(
-        ("-t", WAIT, "--terminate", P, *RUN), listener, "waits", refused=True, like="guard, held"
+        ("-t", WAIT, "--terminate", P, *RUN),
+        listener,
+        "waits",
+        refused=True,
+        like=("guard, held", "guard, --evict, another user's"),
     ),
     "guard, --terminate, another user's": Situation(
-        ("-t", WAIT, "--terminate", "--evict-user=nobody", P, *RUN), outbound, "waits", refused=True, like="guard, held"
+        ("-t", WAIT, "--terminate", "--evict-user=nobody", P, *RUN),
+        outbound,
+        "waits",
+        refused=True,
+        like=("guard, held", "guard, --evict, another user's"),
     ),
     "guard, --evict --terminate": Situation(
-        ("-t", LONG, "--evict=time-wait", "--terminate", P, *RUN), outbound, "cleared", like="guard, --terminate"
+        ("-t", LONG, "--evict=time-wait", "--terminate", P, *RUN),
+        outbound,
+        "cleared",
+        like=("guard, --evict", "guard, --terminate"),
     ),
 }
 _REPORTS = {
     "explain, free": Situation(("explain", "--json", P)),
-    "explain, free, text": Situation(("explain", P)),
+    "explain, free, text": Situation(("explain", P), like=("explain, free",)),
     "explain, held": Situation(("explain", "--json", P), outbound),
-    "explain, held, text": Situation(("explain", P), outbound, like="explain, held"),
-    "explain, held by a listener": Situation(("explain", "--json", P), listener, like="explain, held"),
-    "explain, held by TIME_WAIT": Situation(("explain", "--json", P), time_wait, like="explain, held"),
-    "explain, held, UDP": Situation(("explain", "--json", UDP), udp_client, like="explain, held"),
-    "explain, held, 100 ports": Situation(("explain", "--json", f"{P}-{PORT + 99}"), outbound, like="explain, held"),
-    "explain, held, among 500 processes": Situation(("explain", "--json", P), among_many, like="explain, held"),
+    "explain, held, text": Situation(("explain", P), outbound, like=("explain, held",)),
+    "explain, held by a listener": Situation(("explain", "--json", P), listener, like=("explain, held",)),
+    "explain, held by TIME_WAIT": Situation(("explain", "--json", P), time_wait, like=("explain, held",)),
+    "explain, held, UDP": Situation(("explain", "--json", UDP), udp_client, like=("explain, held",)),
+    "explain, held, 100 ports": Situation(("explain", "--json", f"{P}-{PORT + 99}"), outbound, like=("explain, held",)),
+    "explain, held, among 500 processes": Situation(("explain", "--json", P), among_many, like=("explain, held",)),
     "explain, denied, held": Situation(
-        ("explain", "--json", P), privileged_outbound, without="net_bind_service,net_admin", like="explain, held"
+        ("explain", "--json", P), privileged_outbound, without="net_bind_service,net_admin", like=("explain, held",)
     ),
-    "explain, no such address": Situation(("explain", "--json", ELSEWHERE)),
+    "explain, no such address": Situation(("explain", "--json", ELSEWHERE), like=("explain, free",)),
     "evict": Situation(("evict", "--json", P), outbound),
-    "evict, text": Situation(("evict", P), outbound, like="evict"),
-    "evict, -q --evict-user": Situation(("evict", "-q", "--evict-user=root", P), outbound, like="evict"),
-    "evict, nothing to do": Situation(("evict", "--json", P)),
-    "evict, TIME_WAIT": Situation(("evict", "--json", P), time_wait, like="evict"),
+    "evict, text": Situation(("evict", P), outbound, like=("evict",)),
+    "evict, -q --evict-user": Situation(("evict", "-q", "--evict-user=root", P), outbound, like=("evict",)),
+    "evict, nothing to do": Situation(("evict", "--json", P), like=("evict",)),
+    "evict, TIME_WAIT": Situation(("evict", "--json", P), time_wait, like=("evict",)),
     "evict --dry-run": Situation(("evict", "--json", "--dry-run", P), outbound),
-    "evict --dry-run, text": Situation(("evict", "--dry-run", P), outbound, like="evict --dry-run"),
-    "evict, another user's": Situation(("evict", "--json", "--evict-user=nobody", P), outbound, refused=True),
-    "evict, without the right": Situation(("evict", "--json", P), outbound, refused=True, without="net_admin"),
+    "evict --dry-run, text": Situation(("evict", "--dry-run", P), outbound, like=("evict --dry-run",)),
+    "evict, another user's": Situation(
+        ("evict", "--json", "--evict-user=nobody", P), outbound, refused=True, like=("evict --dry-run",)
+    ),
+    "evict, without the right": Situation(
+        ("evict", "--json", P), outbound, refused=True, without="net_admin", like=("evict --dry-run",)
+    ),
     "reserve": Situation(("reserve", "--json", P)),
-    "reserve, text": Situation(("reserve", P), like="reserve"),
-    "reserve, in use": Situation(("reserve", "--json", P), outbound, like="reserve"),
+    "reserve, text": Situation(("reserve", P), like=("reserve",)),
+    "reserve, in use": Situation(("reserve", "--json", P), outbound, like=("reserve",)),
     "reserve --persist": Situation(("reserve", "--json", "--persist", P)),
-    "reserve --persist, text": Situation(("reserve", "--persist", P), reserved_already),
+    "reserve --persist, text": Situation(("reserve", "--persist", P), reserved_already, like=("reserve --persist",)),
     "release": Situation(("release", "--json", "9005")),
-    "release, text": Situation(("release", "9005")),
+    "release, text": Situation(("release", "9005"), like=("release",)),
     "release --persist": Situation(("release", "--json", "--persist", "9005")),
-    "release --persist, text": Situation(("release", "--persist", "9005"), reserved_already),
+    "release --persist, text": Situation(
+        ("release", "--persist", "9005"), reserved_already, like=("release --persist",)
+    ),
     "audit": Situation(("audit", "--json", "--window", "0", P), outbound),
-    "audit, text": Situation(("audit", "--window", "50ms", P), outbound, like="audit"),
-    "audit, every listener": Situation(("audit", "--json", "--gap=30s", "--rate=5"), listener, like="audit"),
+    "audit, text": Situation(("audit", "--window", "50ms", P), outbound, like=("audit",)),
+    "audit, every listener": Situation(("audit", "--json", "--gap=30s", "--rate=5"), listener, like=("audit",)),
     "audit --format=prometheus --output": Situation(
-        ("audit", "--window", "0", "--format=prometheus", "--output", METRICS, P), outbound, like="audit"
+        ("audit", "--window", "0", "--format=prometheus", "--output", METRICS, P), outbound, like=("audit",)
     ),
     "pick": Situation(("pick", f"{P}-{PORT + 2}", *RUN, "{}"), outbound, "cleared"),
     "pick, without a command": Situation(("pick", "--random", "--count=2", f"{P}-{PORT + 2}"), outbound),
     "pick, --env --hold=full -v": Situation(
-        ("pick", "-v", "--hold=full", "--count=2", "--env=WEB,ADMIN", f"{P}-{PORT + 2}", *RUN), outbound, "cleared"
+        ("pick", "-v", "--hold=full", "--count=2", "--env=WEB,ADMIN", f"{P}-{PORT + 2}", *RUN),
+        outbound,
+        "cleared",
+        like=("pick",),
     ),
     "pick, --no-hold, UDP": Situation(("pick", "--no-hold", UDP, *RUN, "{}"), expected="cleared"),
     "pick, all are taken": Situation(("pick", "-t", WAIT, P, *RUN, "{}"), outbound, "waits"),
-    "pick, free after a moment": Situation(("pick", "-t", "9", P, *RUN, "{}"), outbound_for_a_moment, "cleared"),
+    "pick, free after a moment": Situation(
+        ("pick", "-t", "9", P, *RUN, "{}"), outbound_for_a_moment, "cleared", like=("pick, all are taken",)
+    ),
     "completion": Situation(("completion", "bash")),
     "help": Situation(("--help",)),
     "a verb's help": Situation(("audit", "--help")),

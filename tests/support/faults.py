@@ -31,7 +31,7 @@ from tests.support.packages import needs
 from tests.support.programs import Program, youngest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _SAMPLE = 10
 HELPER = Path(__file__).parents[1] / "system" / "helpers" / "faulty.py"
@@ -161,6 +161,8 @@ class Call(NamedTuple):
     number: int
     """Among those of its name, in its process."""
     text: str
+    process: int = 0
+    """0 is the first, 1 the one that was started next..."""
 
     @property
     def imports(self) -> str | None:
@@ -239,14 +241,14 @@ class Laboratory:
         """Run it as it is; the run, and its calls in each of its processes."""
         names = ",".join(f"?{name}" for name in ERRORS)
         done = self._run(["-y", "-e", f"trace={names}"], order, seconds)
-        count: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        count: dict[str, Counter[str]] = {}
         calls = []
         for line in done.calls:
             if match := re.match(r"(\d+) +(\w+)\((.*)", line):
                 pid, name, text = match.groups()
-                count[pid][name] += 1
+                count.setdefault(pid, Counter())[name] += 1
                 if name in ERRORS:
-                    calls.append(Call(name, count[pid][name], text))
+                    calls.append(Call(name, count[pid][name], text, list(count).index(pid)))
         return done, calls
 
     def inject(self, fault: Fault, order: Order, seconds: float) -> Run:
@@ -287,7 +289,7 @@ class Laboratory:
                     os.kill(pid, signal.SIGKILL)
             code = int(self._program.says_lines(2)[1])
             with contextlib.suppress(subprocess.TimeoutExpired):
-                strace.wait(2)  # until all that it traces have ended
+                strace.wait(10)  # until all that it traces have ended
             self._remains = strace.poll() is None
             if self._remains:
                 strace.terminate()
@@ -301,17 +303,28 @@ class Laboratory:
 def all_faults(calls: Sequence[Call], elsewhere: Sequence[Call] = ()) -> list[Fault]:
     """Every error of every call; of those that are alike (the same file of each process) the first and the last.
 
-    What is tried `elsewhere` is left out: calls of the same number and kind.
+    What is tried `elsewhere` is left out: a call that is the Nth of its kind in its process there and here.
     """
-    left_out = {(call.name, call.number, call.likeness) for call in _first_and_last(elsewhere)}
+    tried = {*_first_and_last(elsewhere)}
+    left_out = {place for call, place in _with_places(elsewhere) if call in tried}
+    places = dict(_with_places(calls))
     return sorted(
         {
             Fault(call.name, call.number, error)
             for call in _first_and_last(calls)
-            if (call.name, call.number, call.likeness) not in left_out
+            if places[call] not in left_out
             for error in (IMPORT_ERRORS if call.imports else ERRORS)[call.name]
         }
     )
+
+
+def _with_places(calls: Sequence[Call]) -> Iterator[tuple[Call, tuple[object, ...]]]:
+    """Go through them; with each its process, its kind, and how many of that kind this process made before."""
+    count: Counter[tuple[object, ...]] = Counter()
+    for call in calls:
+        kind = call.process, call.name, call.likeness
+        count[kind] += 1
+        yield call, (*kind, count[kind])
 
 
 def _first_and_last(calls: Sequence[Call]) -> list[Call]:

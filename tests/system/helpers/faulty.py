@@ -71,6 +71,9 @@ for line in sys.stdin:
         os.close(was_made)
         try:
             run(json.loads(line), ready, reader)
+        except SystemExit as ended:  # argparse's, behind help
+            sys.stdout.flush()
+            os._exit(int(ended.code or 0))
         finally:
             os._exit(99)
     os.close(reader)
