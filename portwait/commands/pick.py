@@ -105,13 +105,15 @@ def _choose(asked: Options, candidates: Sequence[Target], mode: Mode, log: Log, 
         choice = choose(tried, asked.count, mode, reuseaddr=asked.reuseaddr)
         return bool(choice.claims)
 
+    tried = time.monotonic()
     free = look()
+    took = time.monotonic() - tried
     if not free and asked.timeout and choice.can_wait:
         from portwait.wait import polling, schedule
 
         what = choice_report.taken(label, choice.refused, asked.count)
         log.warning("waiting", f"waiting for at most {durations.show(asked.timeout)}: {what}", target=label)
-        every = max(polling.POLL, 20 * (time.monotonic() - began))  # a long range takes a while to try
+        every = max(polling.POLL, 20 * took)  # a long range takes a while to try
         free = schedule.until(look, time.sleep, began + asked.timeout, every=every)
     elif not free and not choice.can_wait:
         raise PortwaitError(f"cannot pick: {choice_report.taken(label, choice.refused, asked.count)}")
