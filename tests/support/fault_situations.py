@@ -37,7 +37,7 @@ BEFORE = "# as it was\n"
 """What that file holds before each run."""
 WAIT, LONG = "WAIT", "LONG"
 """Stand for the seconds that a guard waits in vain, or until it has made room; see `SHORT` and `PATIENT`."""
-SHORT = {WAIT: "0.3", LONG: "0.5"}
+SHORT = {WAIT: "0.2", LONG: "0.4"}
 LONGER = {WAIT: "1", LONG: "1.5"}
 """On a busy machine, which needs more to come to the call that is to fail."""
 PATIENT = {WAIT: "2", LONG: "4"}

@@ -33,7 +33,7 @@ from tests.support.programs import Program, youngest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-_SAMPLE = 10
+_SAMPLE = 4
 HELPER = Path(__file__).parents[1] / "system" / "helpers" / "faulty.py"
 _FILE = ("EACCES", "EIO", "EMFILE", "ENFILE", "ENOENT", "ENOMEM", "ELOOP", "EPERM", "ENODEV", "EROFS", "EINTR")
 _STAT = ("EACCES", "EIO", "ENOENT", "ENOMEM", "ELOOP")
