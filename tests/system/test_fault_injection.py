@@ -221,7 +221,12 @@ def wrong_with_service(bench: Bench, situation: Situation, done: Run, failing: s
     if situation.expected == "fails":
         return None if done.status in {127: (126, 127)}.get(situation.status, (situation.status,)) else ending
     if situation.expected == "rehearses":
-        return None if done.status == (124 if kernel_says_held(done) else 0) or done.status == 125 else ending
+        allowed = {0, 125}
+        if kernel_says_held(done):
+            allowed.add(124)
+        if failing in ("access", "stat", "newfstatat"):  # the command cannot be executed, as far as it knows
+            allowed |= {126, 127}
+        return None if done.status in allowed else ending
     refused = (124, 125) if situation.words[0] in ("pick", "--dry-run") else (124,)
     return None if done.status in refused else ending
 
