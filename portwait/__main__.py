@@ -69,7 +69,12 @@ def _start_all_the_same(fault: Exception) -> int:
         for number in (_signal.SIGPIPE, _signal.SIGXFSZ):  # which Python ignores, and the command would too
             _signal.signal(number, _signal.SIG_DFL)
         try:
-            os.execvp(command[0], command)  # noqa: S606  # that there is no shell is the point
+            try:
+                os.execvp(command[0], command)  # noqa: S606  # that there is no shell is the point
+            except OSError as error:
+                if error.errno != 8:  # ENOEXEC: a script without a shebang, which execvp(3) gives to the shell
+                    raise
+                os.execv("/bin/sh", ["/bin/sh", "-c", 'exec "$0" "$@"', *command])  # noqa: S606  # likewise
         except OSError as error:
             _say(f"portwait: cannot run {command[0]!r}: {error.strerror}")
             return 127 if isinstance(error, FileNotFoundError) else 126

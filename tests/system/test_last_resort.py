@@ -103,6 +103,22 @@ def test_a_broken_portwait_hands_on_signals_and_says_what_it_cannot_run(module: 
         assert "Traceback" not in seen.err
 
 
+@pytest.mark.parametrize("module", ["__init__.py", "__main__.py", "cli.py", "handoff.py"])
+@pytest.mark.parametrize("by_path", [True, False], ids=["by its path", "in PATH"])
+def test_a_broken_portwait_runs_a_script_without_a_shebang(
+    module: str, copy: Path, tmp_path: Path, *, by_path: bool
+) -> None:
+    """Rule: what execvp(3) gives to the shell is given to it, with its words as they are."""
+    (copy.parent / "portwait" / module).write_text("def")
+    script = tmp_path / "serve"
+    script.write_text('printf "%s." started "$@"\n')
+    script.chmod(0o755)
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    words = [str(script) if by_path else "serve", "a b", "", "$HOME"]
+    seen = run([sys.executable, "-B", str(copy), str(PORT), "--", *words], env=env)
+    assert (seen.status, seen.out) == (0, "started.a b..$HOME.")
+
+
 @pytest.mark.parametrize("module", ["__main__.py", "cli.py", "wait/outcome.py", "wait/signals.py"])
 def test_a_dry_run_starts_nothing(module: str, copy: Path) -> None:
     """Rule: whatever cannot be loaded, --dry-run does not end in a start."""
