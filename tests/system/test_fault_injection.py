@@ -57,7 +57,7 @@ RESERVED = "net.ipv4.ip_local_reserved_ports"
 PICKED = (PORT + 1, PORT + 2)
 OURS = "/etc/sysctl.d/zzz-portwait.conf"
 SECONDS = 15
-"""After which a run hangs; every one ends by itself in less than 5."""
+"""After which a run hangs; every one ends by itself in less than 5. On a busy machine four times as many."""
 
 
 class Bench(NamedTuple):
@@ -107,8 +107,7 @@ def test_one_failing_call(bench: Bench, name: str) -> None:
 
     def wrong(fault: Fault) -> str | None:
         before = bench.laboratory.struck
-        is_busy = os.getloadavg()[0] > 2 * len(os.sched_getaffinity(0))
-        for patience in (LONGER if is_busy else SHORT, PATIENT if os.environ.get("FAULTS") else LONGER):
+        for patience in (LONGER if is_busy() else SHORT, PATIENT if os.environ.get("FAULTS") else LONGER):
             what = wrong_with(bench, situation, once(bench, situation, patience, fault)[0], fault.call)
             if what or bench.laboratory.struck > before:
                 return what
@@ -132,6 +131,11 @@ def undisturbed(bench: Bench, situation: Situation) -> list[Call]:
     return [*runs[-1], *(call for call in runs[0] if (call.process, call.name, call.likeness) not in known)]
 
 
+def is_busy() -> bool:
+    """Whether so many programs want to run that one of them may have to wait for seconds."""
+    return os.getloadavg()[0] > 2 * len(os.sched_getaffinity(0))
+
+
 def once(
     bench: Bench, situation: Situation, patience: Mapping[str, str], fault: Fault | None = None
 ) -> tuple[Run, list[Call]]:
@@ -148,10 +152,11 @@ def once(
     with situation.beside(beside):
         variables = {**situation.variables, "NOTIFY_SOCKET": bench.manager.address if situation.notify else ""}
         order = Order(words, variables, beside.passed)
+        seconds = 4 * SECONDS if is_busy() else SECONDS
         if fault is None:
-            answer = bench.laboratory.undisturbed(order, SECONDS)
+            answer = bench.laboratory.undisturbed(order, seconds)
         else:
-            answer = bench.laboratory.inject(fault, order, SECONDS), []
+            answer = bench.laboratory.inject(fault, order, seconds), []
         bound = states.service_bind(PORT, udp=situation.udp)
         holds = len(holds_among(numbers_and_variables(bench.shown)[0]))
         bench.after.update(port=bound, own=beside.own, stored=bench.manager.names, holds=holds)
