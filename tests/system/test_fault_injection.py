@@ -311,7 +311,7 @@ def wrong_with_report(
     if done.status == 125:
         if written != BEFORE:
             return f"it has changed the file: {written[-300:]}"
-        said = re.match(r"portwait: .*(cannot|failed to) .", done.err) or failing == "write"
+        said = re.search(r"^portwait: .*(cannot|failed to) .", done.err, re.MULTILINE) or failing == "write"
         return None if said else f"no words: {ending}"
     if verb == "pick" and done.status == 124:
         return None if done.err and not done.out else ending  # its bind() was told that a port is held
