@@ -289,7 +289,7 @@ _GUARD_FREE = {
     "guard, free, --reuseport": Situation(("--reuseport", P, *RUN), expected="starts"),
     "guard, joined, --reuseport": Situation(("--reuseport", P, *RUN), joinable, "starts"),
     "guard, --freebind": Situation(("--freebind", ELSEWHERE, *RUN), expected="starts"),
-    "guard, denied": Situation((P, *RUN), privileged, "starts", without="net_bind_service"),
+    "guard, denied": Situation(("-t", WAIT, P, *RUN), privileged, "starts", without="net_bind_service"),
 }
 _GUARD_PASSED = {
     "guard, passed its socket": Situation(("-t", WAIT, P, *RUN), PASSED, "starts"),
