@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 NOBODY = 65534
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+AS_STRANGER = ("setpriv", "--reuid=54321", "--regid=54321", "--clear-groups")
+"""A user who has no other process: what other tests run as nobody is nothing to it."""
 ELSEWHERE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 """A PID namespace of its own: it sees its own processes alone."""
 

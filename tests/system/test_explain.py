@@ -32,6 +32,7 @@ from tests.support.programs import DEADLINE, portwait, running
 from tests.support.surroundings import (
     ALL_SEEN,
     AS_NOBODY,
+    AS_STRANGER,
     ELSEWHERE,
     HIDDEN_PROCESSES,
     PLAIN_HOST,
@@ -125,7 +126,9 @@ SCENES = {
     "udp-bound": Scene("udp_bound", words=UDP),
     "not-root": Scene("outbound_established", before=(*PLAIN_HOST, *AS_NOBODY)),
     "hidepid": Scene(
-        "outbound_established", before=(*HIDDEN_PROCESSES, *PLAIN_HOST, *AS_NOBODY), group="system.slice/orders.service"
+        "outbound_established",
+        before=(*HIDDEN_PROCESSES, *PLAIN_HOST, *AS_STRANGER),
+        group="system.slice/orders.service",
     ),
     "other-pid-namespace": Scene("outbound_established", before=(*PLAIN_HOST, *ELSEWHERE)),
     "pod": Scene(
