@@ -244,11 +244,10 @@ def _collect(pid: int) -> None:
 
 def _is_stuck(pid: int) -> bool:
     """Whether a process is in state D, which not even SIGKILL ends; any other only waits for a processor."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            return (file.readall() or b"").rpartition(b")")[2].startswith(b" D")
-    except OSError:  # no /proc: nobody can tell
-        return True
+    from portwait._linux import procfs
+
+    stat = procfs.stat_of(pid)
+    return stat is None or stat.state == "D"  # None: no /proc, and nobody can tell
 
 
 def _forget_child(*, was_pending: bool) -> None:
