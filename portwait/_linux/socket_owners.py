@@ -153,18 +153,12 @@ def relatives(pids: Iterable[int]) -> list[int]:
     misses children whose parent has ended (`orphans`), and a socket that was sent in a message.
     """
     descendants = dict.fromkeys(pids)
-    above: dict[int, None] = {}
+    parent_of = _lineage(descendants)
+    above = dict.fromkeys(parent for parent in parent_of.values() if parent > 1)
     siblings: list[int] = []
-    parents: set[int] = set()
-    for pid in descendants:
-        stat = procfs.stat_of(pid)
-        if stat is not None and stat.parent > 1 and stat.parent not in parents:
-            parents.add(stat.parent)
-            born = procfs.children(stat.parent)
-            siblings += born if len(born) <= _FEW else []
-        while stat is not None and stat.parent > 1 and stat.parent not in above:
-            above[stat.parent] = None
-            stat = procfs.stat_of(stat.parent)
+    for parent in dict.fromkeys(parent_of.get(pid, 0) for pid in descendants):
+        born = procfs.children(parent) if parent > 1 else []
+        siblings += born if len(born) <= _FEW else []
     generation = [*descendants]
     while generation:
         generation = [child for pid in generation for child in procfs.children(pid) if child not in descendants]
@@ -178,13 +172,20 @@ def orphans(pids: Iterable[int]) -> list[int]:
     Who loses its parent becomes a child of an ancestor: of PID 1, or of one that asked for it (PR_SET_CHILD_SUBREAPER).
     There are none where the kernel does not list children.
     """
-    ancestors = {1: None}
-    for pid in pids:
-        stat = procfs.stat_of(pid)
-        while stat is not None and stat.parent > 1 and stat.parent not in ancestors:
-            ancestors[stat.parent] = None
-            stat = procfs.stat_of(stat.parent)
+    ancestors = dict.fromkeys((1, *(parent for parent in _lineage(pids).values() if parent > 1)))
     return [child for ancestor in ancestors for child in procfs.children(ancestor)]
+
+
+def _lineage(pids: Iterable[int]) -> dict[int, int]:
+    """Answer the parent of each of these processes and of their ancestors, up to PID 1; 0 where it is not known."""
+    parent_of: dict[int, int] = {}
+    for descendant in pids:
+        pid = descendant
+        while pid > 1 and pid not in parent_of:
+            stat = procfs.stat_of(pid)
+            parent_of[pid] = 0 if stat is None else stat.parent
+            pid = parent_of[pid]
+    return parent_of
 
 
 def _in_cgroup(sockets: Iterable[KernelSocket]) -> Iterable[int]:
