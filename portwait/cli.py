@@ -117,7 +117,9 @@ def _verb(name: str, words: list[str]) -> int:
         from portwait.text.escape import escape
 
         raise PortwaitError(f"cannot {name}: {escape(reason(fault))}") from fault
-    _print(text)
+    from portwait.text import stdout
+
+    stdout.write(text)
     return int(status)
 
 
@@ -128,18 +130,6 @@ def _load_in_one_piece() -> None:
     except ImportError:  # a checkout
         return
     load()
-
-
-def _print(text: str) -> None:
-    """Write to stdout, whatever its encoding; a reader who has seen enough is no error. Raises PortwaitError."""
-    data = text.encode(sys.stdout.encoding if sys.stdout else "utf-8", "backslashreplace")
-    try:
-        while data:
-            data = data[os.write(1, data) :]
-    except BrokenPipeError:  # `portwait explain 1-65535 | head`
-        return
-    except OSError as error:
-        raise PortwaitError(f"cannot write to stdout: {error.strerror}") from error
 
 
 def _has_variables() -> bool:

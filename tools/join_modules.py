@@ -30,7 +30,7 @@ MODULES = {
     """.split(),  # noqa: SIM905  # a list of one name a line would hide the rest
     "_explain_path": """
         advice.container_sysctl model.ports text text.escape advice.shell_commands advice.own_settings
-        model.record text.plural advice.stopping host host.machine advice.facts diagnosis model.owner
+        model.record text.stdout text.plural advice.stopping host host.machine advice.facts diagnosis model.owner
         diagnosis.owners diagnosis.tables host.supervisors host.ask host.systemd_units model.port_settings
         model.case advice host.port_settings options.row options.table text.durations options.values
         options.environment options.reader reports text.secret_names text.masking reports.sockets text.layout

@@ -10,6 +10,7 @@ from portwait.errors import UsageError
 from portwait.options.record import GUARD, VERBS, verb_of
 from portwait.options.table import ROWS, rows_of
 from portwait.options.values import READERS
+from portwait.text import stdout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,13 +86,17 @@ def _width() -> int:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with its errors turned into ours."""
+    """argparse, with its errors turned into ours, and its help written as our reports are."""
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError instead of printing and exiting; argparse repeats some words as they are."""
         from portwait.text.escape import escape
 
         raise UsageError(f"{escape(message)} (see {self.prog} --help)")
+
+    def _print_message(self, message: str, file: object = None) -> None:  # noqa: ARG002  # as argparse has it
+        """Write the help or the version; argparse would leave it in a buffer, or be silent about a full disk."""
+        stdout.write(message)
 
 
 def read(verb: str, words: Sequence[str], about: tuple[str, str] = ("", "")) -> dict[str, object]:

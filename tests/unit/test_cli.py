@@ -311,6 +311,25 @@ def test_a_report_that_cannot_be_written_is_an_error() -> None:
     assert done.stderr == b"portwait: cannot write to stdout: No space left on device\n"
 
 
+@pytest.mark.parametrize("words", [["--version"], ["--help"], *([verb, "--help"] for verb in VERBS)], ids=" ".join)
+def test_help_that_cannot_be_written_is_an_error(words: list[str]) -> None:
+    """What argparse prints is a report like any other: a full disk is told, a reader who has seen enough is none."""
+    argv = [sys.executable, "-m", "portwait", *words]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with open("/dev/full", "wb") as full:  # noqa: PTH123  # a device
+        done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, env=environment, timeout=DEADLINE, check=False)
+    assert (done.returncode, done.stderr) == (125, b"portwait: cannot write to stdout: No space left on device\n")
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            argv, stdout=writing, stderr=subprocess.PIPE, env=environment, timeout=DEADLINE, check=False
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

@@ -72,7 +72,6 @@ for line in sys.stdin:
         try:
             run(json.loads(line), ready, reader)
         except SystemExit as ended:  # argparse's, behind help
-            sys.stdout.flush()
             os._exit(int(ended.code or 0))
         finally:
             os._exit(99)

@@ -1,0 +1,22 @@
+"""Standard output, for reports: written at once, so that what cannot be written is known before portwait ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from portwait.errors import PortwaitError
+
+_DESCRIPTOR = 1
+
+
+def write(text: str) -> None:
+    """Write it, whatever the encoding; a reader who has seen enough is no error. Raises PortwaitError: a full disk."""
+    data = text.encode(getattr(sys.stdout, "encoding", None) or "utf-8", "backslashreplace")
+    try:
+        while data:
+            data = data[os.write(_DESCRIPTOR, data) :]
+    except BrokenPipeError:  # `portwait explain 1-65535 | head`
+        return
+    except OSError as error:
+        raise PortwaitError(f"cannot write to stdout: {error.strerror}") from error
