@@ -96,8 +96,8 @@ def audit(
     if settings.ephemeral_range is None:
         raise AuditError("cannot audit: the range of ports that the kernel hands out can only be read on Linux")
     speed = Rate(rate, "given") if rate is not None else measure(window)
-    opened, lost = tables.open_tables()
     udp_ports = ports.merge([*wanted.tcp, *wanted.udp])
+    opened, lost = tables.open_tables(("tcp", "udp") if udp_ports else ("tcp",))
     with opened:
         listeners = opened.listeners(())
         connections = opened.connections({sock.local_port for sock in listeners})

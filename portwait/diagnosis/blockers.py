@@ -62,7 +62,7 @@ def diagnose(
     holds, and `held` are targets that bind itself has called so. `early` is told what the tables say before the owners
     are looked for, which can take long. Raises TablesError where no table can be read at all.
     """
-    opened, lost = tables.open_tables()
+    opened, lost = tables.open_tables(sorted({target.protocol for target in targets}))
     held = frozenset(held)
     blocking: dict[Target, list[Classified]] = {}
     listening: set[int] = set()

@@ -42,8 +42,8 @@ class Tables(Protocol):
         """Find the socket at the other end of a connection, where that is in this network namespace."""
 
 
-def open_tables() -> tuple[Tables, str | None]:
-    """Open the best tables there are; with them, where they are not the kernel's own, what is lost and why.
+def open_tables(protocols: Collection[str] = ("tcp",)) -> tuple[Tables, str | None]:
+    """Open the best tables that have all these protocols; with them, if not the kernel's own, what is lost and why.
 
     Raises TablesError where there are none at all.
     """
@@ -55,7 +55,8 @@ def open_tables() -> tuple[Tables, str | None]:
 
     try:
         diag = SockDiag()
-        diag.listeners([(1, 1)])  # cheap, and only an answer shows that the module is there
+        for protocol in protocols:
+            diag.sockets(protocol, [(1, 1)], listening=True)  # cheap; only an answer shows that the module is there
     except TablesError as error:
         from portwait._linux import net_tables
         from portwait._psutil.tables import PsutilTables

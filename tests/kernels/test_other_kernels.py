@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,40 @@ def test_the_kernel_tests_pass(suite: str, version: str, lacking: tuple[str, ...
     )
     assert said.startswith(version), said
     assert_kernel_tests_passed(status, said, lacking)
+
+
+NO_UDP_DIAG = """
+/run/bin/modprobe tcp_diag
+echo /bin/false >/proc/sys/kernel/modprobe
+{python} -c '
+import socket, sys, time
+tcp = socket.create_server(("127.0.0.1", 30010))
+udp = socket.socket(type=socket.SOCK_DGRAM)
+udp.bind(("127.0.0.1", 30010))
+print("ready", flush=True)
+time.sleep(60)
+' &
+owner=$!
+until grep -q ":753A " /proc/net/udp; do sleep 0.1; done
+{portwait} explain 127.0.0.1:30010/udp
+echo "status $?"
+{portwait} explain 127.0.0.1:30010/tcp
+echo "status $?"
+kill $owner
+"""
+
+
+def test_a_kernel_with_tcp_diag_alone() -> None:
+    """UDP sockets are read from /proc/net/udp then, and the answer says what is lost; TCP loses nothing."""
+    portwait = Path(sys.executable).with_name("portwait")
+    script = NO_UDP_DIAG.format(python=sys.executable, portwait=portwait)
+    status, said = boot("--suite", "bookworm", "--", "sh", "-c", script)
+    assert said.count("status 1") == 2, (status, said)
+    udp, tcp = said.split("status 1")[:2]
+    assert "cannot see everything: the kernel has no tcp_diag or udp_diag module" in udp
+    assert "30010/udp is held by a bound UDP socket: python" in udp
+    assert "cannot see everything" not in tcp
+    assert "30010/tcp is held by a listener: python" in tcp
 
 
 @pytest.mark.parametrize(

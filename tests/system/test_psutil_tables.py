@@ -27,7 +27,7 @@ PORT = 30010
 
 def test_the_tables_are_read_once_for_all_blockers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Psutil reads a table whole, and looks into every process: once for a diagnosis, however many blockers it has."""
-    monkeypatch.setattr(tables, "open_tables", lambda: (PsutilTables(), "no netlink"))
+    monkeypatch.setattr(tables, "open_tables", lambda _: (PsutilTables(), "no netlink"))
     read: list[str] = []
     original = psutil.net_connections
 
