@@ -21,15 +21,15 @@ _FIRST_OF_A_FILE = re.compile(r"# /\S+\.(?:service|socket|conf)")
 def settings(text: str, *, without: str = OWN_NAME) -> Mapping[str, Sequence[str]]:
     """Read the output of `systemctl cat`: the values of each setting of [Service] and [Socket], in order.
 
-    An empty value takes back those before it, as it does for settings that are lists. Drop-ins of the name `without`
-    are left out.
+    An empty value takes back those before it, as it does for settings that are lists; of CapabilityBoundingSet= it is
+    kept, because it means no capability at all (systemd.exec(5)). Drop-ins of the name `without` are left out.
     """
     values: dict[str, list[str]] = {}
     for name, value in _assignments(text, without):
-        if value:
-            values.setdefault(name, []).append(value)
-        else:
+        if not value:
             values.pop(name, None)
+        if value or name == "CapabilityBoundingSet":
+            values.setdefault(name, []).append(value)
     return values
 
 

@@ -166,7 +166,7 @@ def _fill(facts: Facts, template: str, prefix: str, command: str) -> tuple[str, 
     def line(match: re.Match[str]) -> str:
         name, full, options, behind = match.groups()
         start = prefix if behind else "" if facts.user else full
-        return f"{name}={start}{facts.program}{options} {ports}{f' -- {command}' if behind else ''}"
+        return f"{name}={start}{_word(facts.program)}{options} {ports}{f' -- {command}' if behind else ''}"
 
     body = words.sub(line, body)
     added: list[str] = []
@@ -182,7 +182,7 @@ def _fill(facts: Facts, template: str, prefix: str, command: str) -> tuple[str, 
         body = _without(_without(body, "ExecPaths="), "RestrictAddressFamilies=")
     if facts.is_set("NoExecPaths") and in_front:
         body += "# NoExecPaths= forbids every other program; the service may start these too then.\n"
-        body += f"ExecPaths={' '.join((facts.program, *facts.runtime))}\n"
+        body += f"ExecPaths={' '.join(map(_word, (facts.program, *facts.runtime)))}\n"
         added.append("ExecPaths= lets portwait and its Python be executed")
     if in_front:
         lacking = [name for name in ("AF_NETLINK", "AF_INET6") if _forbids(facts, name)]
@@ -191,6 +191,12 @@ def _fill(facts: Facts, template: str, prefix: str, command: str) -> tuple[str, 
             body += f"RestrictAddressFamilies={' '.join(lacking)}\n"
             added.append(f"RestrictAddressFamilies= of the unit lacks {' and '.join(lacking)}; the service gets it too")
     return body, tuple(added)
+
+
+def _word(path: str) -> str:
+    """Write a path as one word of a unit. systemd executes none that has quotes or backslashes in it."""
+    path = path.replace("%", "%%")
+    return f'"{path}"' if " " in path else path
 
 
 def _without(body: str, setting: str) -> str:
@@ -205,11 +211,19 @@ def _forbids(facts: Facts, family: str) -> bool:
 
 
 def _lacks_net_admin(facts: Facts) -> bool:
-    """Whether CapabilityBoundingSet= leaves CAP_NET_ADMIN out: lines add to it, and those with `~` take away."""
+    """Whether CapabilityBoundingSet= leaves CAP_NET_ADMIN out: lines add to it, and those with `~` take away.
+
+    `~` alone gives all back; no name at all leaves none (systemd.exec(5)).
+    """
     has: bool | None = None  # no line: it has all
     for line in facts.settings.get("CapabilityBoundingSet", ()):
-        named = "CAP_NET_ADMIN" in line.lstrip("~").upper().split()
-        has = (has is not False and not named) if line.startswith("~") else (named or bool(has))
+        names = line.lstrip("~").upper().split()
+        if not line.startswith("~"):
+            has = bool(has) or "CAP_NET_ADMIN" in names
+        elif "CAP_NET_ADMIN" in names or not names:
+            has = not names
+        elif has is None:
+            has = True
     return has is False
 
 

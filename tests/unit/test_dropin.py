@@ -94,6 +94,8 @@ FILLED = [
     # lines, what else is known, a line that is there, a line or part that is not
     ([], {}, f"ExecStart=/usr/local/bin/portwait 30010 -- {JAVA}", "app.jar"),
     ([], {"program": "/opt/p/bin/portwait"}, f"ExecStart=/opt/p/bin/portwait 30010 -- {JAVA}", "/usr/local"),
+    ([], {"program": "/opt/my tools/portwait"}, f'ExecStart="/opt/my tools/portwait" 30010 -- {JAVA}', "/usr/local"),
+    ([], {"program": "/opt/50%/portwait"}, f"ExecStart=/opt/50%%/portwait 30010 -- {JAVA}", "/usr/local"),
     (
         [],
         {"targets": ("80", "127.0.0.1:8005")},
@@ -178,6 +180,11 @@ LIMITS = [
     (["CapabilityBoundingSet=CAP_CHOWN"], {}, "guard-exec.conf", "no CAP_NET_ADMIN"),
     (["CapabilityBoundingSet=~CAP_NET_ADMIN"], {}, "guard-exec.conf", "no CAP_NET_ADMIN"),
     (["CapabilityBoundingSet=~CAP_SYS_PTRACE"], {}, "guard-exec.conf", "without SO_REUSEADDR"),
+    (["CapabilityBoundingSet="], {}, "guard-exec.conf", "no CAP_NET_ADMIN"),
+    (["CapabilityBoundingSet=CAP_NET_ADMIN", "CapabilityBoundingSet="], {}, "guard-exec.conf", "no CAP_NET_ADMIN"),
+    (["CapabilityBoundingSet=", "CapabilityBoundingSet=CAP_NET_ADMIN"], {}, "guard-exec.conf", "SO_REUSEADDR"),
+    (["CapabilityBoundingSet=", "CapabilityBoundingSet=~CAP_KILL"], {}, "guard-exec.conf", "no CAP_NET_ADMIN"),
+    (["CapabilityBoundingSet=CAP_KILL", "CapabilityBoundingSet=~"], {}, "guard-exec.conf", "without SO_REUSEADDR"),
     (["CapabilityBoundingSet=cap_net_admin", "CapabilityBoundingSet=CAP_KILL"], {}, "guard-exec.conf", "SO_REUSEADDR"),
     (
         ["CapabilityBoundingSet=CAP_NET_ADMIN CAP_KILL", "CapabilityBoundingSet=~CAP_NET_ADMIN"],
