@@ -58,7 +58,7 @@ def units_of(cases: Iterable[Case]) -> UnitsOf:
     )
 
 
-def gather(case: Case, where: Machine | None = None, *, reuseaddr: bool = True, units: UnitsOf | None = None) -> Facts:
+def gather(case: Case, where: Machine | None = None, *, units: UnitsOf | None = None) -> Facts:
     """Read what the rules look at; `where` and `units` are for a caller that has them for several cases."""
     from portwait.advice.tanuki.rules import wrappers_of
 
@@ -69,7 +69,6 @@ def gather(case: Case, where: Machine | None = None, *, reuseaddr: bool = True, 
         case,
         here,
         wrappers_of(case.blockers),
-        reuseaddr,
         (units_of([case]) if units is None else units) if here.systemd else {},
         _published(case, known.values()),
         _listening(case),

@@ -33,8 +33,6 @@ class Facts(Record):
     machine: Machine = Machine()
     wrappers: tuple[Wrapper, ...] = ()
     """The Tanuki wrappers among the owners."""
-    reuseaddr: bool = True
-    """Whether the service sets SO_REUSEADDR."""
     units: Mapping[tuple[str, str | None], Unit] | UnitsOf = MappingProxyType({})
     """The owners' units and what starts or stops with these, by name and user (None: the system's), where known."""
     published: bool | None = None

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from portwait.advice.facts import Facts
     from portwait.host.machine import Machine
     from portwait.model.blocker import Blocker
+    from portwait.model.case import Case
     from portwait.model.owner import Owner
     from portwait.model.sockets import Range
-    from portwait.model.targets import Target
 
 _RESERVED = "net.ipv4.ip_local_reserved_ports"
 _RANGE = "net.ipv4.ip_local_port_range"
@@ -74,13 +74,14 @@ def port_range(machine: Machine, low: int, high: int) -> tuple[str, str]:
 
 def portwait(facts: Facts, verb: str, *words: str) -> str:
     """Quote a command of ours on the target that only root may run."""
-    return as_root(facts.machine, "portwait", verb, *words, *asked(facts.target, reuseaddr=facts.reuseaddr))
+    return as_root(facts.machine, "portwait", verb, *words, *asked(facts.case))
 
 
-def asked(target: Target, *, reuseaddr: bool = True) -> tuple[str, ...]:
+def asked(case: Case) -> tuple[str, ...]:
     """Write a target with the options that it was asked with: another bind has other blockers."""
+    target = case.target
     family = (f"-{target.family}",) if target.family and target.address == ANY else ()
-    flags = {"--no-reuseaddr": not reuseaddr, "--reuseport": target.reuseport, "--freebind": target.freebind}
+    flags = {"--no-reuseaddr": not case.reuseaddr, "--reuseport": target.reuseport, "--freebind": target.freebind}
     return (*family, *(flag for flag, is_set in flags.items() if is_set), target.text)
 
 

@@ -99,7 +99,7 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     if len(left) <= _MOST_ADVISED:
         here, units = machine(), units_of(after[target] for target in left)
         for target in left:
-            advised = advise(gather(after[target], here, reuseaddr=options.reuseaddr, units=units))
+            advised = advise(gather(after[target], here, units=units))
             after = {**after, target: after[target]._replace(remedies=advised)}
     show = _as_json if options.json else _as_text
     return int(bool(left)), show(before, after, _by_target(actions))

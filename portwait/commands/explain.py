@@ -71,9 +71,7 @@ def run(words: Sequence[str]) -> tuple[int, str]:
         cases = [case._replace(holds=inspection.holds_on(case)) for case in cases]
     if in_full or asked.json:
         units = units_of(cases)
-        cases = [
-            case._replace(remedies=advise(gather(case, here, reuseaddr=asked.reuseaddr, units=units))) for case in cases
-        ]
+        cases = [case._replace(remedies=advise(gather(case, here, units=units))) for case in cases]
     text = (
         summary.as_json(cases, inspection.diagnosis.lost)
         if asked.json

@@ -49,6 +49,8 @@ class Case(Record):
     """Of a target whose address cannot be bound: why."""
     not_local: frozenset[str] = frozenset()
     """Local addresses of blockers that are no addresses of this host: a transparent proxy's."""
+    reuseaddr: bool = True
+    """Whether the service sets SO_REUSEADDR."""
 
     @property
     def held(self) -> bool:

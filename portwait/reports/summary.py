@@ -49,7 +49,7 @@ def _summed_up(cases: Sequence[Case], taken: Sequence[Case]) -> list[str]:
         span = "{}-{}".format(*settings.ephemeral_range)
         lines.append(f"Of the free ones the kernel may give {exposed} to any client (ip_local_port_range {span}).")
     if taken:
-        lines.append(f"One of them in full: {shell(('portwait', 'explain', *shell_commands.asked(taken[0].target)))}")
+        lines.append(f"One of them in full: {shell(('portwait', 'explain', *shell_commands.asked(taken[0])))}")
     return lines
 
 

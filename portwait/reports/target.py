@@ -128,7 +128,7 @@ def full(case: Case, paper: Paper | None = None, *, notes: Sequence[str] = (), b
     paper = paper or Paper()
     state = case.verdict.state
     style = state if state in ("held", "free") else "other"
-    more = f". {_more(case.target)}" if briefly and state == "denied" and not case.remedies else ""
+    more = f". {_more(case)}" if briefly and state == "denied" and not case.remedies else ""
     lines = [paper.paint(line, style) for line in paper.wrap(headline(case) + more, "", "  ", lead=paper.lead)]
     for first, text, rest in socket_report.of(case.blockers, _unseen_of(case)):
         lines += paper.wrap(text, first, rest)
@@ -139,7 +139,7 @@ def full(case: Case, paper: Paper | None = None, *, notes: Sequence[str] = (), b
         who = listed(list(dict.fromkeys(process(owner) for blocker in case.holds for owner in blocker.owners)), most=3)
         text = f"A hold of portwait stands on it{f', kept by {who}' if who else ''}: no connect() gets it."
         lines += paper.wrap(text, "  ")
-    lines += _advice(case.target, case.remedies, paper, briefly=briefly)
+    lines += _advice(case, paper, briefly=briefly)
     return "\n".join(lines)
 
 
@@ -209,20 +209,21 @@ def _prospect(target: Target, span: str, settings: PortSettings) -> str:
     )
 
 
-def _advice(target: Target, remedies: Sequence[Remedy], paper: Paper, *, briefly: bool) -> list[str]:
+def _advice(case: Case, paper: Paper, *, briefly: bool) -> list[str]:
     """Write the remedies; commands stay on one line each, ready to paste."""
+    remedies = case.remedies
     shown = remedies[:_BRIEFLY] if briefly and len(remedies) > _BRIEFLY + 1 else remedies
     lines: list[str] = []
     for number, remedy in enumerate(shown, 1):
         lines += paper.wrap(remedy.summary, f"  {number}. ", "     ")
         lines += [paper.paint(f"       {line}", "command") for line in remedy.commands]
     if len(shown) < len(remedies):
-        lines.append(f"  {_more(target)}")
+        lines.append(f"  {_more(case)}")
     return lines
 
 
-def _more(target: Target) -> str:
-    return f"More: {shell(('portwait', 'explain', *shell_commands.asked(target)))}"
+def _more(case: Case) -> str:
+    return f"More: {shell(('portwait', 'explain', *shell_commands.asked(case)))}"
 
 
 def as_dict(case: Case) -> dict[str, object]:

@@ -49,6 +49,7 @@ class Inspection:
             settings,
             address=_address_state(target, verdict),
             not_local=frozenset(address for address in _connected_from(blockers) if not addresses.is_here(address)),
+            reuseaddr=self.survey.reuseaddr,
         )
 
     def holds_on(self, case: Case) -> tuple[Blocker, ...]:

@@ -119,7 +119,7 @@ class Narration:
             # Advice when a wait begins, on one screen; afterwards only what has changed.
             advised = first and target in self._survey.obstructed and len(self._told) <= _MOST_ADVISED
             if advised:
-                case = case._replace(remedies=advise(gather(case, reuseaddr=self._survey.reuseaddr)))
+                case = case._replace(remedies=advise(gather(case)))
             text = target_report.full(case, self._paper, briefly=True)
             self._log.warning(event, text, **target_report.as_dict(case))
 

@@ -146,11 +146,13 @@ def facts(
     start: int | None = 1024,
     machine: Machine = ROOT,
     wrappers: tuple[config.Wrapper, ...] = (),
+    reuseaddr: bool = True,
 ) -> Facts:
     (wanted,) = parse([target], family)
     settings = PortSettings(span, tuple(reserved), start)
     units = units_of(owner for one in blockers for owner in one.owners) if machine.systemd else {}
-    return Facts(Case(wanted, Verdict(state), blockers, settings), machine, wrappers, units=units)
+    case = Case(wanted, Verdict(state), blockers, settings, reuseaddr=reuseaddr)
+    return Facts(case, machine, wrappers, units=units)
 
 
 def units_of(owners: Iterable[Owner]) -> dict[tuple[str, str | None], Unit]:
@@ -423,7 +425,7 @@ TABLES: dict[str, Table] = {
                 ("portwait evict -6 30010",),
             ),
             "without SO_REUSEADDR": (
-                facts(OUTBOUND)._replace(reuseaddr=False),
+                facts(OUTBOUND, reuseaddr=False),
                 ("portwait evict --no-reuseaddr 30010",),
             ),
             "one address": (facts(OUTBOUND, target="[::1]:30010"), ("portwait evict '[::1]:30010'",)),
@@ -695,7 +697,7 @@ TABLES: dict[str, Table] = {
         {
             "another container of the pod": (facts(HIDDEN, machine=POD), (f"{ENTER} portwait explain 30010",)),
             "the options are kept": (
-                facts(HIDDEN, machine=POD, family=6)._replace(reuseaddr=False),
+                facts(HIDDEN, machine=POD, family=6, reuseaddr=False),
                 (f"{ENTER} portwait explain -6 --no-reuseaddr 30010",),
             ),
             "the host's network": (facts(HIDDEN, machine=ON_NODE), ("sudo portwait explain 30010",)),
@@ -805,7 +807,7 @@ def test_a_cure_for_later_says_that_it_moves_no_connection(given: Facts) -> None
 def test_time_wait_is_not_cured_by_reuseaddr() -> None:
     """The advice that people are given everywhere is named, and refused; unless the service does not set it."""
     assert "SO_REUSEADDR in the service does not help here" in remedies(facts(TIME_WAIT))["wait"].summary
-    without = facts(TIME_WAIT)._replace(reuseaddr=False)
+    without = facts(TIME_WAIT, reuseaddr=False)
     assert "SO_REUSEADDR in the service helps where the connection had set it too" in remedies(without)["wait"].summary
 
 

@@ -281,8 +281,9 @@ def test_advice_for_one_screen() -> None:
     many = [Remedy(str(number), f"Cure {number}.", ()) for number in range(1, 8)]
     assert text(OUTBOUND, remedies=many, briefly=True).endswith("  3. Cure 3.\n  More: portwait explain 30010")
     (asked,) = parse(["30010"], 6, reuseport=True, freebind=True)
-    case = Case(asked, HELD, (OUTBOUND,), PortSettings(), tuple(many))
-    assert target_report.full(case, briefly=True).endswith("\n  More: portwait explain -6 --reuseport --freebind 30010")
+    case = Case(asked, HELD, (OUTBOUND,), PortSettings(), tuple(many), reuseaddr=False)
+    more = "\n  More: portwait explain -6 --no-reuseaddr --reuseport --freebind 30010"
+    assert target_report.full(case, briefly=True).endswith(more)
     assert text(OUTBOUND, remedies=many[:4], briefly=True).endswith("  4. Cure 4.")
 
 

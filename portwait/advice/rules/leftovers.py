@@ -25,13 +25,13 @@ def wait(facts: Facts) -> Remedy | None:
     surely = all(blocker.expires_in is not None for blocker in facts.blockers)
     limit = () if left <= _TIME_WAIT else ("-t", durations.show(left + 15))
     helps = "does not help here: the connection itself had to set it"
-    if not facts.reuseaddr:
+    if not facts.case.reuseaddr:
         helps = "helps where the connection had set it too, as those of most servers have"
     return Remedy(
         "wait",
         f"Wait {'' if surely else 'at most '}{durations.show(left)}: the kernel ends it by itself. "
         f"SO_REUSEADDR in the service {helps}.",
-        (shell(("portwait", *limit, *shell_commands.asked(facts.target, reuseaddr=facts.reuseaddr))),),
+        (shell(("portwait", *limit, *shell_commands.asked(facts.case))),),
     )
 
 

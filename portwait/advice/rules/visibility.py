@@ -27,7 +27,7 @@ def look_from_host(facts: Facts) -> Remedy | None:
     """Run portwait among the host's processes, and in this very network: another one has other sockets."""
     if not _helps(facts, "look from the host"):
         return None
-    command = shell(("portwait", "explain", *shell_commands.asked(facts.target, reuseaddr=facts.reuseaddr)))
+    command = shell(("portwait", "explain", *shell_commands.asked(facts.case)))
     if not facts.machine.network:
         words = "The processes outside of this container are not seen from here. On the host, whose network it uses:"
         return Remedy("look-from-host", words, (f"sudo {command}",))
