@@ -20,6 +20,7 @@ from portwait.log import Log
 from portwait.model import targets
 from portwait.options import reader
 from portwait.options.table import EVICTED
+from portwait.reports import document
 from portwait.reports import target as target_report
 from portwait.text import terminal
 from portwait.text.plural import names
@@ -144,8 +145,8 @@ def _as_json(before: Cases, after: Cases, actions: Mapping[Target, Sequence[Acti
     def as_dict(target: Target) -> dict[str, object]:
         own = actions.get(target, ())
         return {
-            **target_report.as_dict(before[target]),
-            "remedies": [target_report.remedy_dict(remedy) for remedy in after[target].remedies],
+            **document.of_case(before[target]),
+            "remedies": [document.of_remedy(remedy) for remedy in after[target].remedies],
             "evicted": [action.fields() for action in own if action.event == "evicted"],
             "would_evict": [action.fields() for action in own if action.event == "would-evict"],
             "refused": [action.fields() for action in own if action.event == "not-evicted"],

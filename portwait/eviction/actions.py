@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from portwait.reports import target as target_report
+from portwait.reports import document
+from portwait.reports.sockets import process
 from portwait.text.escape import escape
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Action(NamedTuple):
         """Say it in one line."""
         return _SAID[self.event].format(
             what=_ends(self.blocker) + (_whose(self.blocker.owners) if self.owner is None else ""),
-            who=self.owner and target_report.process(self.owner),
+            who=self.owner and process(self.owner),
             signal=self.signal,
             why=self.refusal and escape(self.refusal.why),
             cure=self.refusal and escape(self.refusal.cure),
@@ -50,9 +51,9 @@ class Action(NamedTuple):
 
     def fields(self) -> dict[str, object]:
         """Write it for programs: the socket's identity (cookie, inode) and its processes' (pid and start)."""
-        fields = {"target": escape(self.target.text), **target_report.blocker_dict(self.blocker)}
+        fields = {"target": escape(self.target.text), **document.of_blocker(self.blocker)}
         owners = [self.owner] if self.owner else self.blocker.owners
-        fields["processes"] = ",".join("{pid}@{started}".format(**target_report.owner_dict(owner)) for owner in owners)
+        fields["processes"] = ",".join("{pid}@{started}".format(**document.of_owner(owner)) for owner in owners)
         if self.signal is not None:
             fields["signal"] = self.signal
         if self.refusal is not None:
@@ -68,7 +69,7 @@ def _ends(blocker: Blocker) -> str:
 
 
 def _whose(owners: Iterable[Owner]) -> str:
-    names = ", ".join(map(target_report.process, owners))
+    names = ", ".join(map(process, owners))
     return f" of {names}" if names else ""
 
 

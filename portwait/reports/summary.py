@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from portwait.advice import shell_commands
 from portwait.model import ports
+from portwait.reports import document
 from portwait.reports import target as target_report
 from portwait.text.escape import shell
 
@@ -77,6 +78,6 @@ def as_json(cases: Sequence[Case], lost: str | None) -> str:
     """Write the one object that DESIGN promises."""
     import json
 
-    listed = [target_report.as_dict(case) for case in cases]
+    listed = [document.of_case(case) for case in cases]
     indent = 2 if len(listed) <= _MOST_INDENTED else None
     return json.dumps({"schema": 1, "targets": listed, "lost": lost}, indent=indent) + "\n"

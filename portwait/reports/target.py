@@ -1,12 +1,10 @@
-"""What is known of a target, put into words for people and into a dictionary for programs: pure functions.
+"""What is known of a target, put into words for people: pure functions.
 
 The words of DESIGN are kept: a port is `free` or `held`. Text of other processes passes through
 `text.escape` and `text.masking` on its way.
 """
 
 from __future__ import annotations
-
-import time
 
 from portwait.advice import shell_commands
 from portwait.model.targets import ANY, plain
@@ -15,7 +13,6 @@ from portwait.reports.sockets import process
 from portwait.text import durations
 from portwait.text.escape import escape, shell
 from portwait.text.layout import Paper
-from portwait.text.masking import mask
 from portwait.text.plural import listed
 
 TYPE_CHECKING = False
@@ -23,13 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from portwait.model.blocker import Blocker
-    from portwait.model.case import Case, Remedy
-    from portwait.model.owner import Owner
+    from portwait.model.case import Case
     from portwait.model.port_settings import PortSettings
     from portwait.model.targets import Target
     from portwait.model.verdict import Verdict
-
-__all__ = ("as_dict", "blocker_dict", "full", "headline", "owner_dict", "process")
 
 _WORDS = {
     "outbound": ("an outbound connection", "outbound connections"),
@@ -224,77 +218,3 @@ def _advice(case: Case, paper: Paper, *, briefly: bool) -> list[str]:
 
 def _more(case: Case) -> str:
     return f"More: {shell(('portwait', 'explain', *shell_commands.asked(case)))}"
-
-
-def as_dict(case: Case) -> dict[str, object]:
-    """Write the same for programs, with the keys that DESIGN promises."""
-    target, verdict, settings = case.target, case.verdict, case.settings
-    return {
-        "target": escape(target.text),
-        "protocol": target.protocol,
-        "address": target.address,
-        "port": target.port,
-        "verdict": verdict.state,
-        "errno": verdict.errno_name,
-        "by": verdict.by,
-        "ephemeral": settings.covers(target.port),
-        "reserved": settings.reserves(target.port),
-        "preferred": target.protocol == "tcp" and settings.hands_out(target.port) and settings.prefers(target.port),
-        "blockers": [blocker_dict(blocker) for blocker in case.blockers],
-        "holds": [blocker_dict(blocker) for blocker in case.holds],
-        "remedies": [remedy_dict(remedy) for remedy in case.remedies],
-    }
-
-
-def remedy_dict(remedy: Remedy) -> dict[str, object]:
-    """One piece of advice for programs."""
-    return {"code": remedy.code, "summary": remedy.summary, "commands": list(remedy.commands)}
-
-
-def blocker_dict(blocker: Blocker) -> dict[str, object]:
-    """One blocker for programs."""
-    return {
-        "kind": blocker.kind.name,
-        "evidence": blocker.kind.evidence,
-        "state": blocker.socket.state,
-        "local": blocker.local,
-        "remote": blocker.remote,
-        "remote_service": blocker.remote_service,
-        "inode": blocker.socket.inode,
-        "cookie": blocker.socket.cookie,
-        "uid": None if blocker.user is None else blocker.socket.uid,
-        "user": _safe(blocker.user),
-        "unit": _safe(blocker.unit),
-        "container": _safe(blocker.container),
-        "device": _safe(blocker.device),
-        "queue": blocker.socket.queue,
-        "mptcp": blocker.socket.mptcp,
-        "expires_in": blocker.expires_in,
-        "idle": blocker.idle,
-        "evictable": blocker.evictable,
-        "owners": [owner_dict(owner) for owner in blocker.owners],
-        "peer": None if blocker.peer is None else owner_dict(blocker.peer),
-        "peer_user": _safe(blocker.peer_user),
-        "peer_unit": _safe(blocker.peer_unit),
-        "unseen": blocker.unseen,
-    }
-
-
-def owner_dict(owner: Owner) -> dict[str, object]:
-    """One process for programs."""
-    return {
-        "pid": owner.pid,
-        "name": escape(owner.name),
-        "cmdline": [escape(word) for word in mask(owner.cmdline)],
-        "user": _safe(owner.user),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(owner.started)),
-        "unit": _safe(owner.unit),
-        "container": _safe(owner.container),
-        "pod": _safe(owner.pod),
-        "forwards": _safe(owner.forwards),
-        "state": owner.state,
-    }
-
-
-def _safe(text: str | None) -> str | None:
-    return None if text is None else escape(text)

@@ -17,6 +17,7 @@ from portwait.host.port_settings import port_settings
 from portwait.log import Events
 from portwait.model.port_settings import PortSettings
 from portwait.model.verdict import Verdict
+from portwait.reports import document
 from portwait.reports import target as target_report
 from portwait.text.layout import Paper
 from portwait.wait.inspection import Inspection
@@ -121,7 +122,7 @@ class Narration:
             if advised:
                 case = case._replace(remedies=advise(gather(case)))
             text = target_report.full(case, self._paper, briefly=True)
-            self._log.warning(event, text, **target_report.as_dict(case))
+            self._log.warning(event, text, **document.of_case(case))
 
     def _headlines(self) -> str:
         cases = (self._inspection.case(target, PortSettings()) for target in self._survey.obstructed)

@@ -328,7 +328,7 @@ class TestBugs:
             "systemd.notify.Progress",
             "wait.inspection.diagnose",
             "reports.target.full",
-            "reports.target.as_dict",
+            "reports.document.of_case",
             "log.Log",
             "wait.loop.WaitLoop",
             "wait.narrator.start",

@@ -21,7 +21,7 @@ from portwait.model.port_settings import PortSettings
 from portwait.model.sockets import KernelSocket
 from portwait.model.targets import Target, parse
 from portwait.model.verdict import Verdict
-from portwait.reports import summary
+from portwait.reports import document, summary
 from portwait.reports import target as target_report
 from portwait.text.escape import columns
 from portwait.text.layout import Paper
@@ -381,10 +381,10 @@ def test_the_json_of_the_promise() -> None:
 
 def test_the_json_of_what_nobody_owns() -> None:
     """None where nothing is known, an empty list where nobody is; a number where a timer runs."""
-    told = target_report.blocker_dict(TIME_WAIT)
+    told = document.of_blocker(TIME_WAIT)
     assert set(told) >= BLOCKER_KEYS
     assert (told["uid"], told["user"], told["owners"], told["expires_in"]) == (None, None, [], 42.0)
-    assert target_report.blocker_dict(listener())["remote"] is None
+    assert document.of_blocker(listener())["remote"] is None
 
 
 def explained(port: int, state: Any, *blockers: Blocker) -> Case:
