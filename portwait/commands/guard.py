@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from portwait.log import Events, Log
     from portwait.options.record import Options
-    from portwait.systemd.handover import Passing
+    from portwait.systemd.handover import Handover
     from portwait.wait.channel import Channel
     from portwait.wait.narration import Removal
     from portwait.wait.narrator import Narrator
@@ -41,16 +41,16 @@ _RESERVE_PATIENCE = 2.0  # seconds, for another portwait's turn at the kernel's 
 class Plan:
     """What one start needs: the survey of its targets, and what makes everything ready for the exec."""
 
-    def __init__(self, survey: Survey, passing: Passing | None = None, *, hides: bool = False) -> None:
-        """`passing` is for sockets that are passed in or on; `hides`: what is ours among them is kept back at least."""
+    def __init__(self, survey: Survey, handover: Handover | None = None, *, hides: bool = False) -> None:
+        """`handover` is for sockets that are passed in or on; `hides`: ours among them are at least kept back."""
         self.survey = survey
-        self._passing = passing
+        self._handover = handover
         self._hides = hides
 
     def settle(self) -> None:
         """Make the holds last, and give the service its sockets. Raises OSError."""
-        if self._passing is not None:
-            self._passing.settle(self.survey)
+        if self._handover is not None:
+            self._handover.settle(self.survey)
             return
         try:
             hold.make_all_inheritable(self.survey.holds)
@@ -138,8 +138,8 @@ def _plan(options: Options, command: Sequence[str]) -> Plan:
         _reserve(wanted, options)
     if passes:
         with continuing_without("use the sockets that were passed in or kept", options):
-            passing = handover.Passing(options, wanted)
-            return Plan(passing.survey(mode), passing)
+            sockets = handover.Handover(options, wanted)
+            return Plan(sockets.survey(mode), sockets)
     passed_in: frozenset[targets.Target] = frozenset()
     if "LISTEN_FDS" in os.environ:
         passed_in = frozenset(wanted)  # where they cannot be read: they may be what bind() would meet

@@ -41,7 +41,7 @@ class Kept(Value):
         self._fill(name=fdstore.name_of(target, form), new=new, number=number, target=target)
 
 
-class Passing:
+class Handover:
     """The sockets of one start."""
 
     def __init__(self, options: Options, targets: Sequence[Target]) -> None:

@@ -38,12 +38,12 @@ NO_UDP_DIAG = """
 /run/bin/modprobe tcp_diag
 echo /bin/false >/proc/sys/kernel/modprobe
 {python} -c '
-import socket, sys, time
+import signal, socket, sys
 tcp = socket.create_server(("127.0.0.1", 30010))
 udp = socket.socket(type=socket.SOCK_DGRAM)
 udp.bind(("127.0.0.1", 30010))
 print("ready", flush=True)
-time.sleep(60)
+signal.pause()
 ' &
 owner=$!
 until grep -q ":753A " /proc/net/udp; do sleep 0.1; done

@@ -212,7 +212,7 @@ def test_what_is_no_socket_of_ours_is_hidden_all_the_same(manager: Manager) -> N
     assert (seen.names, len(seen.held), len(seen.sockets)) == ([], 1, 1)
 
 
-@pytest.mark.parametrize("part", ["Passing.survey", "Passing.__init__", "fdstore.remove"])
+@pytest.mark.parametrize("part", ["Handover.survey", "Handover.__init__", "fdstore.remove"])
 def test_a_bug_with_them_keeps_no_service_down(manager: Manager, part: str) -> None:
     """It is confessed in one line; the service starts with its own sockets and without ours, its port held."""
     bug = f"""

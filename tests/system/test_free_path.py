@@ -140,11 +140,11 @@ print("|", *sys.modules)
 
 
 CLIENT = f"""
-import socket, time
+import signal, socket
 server = socket.create_server(("127.0.0.1", 7000))
 client = socket.create_connection(("127.0.0.1", 7000), source_address=("127.0.0.1", {PORT}))
 print("ready", flush=True)
-time.sleep(600)
+signal.pause()
 """
 
 

@@ -170,11 +170,11 @@ def test_the_status_reaches_podman_wait(engine: Engine, variant: Variant, words:
 
 
 CLIENT = """\
-import socket, time
+import signal, socket
 server = socket.create_server(("127.0.0.1", 7000))
 client = socket.create_connection(("127.0.0.1", 7000))
 print("ready", *client.getsockname(), flush=True)
-time.sleep(600)
+signal.pause()
 """
 SHARED = (f"--sysctl=net.ipv4.ip_local_port_range={PORT} {PORT}", "--network=none", "--entrypoint=python3")
 
