@@ -9,6 +9,7 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
+from portwait.diagnosis.owners import user_name
 from portwait.errors import PortwaitError, TablesError, UsageError, quote
 from portwait.host import systemd_units, unit_files
 from portwait.model import targets
@@ -56,15 +57,9 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     if not asked.targets:
         raise UsageError("cannot guard nothing: name a UNIT, as in `portwait unit orders.service 30010`")
     name, *wanted = asked.targets
-    facts = _facts(name, wanted, asked.family, _user() if asked.user else None)
+    facts = _facts(name, wanted, asked.family, user_name(os.geteuid()) if asked.user else None)
     made = dropin.fit(facts, asked.template)
     return 0, _as_json(made, facts.targets) if asked.json else _as_text(made)
-
-
-def _user() -> str:
-    import pwd  # other systems have the help too
-
-    return pwd.getpwuid(os.geteuid()).pw_name
 
 
 def _facts(word: str, words: Sequence[str], family: Family, user: str | None) -> dropin.Facts:

@@ -151,13 +151,17 @@ def _ask(*words: str, user: str | None) -> str:
 
 
 def _is_own(user: str) -> bool:
-    """Whether we are this user, whose manager answers us directly; `-M` is for others and requires root."""
+    """Whether we are this user, whose manager answers us directly; `-M` is for others and requires root.
+
+    A user without a name is a number.
+    """
     import pwd
 
     try:
-        return pwd.getpwnam(user).pw_uid == os.geteuid() and bool(os.environ.get("XDG_RUNTIME_DIR"))
+        uid = pwd.getpwnam(user).pw_uid
     except KeyError:
-        return False
+        uid = int(user) if user.isascii() and user.isdigit() else -1
+    return uid == os.geteuid() and bool(os.environ.get("XDG_RUNTIME_DIR"))
 
 
 def _blocks(text: str) -> Iterator[dict[str, str]]:

@@ -96,6 +96,27 @@ def test_any_text_is_read(text: str) -> None:
     assert all(unit is None or unit.main_pid == 0 for unit in units)
 
 
+@pytest.mark.parametrize(
+    ("user", "uid", "runtime", "own"),
+    [
+        pytest.param("root", 0, "/run/user/0", True, id="by-name"),
+        pytest.param("root", 0, "", False, id="without-a-runtime-folder"),
+        pytest.param("root", 4711, "/run/user/4711", False, id="another-user"),
+        pytest.param("4294900000", 4294900000, "/run/user/4294900000", True, id="a-user-without-a-name"),
+        pytest.param("4294900000", 0, "/run/user/0", False, id="another-user-without-a-name"),
+        pytest.param("no-such-user", 0, "/run/user/0", False, id="nobody"),
+        pytest.param("", 0, "/run/user/0", False, id="no-name-at-all"),
+    ],
+)
+def test_whose_manager_answers_directly(
+    monkeypatch: pytest.MonkeyPatch, user: str, uid: int, runtime: str, *, own: bool
+) -> None:
+    """Our own does; a user whom the users' database does not know, in a container say, goes by the number."""
+    monkeypatch.setattr("os.geteuid", lambda: uid)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+    assert systemd_units._is_own(user) is own
+
+
 def test_an_answer_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """After PATIENCE the program is killed, and nothing is known."""
     monkeypatch.setattr("portwait.host.ask.PATIENCE", 0.05)
