@@ -260,6 +260,7 @@ class Situation(NamedTuple):
         return f"{PORT}/udp" in self.words
 
 
+_FLAGS = ("quiet", "verbose", "listen", "fdstore", "evict", "reserve", "anyway", "dry-run", "reuseport", "freebind")
 P = str(PORT)
 UDP = f"{P}/udp"
 RUN = ("--", SERVICE)
@@ -310,6 +311,19 @@ _GUARD_HELD = {
     "guard, held, -v": Situation(("-t", WAIT, "-v", P, *RUN), outbound, "waits", like=("guard, held",)),
     "guard, held, --log-format=json": Situation(
         ("-t", WAIT, "--log-format=json", P, *RUN), outbound, "waits", like=("guard, held",)
+    ),
+    "guard, held, --log-format=logfmt": Situation(
+        ("-t", WAIT, "--log-format=logfmt", P, *RUN),
+        outbound,
+        "waits",
+        like=("guard, held", "guard, held, --log-format=json"),
+    ),
+    "guard, held, all variables, and their opposites": Situation(
+        ("-t", WAIT, *(f"--no-{flag}" for flag in _FLAGS), P, *RUN),
+        outbound,
+        "waits",
+        variables={f"PORTWAIT_{flag.upper().replace('-', '_')}": "1" for flag in _FLAGS},
+        like=("guard, held",),
     ),
     "guard, held, --dry-run": Situation(("--dry-run", P, *RUN), outbound, "waits"),
     "guard, held, --dry-run, all options": Situation(
@@ -450,22 +464,48 @@ _REPORTS = {
     "explain, denied, held": Situation(
         ("explain", "--json", P), privileged_outbound, without="net_bind_service,net_admin", like=("explain, held",)
     ),
+    "explain, held, options": Situation(
+        ("explain", "--json", "-4", "--no-reuseaddr", "--reuseport", "--freebind", P), outbound, like=("explain, held",)
+    ),
     "explain, no such address": Situation(("explain", "--json", ELSEWHERE), like=("explain, free",)),
     "evict": Situation(("evict", "--json", P), outbound),
     "evict, text": Situation(("evict", P), outbound, like=("evict",)),
     "evict, -q --evict-user": Situation(("evict", "-q", "--evict-user=root", P), outbound, like=("evict",)),
     "evict, nothing to do": Situation(("evict", "--json", P), like=("evict",)),
     "evict, TIME_WAIT": Situation(("evict", "--json", P), time_wait, like=("evict",)),
+    "evict, options": Situation(
+        (
+            "evict",
+            "--json",
+            "--evict=outbound",
+            "--log-format=json",
+            "-4",
+            "--no-reuseaddr",
+            "--reuseport",
+            "--freebind",
+            P,
+        ),
+        outbound,
+        like=("evict",),
+    ),
     "evict --dry-run": Situation(("evict", "--json", "--dry-run", P), outbound),
     "evict --dry-run, text": Situation(("evict", "--dry-run", P), outbound, like=("evict --dry-run",)),
     "evict, another user's": Situation(
         ("evict", "--json", "--evict-user=nobody", P), outbound, refused=True, like=("evict --dry-run",)
+    ),
+    "evict, another unit's": Situation(
+        ("evict", "--json", "--evict-unit=app.service", P),
+        outbound,
+        refused=True,
+        like=("evict --dry-run", "evict, another user's"),
     ),
     "evict, without the right": Situation(
         ("evict", "--json", P), outbound, refused=True, without="net_admin", like=("evict --dry-run",)
     ),
     "reserve": Situation(("reserve", "--json", P)),
     "reserve, text": Situation(("reserve", P), like=("reserve",)),
+    "reserve, without ports": Situation(("reserve", "--json"), reserved_already, like=("reserve",)),
+    "reserve, without ports, text": Situation(("reserve",), like=("reserve", "reserve, without ports")),
     "reserve, in use": Situation(("reserve", "--json", P), outbound, like=("reserve",)),
     "reserve --persist": Situation(("reserve", "--json", "--persist", P)),
     "reserve --persist, text": Situation(("reserve", "--persist", P), reserved_already, like=("reserve --persist",)),
@@ -478,6 +518,9 @@ _REPORTS = {
     "audit": Situation(("audit", "--json", "--window", "0", P), outbound),
     "audit, text": Situation(("audit", "--window", "50ms", P), outbound, like=("audit",)),
     "audit, every listener": Situation(("audit", "--json", "--gap=30s", "--rate=5"), listener, like=("audit",)),
+    "audit --only --ignore": Situation(
+        ("audit", "--json", "--window=0", "--only", f"--ignore={OTHER}", P), outbound, like=("audit",)
+    ),
     "audit --format=prometheus --output": Situation(
         ("audit", "--window", "0", "--format=prometheus", "--output", METRICS, P), outbound, like=("audit",)
     ),
@@ -489,14 +532,40 @@ _REPORTS = {
         "cleared",
         like=("pick",),
     ),
+    "pick, -q --log-format=json, of one family": Situation(
+        ("pick", "-q", "--log-format=json", "-6", "--reuseaddr", "--freebind", f"{P}-{PORT + 2}", *RUN, "{}"),
+        outbound,
+        "cleared",
+        like=("pick",),
+    ),
     "pick, --no-hold, UDP": Situation(("pick", "--no-hold", UDP, *RUN, "{}"), expected="cleared"),
     "pick, all are taken": Situation(("pick", "-t", WAIT, P, *RUN, "{}"), outbound, "waits"),
     "pick, free after a moment": Situation(
         ("pick", "-t", "9", P, *RUN, "{}"), outbound_for_a_moment, "cleared", like=("pick, all are taken",)
     ),
     "completion": Situation(("completion", "bash")),
+    "completion zsh": Situation(("completion", "zsh"), like=("completion",)),
+    "completion fish": Situation(("completion", "fish"), like=("completion",)),
     "help": Situation(("--help",)),
+    "version": Situation(("--version",)),
     "a verb's help": Situation(("audit", "--help")),
     "an unknown option": Situation(("--evcit", P, *RUN), expected="fails", status=125),
 }
 SITUATIONS = {**_GUARD_FREE, **_GUARD_PASSED, **_GUARD_HELD, **_GUARD_ACTS, **_REPORTS}
+
+UNIT = "faulty.service"
+USER_UNIT = "own.service"
+RUNTIME = "/run/portwait-faults"
+"""The folder of a user's own manager."""
+UNITS = {
+    "unit": Situation(("unit", "--json", UNIT)),
+    "unit, with a target": Situation(("unit", "--json", UNIT, "30011")),
+    "unit, text": Situation(("unit", UNIT), like=("unit",)),
+    "unit --template": Situation(("unit", "--json", "--template=guard-pre.conf", UNIT), like=("unit",)),
+    "unit -4": Situation(("unit", "--json", "-4", UNIT, "30011"), like=("unit, with a target",)),
+    "unit --user": Situation(
+        ("unit", "--json", "--user", USER_UNIT), variables={"XDG_RUNTIME_DIR": RUNTIME}, like=("unit",)
+    ),
+}
+"""What runs beside a systemd that is PID 1, which has a unit of that name, and a user's manager, which has the other.
+"""

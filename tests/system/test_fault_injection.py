@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+import portwait
 from portwait.model import ports
 from portwait.options import completion
 from portwait.options.record import VERBS
@@ -184,7 +185,7 @@ def wrong_with(bench: Bench, situation: Situation, done: Run, failing: str) -> s
         return f"a rehearsal reserved {ports.show(ports.subtract(now, THEIRS))}"
     if situation.expected:
         return wrong_with_service(bench, situation, done, failing)
-    if situation.words[0] not in (*VERBS, "--help") and SERVICE not in situation.words:
+    if situation.words[0] not in (*VERBS, "--help", "--version") and SERVICE not in situation.words:
         return wrong_without_command(situation, done, failing)
     return wrong_with_report(bench, situation, done, failing, now)
 
@@ -314,8 +315,8 @@ def wrong_with_report(
     if done.status == 125:
         if written != BEFORE:
             return f"it has changed the file: {written[-300:]}"
-        said = re.search(r"^portwait: .*(cannot|failed to) .", done.err, re.MULTILINE) or failing == "write"
-        return None if said else f"no words: {ending}"
+        said = re.search(r'^(portwait: |\{"text": ").*(cannot|failed to) .', done.err, re.MULTILINE)  # or in JSON
+        return None if said or failing == "write" else f"no words: {ending}"
     if verb == "pick" and done.status == 124:
         return None if done.err and not done.out else ending  # its bind() was told that a port is held
     if done.status not in (0, 1):
@@ -325,11 +326,15 @@ def wrong_with_report(
     text = written if METRICS in words else done.out
     if "--help" in words:
         return None if text.startswith("usage: portwait") and "examples:" in text else f"it is not whole: {text}"
+    if "--version" in words:
+        return None if text == f"portwait {portwait.__version__}\n" else f"it is not whole: {text}"
     if verb == "completion":
-        return None if text == completion.script("bash") else "it is not whole"
+        return None if text == completion.script(words[1]) else "it is not whole"
     if verb == "pick":
         picked = {*map(int, text.split())}
         return None if picked == {*PICKED} else f"it picks {picked}"
+    if {*words} <= {"reserve", "--json"}:
+        return wrong_with_list(text, "--json" in words)
     if "--json" in words:
         json.loads(text)
     elif str(9005 if verb == "release" else PORT) not in text or not text.endswith("\n"):
@@ -349,6 +354,13 @@ def wrong_with_report(
         if str(PORT) not in kept:
             return f"it says that the port is reserved at boot: {kept}"
     return None
+
+
+def wrong_with_list(text: str, as_json: bool) -> str | None:
+    """Say what is wrong with the list of what is reserved: it has what others have reserved, whole."""
+    theirs = ports.show(THEIRS)
+    listed = json.loads(text)["reserved"] if as_json else text
+    return None if theirs in listed and text.endswith("\n") else f"it is not whole: {text}"
 
 
 def wrong_with_explanation(situation: Situation, done: Run) -> str | None:
