@@ -39,9 +39,9 @@ WAIT, LONG = "WAIT", "LONG"
 """Stand for the seconds that a guard waits in vain, or until it has made room; see `SHORT` and `PATIENT`."""
 SHORT = {WAIT: "0.2", LONG: "0.4"}
 LONGER = {WAIT: "1", LONG: "1.5"}
-"""On a busy machine, which needs more to come to the call that is to fail."""
+"""For a second try, where a run did not come to the call that was to fail: a busy machine."""
 PATIENT = {WAIT: "2", LONG: "4"}
-"""For a second try, where it was not enough."""
+"""For a second try where all faults are tried, and for the first run of those."""
 SERVICE, SCRIPT, MISSING = "SERVICE", "SCRIPT", "/proc/portwait-faults/nothing"
 """Stand for a service that shows what it was given, and for a script without a shebang that becomes it."""
 BLOCKER = (
