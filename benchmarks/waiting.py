@@ -105,14 +105,28 @@ def cpu_share(command: Sequence[str], seconds: float = 10.0) -> float:
     with outbound(), running(command) as program:
         program.complains("waiting")
         time.sleep(1)
-        before = _cpu(program.pid)
+        pids = _forked_from(program.pid)
+        before = _cpu(pids)
         time.sleep(seconds)
-        return (_cpu(program.pid) - before) / seconds
+        return (_cpu(pids) - before) / seconds
 
 
-def _cpu(pid: int) -> float:
-    """Seconds of CPU from the scheduler's own nanoseconds, for the ticks of /proc/PID/stat are too coarse."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+def _forked_from(pid: int) -> list[int]:
+    """Find a process and all that it has forked and that have the same command line: portwait's narrator, say."""
+    command = _command(pid)
+    return [each for each in (int(path.name) for path in Path("/proc").glob("[0-9]*")) if _command(each) == command]
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return b""
+
+
+def _cpu(pids: list[int]) -> float:
+    """Seconds of CPU from the scheduler's own nanoseconds, because the ticks of /proc/PID/stat are too coarse."""
+    return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) for pid in pids) / 1e9
 
 
 def measure(programs: str, *, quick: bool) -> list[dict[str, Any]]:
