@@ -184,6 +184,16 @@ def test_explain_prints_what_the_page_on_json_lists(held: None) -> None:  # noqa
         _compare(heading, value)
 
 
+def test_evict_prints_what_the_page_on_json_lists(held: None) -> None:  # noqa: ARG001
+    """A target's keys, and those of what was done about it."""
+    words = portwait("evict", "--dry-run", "--json", str(_PORT))
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    [target] = json.loads(done.stdout)["targets"]
+    own = set(_listed("`portwait evict --json`"))
+    assert set(target) == {*_listed("A target"), *own}
+    _compare("`portwait evict --json`", {key: value for key, value in target.items() if key in own})
+
+
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -195,9 +205,14 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def _compare(heading: str, value: dict[str, object]) -> None:
+def _listed(heading: str) -> dict[str, str]:
+    """Read the keys of a table of docs/json.md, with their types."""
     _, _, section = (_ROOT / "docs" / "json.md").read_text().partition(f"# {heading}\n")
-    listed = dict(re.findall(r"^\| `(\w+)` \| ([\w ]+) \|", section.partition("\n#")[0], re.MULTILINE))
+    return dict(re.findall(r"^\| `(\w+)` \| ([\w ]+) \|", section.partition("\n#")[0], re.MULTILINE))
+
+
+def _compare(heading: str, value: dict[str, object]) -> None:
+    listed = _listed(heading)
     assert set(value) == set(listed), heading
     for key, each in value.items():
         allowed = [kind for words in listed[key].split(" or ") for kind in _TYPES[words.split()[0]]]

@@ -10,6 +10,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks import readme, report
+from portwait.commands import unit
+from portwait.diagnosis.evictable import Refusal
+from portwait.eviction.actions import Action
+from portwait.model.targets import Target
+from portwait.systemd import dropin
+from tests.unit.test_dropin import facts
+from tests.unit.test_eviction import CLIENT, LIVE
 from tests.unit.test_structure import FLOORS, MODULES, tree
 
 _ROOT = Path(__file__).parents[2]
@@ -36,7 +43,9 @@ def _listed(heading: str) -> set[str]:
     """Read the names in the first column of the table under a heading of docs/json.md."""
     section = (_DOCS / "json.md").read_text().partition(f"# {heading}\n")[2].partition("\n#")[0]
     rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
-    return {name for row in rows for name in re.findall(r"`([\w-]+)`", row)}
+    names = [name for row in rows for name in re.findall(r"`([\w-]+)`", row)]
+    assert len(names) == len(set(names)), f"{heading}: a name is listed twice"
+    return set(names)
 
 
 def test_the_events_are_those_that_the_code_logs() -> None:
@@ -77,6 +86,19 @@ def test_the_keys_of_a_port_are_those_of_the_schema() -> None:
     """Likewise, of one port of the audit."""
     schema = json.loads((_ROOT / "tests" / "schemas" / "audit.json").read_text())
     assert _listed("A port of the audit") == {*schema["properties"]["ports"]["items"]["properties"]}
+
+
+def test_the_keys_of_an_action_are_those_that_it_writes() -> None:
+    """A blocker's, and those of what was done about it; tests/system/test_readme.py asks the verbs for the others."""
+    refusal = Refusal("code", "it is so", "do this")
+    action = Action("not-signalled", Target("30010", 30010), LIVE, owner=CLIENT, signal="SIGTERM", refusal=refusal)
+    assert _listed("A blocker") | _listed("Actions") == set(action.fields())
+
+
+def test_the_keys_of_a_drop_in_are_those_that_unit_prints() -> None:
+    """Each is there whatever the unit is like."""
+    told = json.loads(unit._as_json(dropin.fit(facts()), ("30010",)))
+    assert _listed("`portwait unit --json`") == set(told)
 
 
 def test_the_metrics_are_those_of_an_audit() -> None:
