@@ -239,6 +239,8 @@ class Situation(NamedTuple):
     like: tuple[str, ...] = ()
     """Others of which the same is expected. A call that is the Nth of its kind in its process there too, is tried there
     alone."""
+    terminal: bool = False
+    """Whether its standard error is a terminal."""
     status: int = 0
     """Of what fails: a command that is not there, words that make no sense."""
 
@@ -312,6 +314,9 @@ _GUARD_HELD = {
     "guard, held, --log-format=json": Situation(
         ("-t", WAIT, "--log-format=json", P, *RUN), outbound, "waits", like=("guard, held",)
     ),
+    "guard, held, on a terminal": Situation(
+        ("-t", WAIT, P, *RUN), outbound, "waits", terminal=True, like=("guard, held",)
+    ),
     "guard, held, --log-format=logfmt": Situation(
         ("-t", WAIT, "--log-format=logfmt", P, *RUN),
         outbound,
@@ -334,6 +339,9 @@ _GUARD_HELD = {
         like=("guard, held, --dry-run",),
     ),
     "guard, held for a moment": Situation(("-t", "9", P, *RUN), outbound_for_a_moment, "starts", notify=True),
+    "guard, held for a moment, on a terminal": Situation(
+        ("-t", "9", P, *RUN), outbound_for_a_moment, "starts", terminal=True, like=("guard, held for a moment",)
+    ),
     "guard, held, --hold=full": Situation(
         ("-t", WAIT, "--hold=full", P, *RUN), outbound, "waits", like=("guard, held",)
     ),

@@ -200,6 +200,8 @@ class Order(NamedTuple):
     variables: Mapping[str, str] = {}
     passed: Sequence[tuple[str, int]] = ()
     """Descriptors of this process that it is passed as LISTEN_FDS, and their names."""
+    terminal: bool = False
+    """Whether its standard error is a terminal."""
 
 
 class Elsewhere(NamedTuple):
@@ -272,7 +274,7 @@ class Laboratory:
             socket.send_fds(self._channel, [b"x"], [number for _, number in order.passed])
         del self._program.out[:]
         what = {"words": list(order.words), "variables": dict(order.variables), "passed": names, **files}
-        self._program.tell(json.dumps(what))
+        self._program.tell(json.dumps({**what, "terminal": order.terminal}))
         there = int(self._program.says_lines(1)[0])
         pid = self._elsewhere.pid_here(there) if self._elsewhere.pid_here else youngest(self._program.pid)
         argv = ["strace", "-ff", "-b", "execve", "-o", str(self._folder / "trace"), *how, "-p", str(pid)]

@@ -154,7 +154,7 @@ def once(
     beside = Beside(bench.laboratory.err, bench.manager, bench.blocker, bench.host)
     with situation.beside(beside):
         variables = {**situation.variables, "NOTIFY_SOCKET": bench.manager.address if situation.notify else ""}
-        order = Order(words, variables, beside.passed)
+        order = Order(words, variables, beside.passed, situation.terminal)
         seconds = 4 * SECONDS if is_busy() else SECONDS
         if fault is None:
             answer = bench.laboratory.undisturbed(order, seconds)
