@@ -2,7 +2,8 @@
 """Build everything that a release has: `python3 contrib/release/build.py [FOLDER]`, from a clean checkout.
 
 FOLDER (default: dist) then has the wheel, the sdist, the packed folder as tar.gz, a .deb, a .rpm, the SBOM (CycloneDX)
-and SHA256SUMS. The last four pieces are for the processor of this machine.
+and SHA256SUMS. The tar.gz, the .deb, the .rpm and the SBOM are for the processor of this machine and named after it:
+where several machines build a release, put their files into one folder, and `--sums FOLDER` writes its SHA256SUMS anew.
 
 Needs git, Python 3.10 or newer with venv, dpkg-deb, rpmbuild, and a package index for the build tools. What is built
 is the commit that is checked out, so all changes must be committed. Dates inside come from the commit.
@@ -21,6 +22,7 @@ import tempfile
 import venv
 from pathlib import Path
 
+import machine
 import packages
 
 HERE = Path(__file__).resolve().parent
@@ -32,7 +34,12 @@ def main() -> int:
     """Build into a folder of its own, then move the files to where they were asked for; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=CHECKOUT / "dist", metavar="FOLDER")
-    folder: Path = parser.parse_args().folder.absolute()
+    parser.add_argument("--sums", action="store_true", help="build nothing; write SHA256SUMS of what is in FOLDER")
+    options = parser.parse_args()
+    folder: Path = options.folder.absolute()
+    if options.sums:
+        sums(folder)
+        return 0
     fault = fault_of(folder)
     if fault:
         parser.error(fault)
@@ -53,7 +60,8 @@ def main() -> int:
         packages.tarball(packed, made, version)
         packages.deb(packed, source, made, version, work)
         packages.rpm(packed, source, made, version, work)
-        run(tools / "python", HERE / "sbom.py", packed / "lib", version, made / f"portwait-guard-{version}.cdx.json")
+        sbom = made / f"portwait-guard-{version}-linux-{machine.of(packed / 'portwait').uname}.cdx.json"
+        run(tools / "python", HERE / "sbom.py", packed / "lib", version, sbom)
         sums(made)
         folder.mkdir(parents=True, exist_ok=True)
         for file in sorted(made.iterdir()):
@@ -99,9 +107,10 @@ def virtual_environment(folder: Path, *requirements: str | Path) -> Path:
 
 
 def sums(folder: Path) -> None:
-    """Write SHA256SUMS, for `sha256sum --check`."""
-    lines = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in sorted(folder.iterdir())]
-    (folder / "SHA256SUMS").write_text("".join(lines))
+    """Write SHA256SUMS of a folder's files, for `sha256sum --check`."""
+    written = folder / "SHA256SUMS"
+    files = [file for file in sorted(folder.iterdir()) if file != written]
+    written.write_text("".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files))
 
 
 def run(*words: str | Path) -> None:

@@ -288,6 +288,15 @@ def test_the_sums_are_right(release: Release) -> None:
     assert done.status == 0, done
 
 
+def test_the_sums_of_several_machines_files(tmp_path: Path) -> None:
+    """The sums of the last machine give way to those of all files."""
+    for name, text in (("one.deb", "one"), ("two.deb", "two"), ("SHA256SUMS", "0  two.deb\n")):
+        (tmp_path / name).write_text(text)
+    do(sys.executable, str(ROOT / "contrib" / "release" / "build.py"), "--sums", str(tmp_path))
+    told = do("sh", "-c", 'cd "$1" && sha256sum --check --strict SHA256SUMS', "sh", str(tmp_path))
+    assert told.splitlines() == ["one.deb: OK", "two.deb: OK"]
+
+
 def test_the_sbom_lists_what_is_packed(release: Release) -> None:
     """Every distribution whose metadata is in the packed folder, and Python, each with version and licence."""
     bom = json.loads(release.sbom.read_text())
