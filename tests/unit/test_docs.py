@@ -18,6 +18,7 @@ from portwait.systemd import dropin
 from tests.unit.test_dropin import facts
 from tests.unit.test_eviction import CLIENT, LIVE
 from tests.unit.test_structure import FLOORS, MODULES, tree
+from tools import join_modules
 
 _ROOT = Path(__file__).parents[2]
 _DOCS = _ROOT / "docs"
@@ -99,6 +100,21 @@ def test_the_keys_of_a_drop_in_are_those_that_unit_prints() -> None:
     """Each is there whatever the unit is like."""
     told = json.loads(unit._as_json(dropin.fit(facts()), ("30010",)))
     assert _listed("`portwait unit --json`") == set(told)
+
+
+@pytest.mark.parametrize(
+    ("file", "sentence"),
+    [
+        ("docs/architecture.md", "and these are {_free_path}."),
+        ("docs/architecture.md", "`_explain_path.py` for the {_explain_path} that explain a held port."),
+        ("docs/performance.md", "portwait's own part is {_free_path} modules,"),
+        ("tools/join_modules.py", "loads {_free_path} small modules, and explaining a held port {_explain_path} more."),
+    ],
+)
+def test_the_modules_are_counted_right(file: str, sentence: str) -> None:
+    """Those that a wheel joins, in each sentence that says how many."""
+    numbers = {name: len(modules) for name, modules in join_modules.MODULES.items()}
+    assert sentence.format(**numbers) in (_ROOT / file).read_text()
 
 
 def test_the_metrics_are_those_of_an_audit() -> None:
