@@ -1,4 +1,7 @@
-"""The figures of README.md and README.zh-CN.md, out of results.json: `python -m benchmarks.readme` writes them anew."""
+"""The figures of both READMEs and docs/performance.md, out of results.json.
+
+`python -m benchmarks.readme` writes them anew.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+
+from benchmarks.host import EACH
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "results.json"
@@ -75,7 +80,7 @@ def figures(results: dict[str, Any]) -> dict[str, Any]:
         "options_ratio": max(
             value / free["python -c pass"] for name, value in free.items() if "-- true" in name and "portwait" in name
         ),
-        "connections": f"{SIZE * 50:,}",
+        "connections": f"{SIZE * EACH:,}",
         "processes": f"{SIZE:,}",
         **_explain(tables[f"explain_{SIZE}"]),
         "targets": max(value for name, value in targets.items() if name.endswith(", 50,000 targets")) / 1000,
@@ -125,7 +130,7 @@ def block(page: str, results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Write the tables of both pages anew."""
+    """Write the tables of all pages anew."""
     results = json.loads(RESULTS.read_text())
     for page in PAGES:
         path = ROOT / page
