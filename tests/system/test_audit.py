@@ -256,7 +256,7 @@ class TestOutput:
         assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
         assert (target.stat().st_ino != before, stat.S_IMODE(target.stat().st_mode)) == (True, 0o644)
         assert [path.name for path in tmp_path.iterdir()] == ["portwait.prom"]
-        from prometheus_client.parser import text_string_to_metric_families  # heavy, as the schemas is_or_are
+        from prometheus_client.parser import text_string_to_metric_families  # heavy, as the schemas are
 
         families = {family.name: family for family in text_string_to_metric_families(target.read_text())}
         assert families["portwait_ports_at_risk"].samples[0].value == 1

@@ -299,8 +299,8 @@ class TestDryRun:
             made.sock.send(b"still there")
 
 
-class TestTwins:
-    """What the environment says of the guard's options holds for the verb too, and a word of its own wins."""
+class TestEnvironment:
+    """What the variables say of the guard's options holds for the verb too, and an option of its own wins."""
 
     @pytest.mark.parametrize(
         ("variable", "words"),

@@ -400,8 +400,8 @@ def test_a_family_alone() -> None:
         assert [explain(flag, str(PORT)).status for flag in ("-4", "-6")] == [0, 1]
 
 
-def test_the_twins_of_what_it_shares_with_the_guard() -> None:
-    """The environment says how the service binds, for explain too, and the option wins; the rest is not read."""
+def test_the_variables_of_the_options_that_it_shares_with_the_guard() -> None:
+    """They say how the service binds, for explain too, and the option wins; the others are not read."""
     with held("listening", "address=::", "v6only=yes"):
         asked = [explain(*words, str(PORT), PORTWAIT_FAMILY="4", PORTWAIT_TIMEOUT="?") for words in ((), ("-6",))]
         assert [done.status for done in asked] == [0, 1]

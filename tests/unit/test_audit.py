@@ -291,7 +291,7 @@ class TestAdvice:
         assert cures["reserve"].commands == lines
 
 
-class TestPicture:
+class TestStrip:
     def test_columns(self) -> None:
         """Rule: 64 columns of 1,024 ports each, the worst sign of a column wins."""
         setting, use = strip.lines(EVERYTHING)

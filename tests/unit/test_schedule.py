@@ -19,7 +19,7 @@ BEGAN = 1000.0
 
 
 class Clock:
-    """What `waiting` knows as the module `time`; sleeping moves it, and it remembers each pause."""
+    """What `schedule` knows as the module `time`; sleeping moves it, and it remembers each pause."""
 
     def __init__(self) -> None:
         self.now = BEGAN
