@@ -56,8 +56,8 @@ def test_a_name_may_hold_anything(data: bytes, name: str) -> None:
 
 @given(some.binary(max_size=300))
 def test_stat_of_noise(data: bytes) -> None:
-    """No such text is no process."""
-    procfs.parse_stat(data)
+    """Bytes that are no such text are None."""
+    assert procfs.parse_stat(data) is None
 
 
 @given(some.integers(0, len(STAT)))
