@@ -11,6 +11,7 @@ import pytest
 
 from portwait.options.record import GUARD
 from portwait.options.table import rows_of
+from tests.support.packages import needs
 
 _ROOT = Path(__file__).parents[2]
 
@@ -69,6 +70,7 @@ def test_what_comes_from_the_table_of_options_is_up_to_date() -> None:
 
 def test_the_man_page_is_well_formed() -> None:
     """The page has nothing that a strict reader of man pages warns of."""
+    needs("mandoc", "mandoc")
     done = subprocess.run(
         ["mandoc", "-Tlint", "-Wwarning", str(_ROOT / "man" / "portwait.1")],
         capture_output=True,
