@@ -22,6 +22,7 @@ import pytest
 
 from tests.support import states
 from tests.support.descriptors import sockets_of
+from tests.support.destroy_events import subscribed
 from tests.support.guarding import GAVE_UP, STARTED, Outcome, guard, run
 from tests.support.netns import sysctl
 from tests.support.packages import needs
@@ -36,7 +37,6 @@ from tests.support.states import (
     service_bind,
 )
 from tests.support.without import NO_IPV6, NO_NETLINK, without
-from tests.system.test_wait import subscribed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -295,7 +295,7 @@ class TestFaultyCalls:
     @kernel
     def test_more_events_than_fit(self) -> None:
         """ENOBUFS on the subscription means: look again; afterwards it works as before."""
-        with subscribed(PORT) as listening_for, socket.create_server((LOOPBACK, 7000)) as server:
+        with subscribed((PORT, PORT)) as listening_for, socket.create_server((LOOPBACK, 7000)) as server:
             overflow(server)
             with pytest.raises(OSError, match=os.strerror(errno.ENOBUFS)):
                 listening_for.read_all()

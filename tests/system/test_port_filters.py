@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from portwait._linux.sockdiag import DestroyEvents, SockDiag
-from tests.support.programs import DEADLINE
+from portwait._linux.sockdiag import SockDiag
+from tests.support.destroy_events import subscribed
 
 pytestmark = pytest.mark.usefixtures("net")
 
@@ -44,27 +44,21 @@ def test_a_dump_has_exactly_the_ports_asked_for(protocol: str, count: int) -> No
 @pytest.mark.parametrize("count", [pytest.param(100, marks=pytest.mark.kernel), 1, 2])
 def test_events_are_of_the_ports_asked_for(count: int) -> None:
     """The close of a neighbour wakes nobody, that of the port itself does."""
-    neighbour, server = (socket.create_server(("127.0.0.1", port)) for port in (PORT + 1, PORT))
-    events = DestroyEvents(ranges(count))
-    try:
+    with (
+        socket.create_server(("127.0.0.1", PORT + 1)) as neighbour,
+        socket.create_server(("127.0.0.1", PORT)) as server,
+        subscribed((PORT + 1, PORT + 1)) as witness,  # told last of those that are told of an event
+        subscribed(*ranges(count)) as events,
+    ):
         neighbour.close()
-        assert select.select([events], [], [], 0.05)[0] == []
-        server.close()
-        assert select.select([events], [], [], DEADLINE)[0] == [events]
-        events.drain()
+        assert [each.local_port for each in witness.next()] == [PORT + 1]
         assert select.select([events], [], [], 0)[0] == []
-    finally:
         server.close()
-        events.close()
+        assert [each.local_port for each in events.next()] == [PORT]
 
 
 def test_more_ports_than_a_filter_can_tell_apart() -> None:
     """No event is lost; that others wake it too is the price."""
-    server = socket.create_server(("127.0.0.1", PORT))
-    events = DestroyEvents(ranges(5000))
-    try:
+    with socket.create_server(("127.0.0.1", PORT)) as server, subscribed(*ranges(5000)) as events:
         server.close()
-        assert select.select([events], [], [], DEADLINE)[0] == [events]
-    finally:
-        server.close()
-        events.close()
+        assert [each.local_port for each in events.next()] == [PORT]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import pytest
 
 from tests.support.descriptors import sockets_of
 from tests.support.guarding import STARTED, events
+from tests.support.pipes import full_pipe
 from tests.support.programs import Program, eventually, portwait, running
 from tests.support.states import outbound_established, reset
 
@@ -44,20 +44,15 @@ def test_it_ends_by_the_signal(number: signal.Signals) -> None:
 @each_signal
 def test_while_the_report_is_made(number: signal.Signals) -> None:
     """As soon as the port is known to be held; here before it has said a word."""
-    blocked, writing = os.pipe()
-    os.set_blocking(writing, False)
-    try:
-        while os.write(writing, bytes(4096)):
-            pass
-    except BlockingIOError:
-        os.set_blocking(writing, True)
-    with outbound_established(PORT), running(portwait(str(PORT), "--", *STARTED), stderr=writing) as guarded:
+    with (
+        full_pipe() as writing,
+        outbound_established(PORT),
+        running(portwait(str(PORT), "--", *STARTED), stderr=writing) as guarded,
+    ):
         eventually(lambda: any(held.port for held in sockets_of(guarded.pid)), "the hold")
         guarded.signal(number)
         assert guarded.status() == -number
         assert guarded.out == []
-    os.close(blocked)
-    os.close(writing)
 
 
 @pytest.mark.parametrize("order", [(signal.SIGTERM, signal.SIGINT), (signal.SIGHUP, signal.SIGTERM, signal.SIGHUP)])
@@ -128,7 +123,7 @@ def test_where_nothing_is_waited_for(words: tuple[str, ...]) -> None:
 
 
 def test_a_signal_before_the_guard_is_ready(tmp_path: Path) -> None:
-    """While its modules are loaded a SIGINT ends it without a traceback, too."""
+    """A SIGINT while it reads its words ends it without a traceback, too."""
     slow = tmp_path / "slow.py"
     slow.write_text(
         "import sys, os, signal\n"

@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portwait import parse, wait_until_free
-from portwait._linux import wire
-from portwait._linux.sockdiag import DestroyEvents
 from portwait.bind.survey import Survey
 from portwait.log import Log
 from portwait.model.verdict import Verdict
@@ -30,8 +28,10 @@ from portwait.wait.loop import WaitLoop
 from portwait.wait.narrator import Narrator
 from tests.support import states
 from tests.support.descriptors import sockets_of
+from tests.support.destroy_events import cookie_of, subscribed
 from tests.support.guarding import GAVE_UP, STARTED, events, guard, in_order, run
 from tests.support.netns import sysctl
+from tests.support.pipes import full_pipe
 from tests.support.programs import DEADLINE, Program, eventually, portwait, running
 from tests.support.states import LOOPBACK, MAPPED, outbound_established, reset
 
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
-
-    from portwait.model.sockets import KernelSocket
 
     Maker = Callable[..., AbstractContextManager[Any]]
 
@@ -96,7 +94,7 @@ class TestEvents:
         ("there", "end"), [*WITH_EVENT.values(), *((maker, close) for maker in UDP.values())], ids=[*WITH_EVENT, *UDP]
     )
     def test_a_close_is_announced(self, there: Maker, end: Callable[[Any], None]) -> None:
-        with there(PORT) as made, subscribed(PORT) as listening:
+        with there(PORT) as made, subscribed((PORT, PORT)) as listening:
             end(made)
             assert select.select([listening], [], [], DEADLINE)[0], "no event"
 
@@ -104,19 +102,18 @@ class TestEvents:
     @pytest.mark.parametrize(("there", "end"), WITHOUT_EVENT.values(), ids=WITHOUT_EVENT)
     def test_these_are_not(self, there: Maker, end: Callable[[Any], None]) -> None:
         """The port becomes free while the descriptor stays open; the next close that is announced is another one's."""
-        with there(PORT) as made, subscribed(PORT) as listening:
+        with there(PORT) as made, subscribed((PORT, PORT)) as listening:
             end(made)
             eventually(lambda: states.service_bind(PORT, reuseaddr=True) == "ok", "the free port")
             with outbound_established(PORT) as marker:
                 cookie = cookie_of(marker.sock)
                 reset(marker.sock)
-            seen = list(until(listening, cookie))
-            assert cookie_of(made.sock) not in [one.cookie for one in seen]
+            assert cookie_of(made.sock) not in [event.cookie for event in listening.until(cookie)]
 
     @kernel
     def test_only_of_the_ports_that_are_asked_for(self) -> None:
         """Other people's closes, and one's own failed probes, wake nobody."""
-        with subscribed(PORT) as listening, outbound_established(PORT) as made:
+        with subscribed((PORT, PORT)) as listening, outbound_established(PORT) as made:
             for _ in range(20):
                 assert states.service_bind(PORT) == "EADDRINUSE"
             for port in (PORT - 1, PORT + 1, 8000):
@@ -124,11 +121,11 @@ class TestEvents:
                     reset(other.sock)
             cookie = cookie_of(made.sock)
             reset(made.sock)
-            assert [one.cookie for one in until(listening, cookie)] == [cookie]
+            assert [event.cookie for event in listening.until(cookie)] == [cookie]
 
     @kernel
     def test_other_ports_can_be_asked_for(self) -> None:
-        with subscribed(PORT + 1) as listening, outbound_established(PORT) as made:
+        with subscribed((PORT + 1, PORT + 1)) as listening, outbound_established(PORT) as made:
             listening.watch([(PORT, PORT)])
             reset(made.sock)
             assert select.select([listening], [], [], DEADLINE)[0], "no event"
@@ -509,17 +506,9 @@ class TestStandardStreams:
 
     def test_nobody_reads(self) -> None:
         """The pipe is full when portwait starts, and nobody ever takes a byte out of it."""
-        reading, writing = os.pipe()
-        os.set_blocking(writing, False)
-        with contextlib.suppress(BlockingIOError):
-            while os.write(writing, bytes(4096)):
-                pass
-        os.set_blocking(writing, True)
-        with contextlib.ExitStack() as stack:
-            stack.callback(os.close, reading)
+        with full_pipe() as writing, contextlib.ExitStack() as stack:
             with outbound_established(PORT):
                 guarded = stack.enter_context(running(portwait("-v", str(PORT), "--", *STARTED), stderr=writing))
-                os.close(writing)
                 eventually(lambda: any(held.port for held in sockets_of(guarded.pid)), "the hold")
             guarded.says("started")
             assert guarded.status() == 0
@@ -568,42 +557,6 @@ class TestPassedIn:
 
 
 # What the tests are made of
-
-
-class Events(DestroyEvents):
-    """The events, read instead of drained."""
-
-    def next(self) -> tuple[KernelSocket, ...]:
-        assert select.select([self], [], [], DEADLINE)[0], "no event"
-        return wire.answer(self._socket.recv(1 << 16), "tcp").sockets
-
-    def read_all(self) -> None:
-        """Read until nothing comes; OSError ENOBUFS where more came than fits."""
-        while self.next():
-            pass
-
-
-@contextlib.contextmanager
-def subscribed(port: int) -> Iterator[Events]:
-    listening = Events([(port, port)])
-    try:
-        yield listening
-    finally:
-        listening.close()
-
-
-def until(listening: Events, cookie: int) -> Iterator[KernelSocket]:
-    """Read events until that of one socket has come."""
-    while True:
-        for one in listening.next():
-            yield one
-            if one.cookie == cookie:
-                return
-
-
-def cookie_of(sock: socket.socket) -> int:
-    so_cookie = 57  # asm-generic/socket.h
-    return int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, so_cookie, 8), sys.byteorder)
 
 
 @contextlib.contextmanager
