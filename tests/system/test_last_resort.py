@@ -18,7 +18,8 @@ import portwait as package
 from tests.support.guarding import GAVE_UP, STARTED, guard, run
 from tests.support.manager import Manager
 from tests.support.packages import needs
-from tests.support.programs import DEADLINE, portwait, running
+from tests.support.pipes import full_pipe
+from tests.support.programs import DEADLINE
 from tests.support.shown import SHOW, shown
 from tests.support.states import listening, outbound_established
 
@@ -210,21 +211,11 @@ class TestWhatIsMeantForTheService:
 class TestStderr:
     """Nothing that is at the other end keeps the service waiting."""
 
-    def test_another_writer_fills_the_pipe(self) -> None:
-        """It may do so between our question whether there is room and our write: then we do not wait either."""
-        reading, writing = os.pipe()
-        filler = "import os\nwhile True: os.write(1, bytes(65536))"
-        try:
-            with (
-                running([sys.executable, "-ISc", filler], stdout=writing),
-                outbound_established(PORT),
-                running(portwait("--timeout", "1", str(PORT), "--", *STARTED), stderr=writing) as guarded,
-            ):
-                assert guarded.process.wait(3) == GAVE_UP
+    def test_a_full_pipe_stays_blocking_for_all_who_share_it(self) -> None:
+        """O_NONBLOCK would be everybody's: the others that write to it would lose their lines."""
+        with full_pipe() as writing, outbound_established(PORT):
+            assert guard("--timeout", "0.2", str(PORT), "--", *STARTED, stderr=writing).status == GAVE_UP
             assert os.get_blocking(writing)
-        finally:
-            os.close(reading)
-            os.close(writing)
 
 
 def test_without_proc_the_service_does_not_see_lc_ctype() -> None:
