@@ -57,37 +57,35 @@ class Program:
         stream.close()  # type: ignore[attr-defined]  # likewise
         self._news.put(None)
 
-    def _await(self, lines: list[str], text: str, deadline: float) -> str:
+    def _await(self, look: Callable[[], T | None], what: str, deadline: float) -> T:
+        """Look at the start and at each new line, until `look` has an answer; AssertionError where none can come."""
         end = time.monotonic() + deadline
         while True:
-            for line in list(lines):
-                if text in line:
-                    return line
+            more = any(reader.is_alive() for reader in self._readers)  # asked first: they may end while we look
+            if (answer := look()) is not None:
+                return answer
             left = end - time.monotonic()
-            alive = any(reader.is_alive() for reader in self._readers)
-            assert left > 0, f"no line with {text!r} within {deadline} s: {self.describe()}"
-            assert alive or any(text in line for line in lines), f"ended without {text!r}: {self.describe()}"
+            assert left > 0, f"no {what} within {deadline} s: {self.describe()}"
+            assert more, f"ended without {what}: {self.describe()}"
             with contextlib.suppress(queue.Empty):
                 self._news.get(timeout=min(left, 0.2))
+
+    def _await_line(self, lines: list[str], text: str, deadline: float) -> str:
+        return self._await(
+            lambda: next((line for line in list(lines) if text in line), None), f"line with {text!r}", deadline
+        )
 
     def says(self, text: str, deadline: float = DEADLINE) -> str:
         """Wait for the line of standard output that holds `text`."""
-        return self._await(self.out, text, deadline)
+        return self._await_line(self.out, text, deadline)
 
     def complains(self, text: str, deadline: float = DEADLINE) -> str:
         """Wait for the line of standard error that holds `text`."""
-        return self._await(self.err, text, deadline)
+        return self._await_line(self.err, text, deadline)
 
     def says_lines(self, count: int, deadline: float = DEADLINE) -> list[str]:
         """Wait until standard output has this number of lines, and return all."""
-        end = time.monotonic() + deadline
-        while len(self.out) < count:
-            assert self.process.poll() is None, self.describe()
-            left = end - time.monotonic()
-            assert left > 0, f"not {count} lines within {deadline} s: {self.describe()}"
-            with contextlib.suppress(queue.Empty):
-                self._news.get(timeout=min(left, 0.2))
-        return self.out
+        return self._await(lambda: self.out if len(self.out) >= count else None, f"{count} lines", deadline)
 
     def tell(self, text: str) -> None:
         """Write a line to its standard input (start it with stdin=subprocess.PIPE)."""
