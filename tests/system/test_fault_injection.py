@@ -266,6 +266,12 @@ def kernel_says_held(done: Run, *errors: str) -> bool:
     return any(error in line for line in answers for error in errors or ("EADDRINUSE",))
 
 
+def is_told_unavailable(done: Run, text: str) -> bool:
+    """Whether the kernel said that the address, or the device, is not here: nobody is in the way of such a one."""
+    told = any("EADDRNOTAVAIL" in line or "ENODEV" in line for line in done.calls)
+    return told and ('"verdict_after": "unavailable"' in text or " is unavailable" in text)
+
+
 def numbers_and_variables(shown: Path) -> tuple[dict[int, str], dict[str, str]]:
     """Read a service's descriptors, as /proc shows them, standard streams aside, and its variables."""
     state = json.loads(shown.read_text()) if shown.exists() else {"descriptors": {}, "environ": []}
@@ -344,7 +350,7 @@ def wrong_with_report(
         return wrong_with_explanation(situation, done)
     if verb == "audit" and done.status != 1:
         return f"it says that nothing is at risk: {text}"
-    if verb == "evict" and (done.status == 0) != (bench.after["port"] == "ok"):
+    if verb == "evict" and (done.status == 0) != (bench.after["port"] == "ok" or is_told_unavailable(done, text)):
         return f"status {done.status}, and the port is {bench.after['port']}: {done.err}"
     if verb == "reserve" and done.status == 0 and not ports.contains(now, PORT):
         return "it says that the port is reserved"
