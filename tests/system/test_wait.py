@@ -295,7 +295,7 @@ def test_news_while_the_narrator_is_busy(targets: tuple[str, ...]) -> None:
     """Rule: an event that comes while the tables are read keeps nobody from hearing what they say."""
     with contextlib.ExitStack() as stack:
         with outbound_established(PORT):
-            argv = (sys.executable, "-c", SLOW_NARRATOR, *targets, "--", *STARTED)
+            argv = (sys.executable, "-Ic", SLOW_NARRATOR, *targets, "--", *STARTED)
             guarded = stack.enter_context(running(argv))
             guarded.complains("waiting for")
         guarded.says("started")
@@ -562,7 +562,7 @@ class TestPassedIn:
 @contextlib.contextmanager
 def waiting(*words: str, poll: bool = True, form: str = "auto") -> Iterator[Program]:
     """Start portwait, and go on when it waits; without `poll` only events and timers wake it."""
-    start = portwait() if poll else [sys.executable, "-c", SLEEPLESS]
+    start = portwait() if poll else [sys.executable, "-Ic", SLEEPLESS]
     with running([*start, "--log-format", form, *words]) as program:
         program.complains("waiting for")
         yield program
