@@ -11,7 +11,6 @@ import re
 import socket
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from portwait.diagnosis.blockers import diagnose
 from portwait.eviction import evict as eviction
 from portwait.options.table import EVICTABLE
 from tests.support import states
+from tests.support.blockers import CLIENTS, ORPHANS, makers
 from tests.support.guarding import GAVE_UP, STARTED, Outcome, guard
 from tests.support.netns import forced_source_port, sysctl
 from tests.support.programs import DEADLINE, Program, eventually, portwait, running
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from portwait.model.blocker import Blocker
-    from tests.system.test_kernel_facts import Maker
+    from tests.support.blockers import Maker
 
 pytestmark = pytest.mark.usefixtures("net")
 kernel = pytest.mark.kernel
@@ -52,21 +52,6 @@ TELLS_THREE = (
     "clear._TOLD = 3; sys.argv[0] = 'portwait'; sys.exit(start())"
 )
 """The guard that tells of the first three evictions one by one, instead of the first 64."""
-LEFTOVERS = [
-    pytest.param(states.outbound_time_wait, id="time-wait"),
-    pytest.param(states.fin_wait2_orphan, id="fin-wait2-orphan"),
-    pytest.param(states.fin_wait1_orphan, id="fin-wait1-orphan"),
-    pytest.param(states.closing_orphan, id="closing-orphan"),
-    pytest.param(states.last_ack_orphan, id="last-ack-orphan"),
-]
-CLIENTS = [
-    pytest.param(outbound_established, id="established"),
-    pytest.param(partial(outbound_established, by="bind"), id="bound-first"),
-    pytest.param(states.outbound_close_wait, id="close-wait"),
-    pytest.param(states.fin_wait2, id="fin-wait2"),
-    pytest.param(states.syn_sent, id="syn-sent"),
-    pytest.param(states.self_connected, id="self-connect"),
-]
 
 
 def evict(*words: str, before: Sequence[str] = ()) -> Outcome:
@@ -123,7 +108,7 @@ class TestDestroy:
     """What eviction rests on: the kernel gives the port back at once, whatever state the connection is in."""
 
     @pytest.mark.parametrize("address", [LOOPBACK, "::1", MAPPED], ids=["ipv4", "ipv6", "mapped"])
-    @pytest.mark.parametrize("maker", [*CLIENTS, *LEFTOVERS])
+    @pytest.mark.parametrize("maker", makers(*CLIENTS, *ORPHANS))
     def test_every_state(self, maker: Maker, address: str) -> None:
         """By default, and each as a blocker that harms nobody else."""
         with maker(PORT, address=address), SockDiag() as door:
@@ -157,7 +142,7 @@ class TestDestroy:
                 second.send(b"still there")
                 assert states_on(PORT) == ["ESTABLISHED"]
 
-    @pytest.mark.parametrize("maker", [states.outbound_time_wait, outbound_established])
+    @pytest.mark.parametrize("maker", makers("time-wait", "established"))
     def test_a_rehearsal(self, maker: Maker) -> None:
         """It finds out whether destroying is permitted, and destroys nothing."""
         with maker(PORT), SockDiag() as door:
@@ -177,7 +162,7 @@ class TestDestroy:
 class TestVerb:
     """`portwait evict` makes the port free, and says so."""
 
-    @pytest.mark.parametrize("maker", [*CLIENTS, *LEFTOVERS])
+    @pytest.mark.parametrize("maker", makers(*CLIENTS, *ORPHANS))
     def test_free_at_once(self, maker: Maker) -> None:
         """Whatever state an outbound connection is in: afterwards nothing is on the port, and a plain bind succeeds."""
         with maker(PORT):
@@ -278,7 +263,7 @@ class TestVerb:
 class TestDryRun:
     """It does nothing, and says in the same words what would be done."""
 
-    @pytest.mark.parametrize("maker", [*CLIENTS, *LEFTOVERS])
+    @pytest.mark.parametrize("maker", makers(*CLIENTS, *ORPHANS))
     def test_verb(self, maker: Maker) -> None:
         with maker(PORT):
             before = states_on(PORT)
@@ -550,7 +535,7 @@ class TestGuard:
                 assert program.process.poll() is None
 
     @pytest.mark.parametrize("address", [LOOPBACK, "::1", MAPPED], ids=["ipv4", "ipv6", "mapped"])
-    @pytest.mark.parametrize("maker", [outbound_established, states.outbound_time_wait])
+    @pytest.mark.parametrize("maker", makers("established", "time-wait"))
     def test_every_family(self, maker: Maker, address: str) -> None:
         """Whichever hold stands beside the blocker."""
         with maker(PORT, address=address):

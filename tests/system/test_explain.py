@@ -25,6 +25,7 @@ from portwait import probe
 from portwait._linux import socket_owners
 from portwait.model.targets import parse
 from tests.support import states
+from tests.support.blockers import needs_bound_only
 from tests.support.golden import UNBROKEN, assert_golden, service
 from tests.support.guarding import Outcome, run
 from tests.support.netns import sysctl
@@ -42,7 +43,6 @@ from tests.support.surroundings import (
     in_cgroup,
 )
 from tests.support.without import without
-from tests.system.test_states import needs_bound_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from tests.support import states
+from tests.support.blockers import BLOCKERS
 from tests.support.netns import sysctl
 from tests.support.programs import DEADLINE, eventually
 from tests.support.states import LOOPBACK, MAPPED, WILDCARD, bound_only, listening, outbound_established, service_bind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    Maker = Callable[..., AbstractContextManager[Any]]
+    from tests.support.blockers import Maker
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("net")]
 
@@ -65,26 +65,25 @@ class TestStates:
 
     @pytest.mark.parametrize("address", [LOOPBACK, "::1", MAPPED], ids=["ipv4", "ipv6", "mapped"])
     @pytest.mark.parametrize(
-        ("maker", "state"),
+        ("there", "state"),
         [
-            (outbound_established, "ESTAB"),
-            (states.outbound_close_wait, "CLOSE-WAIT"),
-            (states.outbound_time_wait, "TIME-WAIT"),
-            (states.fin_wait2, "FIN-WAIT-2"),
-            (states.fin_wait2_orphan, "FIN-WAIT-2"),
-            (states.fin_wait1_orphan, "FIN-WAIT-1"),
-            (states.closing_orphan, "CLOSING"),
-            (states.last_ack_orphan, "LAST-ACK"),
-            (states.syn_sent, "SYN-SENT"),
-            (states.self_connected, "ESTAB"),
-            (states.accepted_leftover, "ESTAB"),
-            (states.accepted_time_wait, "TIME-WAIT"),
-            (states.udp_connected, "ESTAB"),
+            ("established", "ESTAB"),
+            ("close-wait", "CLOSE-WAIT"),
+            ("time-wait", "TIME-WAIT"),
+            ("fin-wait2", "FIN-WAIT-2"),
+            ("fin-wait2-orphan", "FIN-WAIT-2"),
+            ("fin-wait1-orphan", "FIN-WAIT-1"),
+            ("closing-orphan", "CLOSING"),
+            ("last-ack-orphan", "LAST-ACK"),
+            ("syn-sent", "SYN-SENT"),
+            ("self-connect", "ESTAB"),
+            ("leftover", "ESTAB"),
+            ("server-time-wait", "TIME-WAIT"),
+            ("udp-connected", "ESTAB"),
         ],
-        ids=lambda value: getattr(value, "__name__", None),
     )
-    def test_ss_agrees(self, maker: Maker, state: str, address: str) -> None:
-        with maker(PORT, address=address) as made:
+    def test_ss_agrees(self, there: str, state: str, address: str) -> None:
+        with BLOCKERS[there](PORT, address=address) as made:
             shown = subprocess.check_output(["ss", "-Htuanp", f"sport = :{PORT}"], text=True).split()
             owned = made.sock.fileno() != -1
         assert [shown[1], *shown[4:6]] == [state, made.local, made.remote]
@@ -106,30 +105,30 @@ class TestBind:
     @pytest.mark.parametrize(
         ("there", "plain", "reuseaddr"),
         [
-            pytest.param(outbound_established, IN_USE, IN_USE, id="outbound"),
-            pytest.param(partial(outbound_established, reuseaddr=True), IN_USE, OK, id="outbound-reuseaddr"),
-            pytest.param(partial(outbound_established, address=MAPPED), IN_USE, IN_USE, id="outbound-mapped"),
-            pytest.param(partial(outbound_established, address="::1"), IN_USE, IN_USE, id="outbound-ipv6"),
-            pytest.param(partial(outbound_established, by="bind"), IN_USE, IN_USE, id="outbound-bound-first"),
-            pytest.param(states.outbound_close_wait, IN_USE, IN_USE, id="outbound-close-wait"),
-            pytest.param(states.outbound_time_wait, IN_USE, IN_USE, id="outbound-time-wait"),
-            pytest.param(states.fin_wait2, IN_USE, IN_USE, id="outbound-fin-wait2"),
-            pytest.param(states.fin_wait2_orphan, IN_USE, IN_USE, id="outbound-fin-wait2-orphan"),
-            pytest.param(states.fin_wait1_orphan, IN_USE, IN_USE, id="outbound-fin-wait1-orphan"),
-            pytest.param(states.closing_orphan, IN_USE, IN_USE, id="outbound-closing-orphan"),
-            pytest.param(states.last_ack_orphan, IN_USE, IN_USE, id="outbound-last-ack-orphan"),
-            pytest.param(states.syn_sent, IN_USE, IN_USE, id="outbound-syn-sent"),
-            pytest.param(states.self_connected, IN_USE, IN_USE, id="self-connect"),
-            pytest.param(states.accepted_time_wait, IN_USE, OK, id="server-time-wait"),
-            pytest.param(states.accepted_leftover, IN_USE, OK, id="leftover"),
-            pytest.param(partial(states.accepted_leftover, reuseaddr=False), IN_USE, IN_USE, id="leftover-plain"),
-            pytest.param(bound_only, IN_USE, IN_USE, id="bound"),
-            pytest.param(partial(bound_only, reuseaddr=True), IN_USE, OK, id="bound-reuseaddr"),
-            pytest.param(listening, IN_USE, IN_USE, id="listener"),
+            ("established", IN_USE, IN_USE),
+            ("established-reuseaddr", IN_USE, OK),
+            ("established-mapped", IN_USE, IN_USE),
+            ("established-ipv6", IN_USE, IN_USE),
+            ("established-bound-first", IN_USE, IN_USE),
+            ("close-wait", IN_USE, IN_USE),
+            ("time-wait", IN_USE, IN_USE),
+            ("fin-wait2", IN_USE, IN_USE),
+            ("fin-wait2-orphan", IN_USE, IN_USE),
+            ("fin-wait1-orphan", IN_USE, IN_USE),
+            ("closing-orphan", IN_USE, IN_USE),
+            ("last-ack-orphan", IN_USE, IN_USE),
+            ("syn-sent", IN_USE, IN_USE),
+            ("self-connect", IN_USE, IN_USE),
+            ("server-time-wait", IN_USE, OK),
+            ("leftover", IN_USE, OK),
+            ("leftover-plain", IN_USE, IN_USE),
+            ("bound", IN_USE, IN_USE),
+            ("bound-reuseaddr", IN_USE, OK),
+            ("listener", IN_USE, IN_USE),
         ],
     )
-    def test_against_what_is_there(self, there: Maker, plain: str, reuseaddr: str, address: str) -> None:
-        with there(PORT):
+    def test_against_what_is_there(self, there: str, plain: str, reuseaddr: str, address: str) -> None:
+        with BLOCKERS[there](PORT):
             assert service_bind(PORT, address) == plain
             assert service_bind(PORT, address, reuseaddr=True) == reuseaddr
 
@@ -281,23 +280,23 @@ class TestHoldBesideBlockers:
     @pytest.mark.parametrize(
         ("there", "v6only", "ipv4"),
         [
-            pytest.param(outbound_established, OK, OK, id="outbound"),
-            pytest.param(partial(outbound_established, address=MAPPED), OK, OK, id="outbound-mapped"),
-            pytest.param(states.outbound_time_wait, OK, OK, id="outbound-time-wait"),
-            pytest.param(states.fin_wait2_orphan, OK, OK, id="outbound-fin-wait2-orphan"),
-            pytest.param(states.syn_sent, OK, OK, id="outbound-syn-sent"),
-            pytest.param(states.self_connected, OK, OK, id="self-connect"),
-            pytest.param(bound_only, OK, OK, id="bound"),
-            pytest.param(partial(outbound_established, address="::1"), IN_USE, OK, id="outbound-ipv6"),
-            pytest.param(partial(states.outbound_time_wait, address="::1"), IN_USE, OK, id="outbound-ipv6-time-wait"),
-            pytest.param(listening, OK, IN_USE, id="listener-ipv4"),
-            pytest.param(partial(listening, address="::"), IN_USE, IN_USE, id="listener-dual-stack"),
+            ("established", OK, OK),
+            ("established-mapped", OK, OK),
+            ("time-wait", OK, OK),
+            ("fin-wait2-orphan", OK, OK),
+            ("syn-sent", OK, OK),
+            ("self-connect", OK, OK),
+            ("bound", OK, OK),
+            ("established-ipv6", IN_USE, OK),
+            ("time-wait-ipv6", IN_USE, OK),
+            ("listener", OK, IN_USE),
+            ("listener-dual-stack", IN_USE, IN_USE),
         ],
     )
-    def test_where_it_stands(self, there: Maker, v6only: str, ipv4: str) -> None:
+    def test_where_it_stands(self, there: str, v6only: str, ipv4: str) -> None:
         """`[::]` V6ONLY stands over IPv4, 127.255.255.254 over other addresses, neither over a dual-stack listener."""
         how = {"reuseaddr": True, "reuseport": True}
-        with there(PORT):
+        with BLOCKERS[there](PORT):
             assert answer(bound_only, address=V6ONLY.address, v6only=True, **how) == v6only
             assert answer(bound_only, address=IPV4.address, **how) == ipv4
 

@@ -8,24 +8,22 @@ import os
 import re
 import socket
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from portwait import Target, blockers, parse, probe
 from portwait.bind import hold
-from portwait.diagnosis import tables
 from tests.support import states
+from tests.support.blockers import BLOCKERS, makers, needs_bound_only
 from tests.support.guarding import GAVE_UP, STARTED, guard, run, target_of
 from tests.support.programs import portwait
 from tests.support.states import LOOPBACK, MAPPED, outbound_established
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
 
-    Maker = Callable[..., AbstractContextManager[Any]]
+    from tests.support.blockers import Maker
 
 pytestmark = pytest.mark.usefixtures("net")
 kernel = pytest.mark.kernel
@@ -35,9 +33,8 @@ TIMER = (50, 60.1)  # seconds that are left of a TIME_WAIT that was made just no
 
 
 class Case(NamedTuple):
-    """A state on PORT, what the report has to call it, and the words of the option and target that meet it."""
+    """What the report has to call a blocker on PORT, and the words of the option and target that meet it."""
 
-    there: Maker
     kind: str
     state: str
     says: str
@@ -58,43 +55,38 @@ class Case(NamedTuple):
 PLAIN, UDP = ("--no-reuseaddr", str(PORT)), (f"{PORT}/udp",)
 OUT, OUTS = "an outbound connection", "3 outbound connections"
 CLOSES, WAITS = "a connection that is closing", "a connection in TIME_WAIT"
-CASES = {
-    "established": Case(outbound_established, "outbound", "ESTABLISHED", OUT),
-    "established-ipv6": Case(partial(outbound_established, address="::1"), "outbound", "ESTABLISHED", OUT),
-    "established-mapped": Case(partial(outbound_established, address=MAPPED), "outbound", "ESTABLISHED", OUT),
-    "established-bound-first": Case(partial(outbound_established, by="bind"), "outbound", "ESTABLISHED", OUT),
-    "shared": Case(partial(states.shared_local_port, connections=3), "outbound", "ESTABLISHED", OUTS, sockets=3),
-    "syn-sent": Case(states.syn_sent, "outbound", "SYN_SENT", OUT),
-    "close-wait": Case(states.outbound_close_wait, "outbound", "CLOSE_WAIT", OUT),
-    "fin-wait2": Case(states.fin_wait2, "closing", "FIN_WAIT2", CLOSES),
-    "fin-wait2-orphan": Case(states.fin_wait2_orphan, "closing", "FIN_WAIT2", CLOSES, owned=False),
-    "fin-wait1-orphan": Case(states.fin_wait1_orphan, "closing", "FIN_WAIT1", CLOSES, owned=False),
-    "closing-orphan": Case(states.closing_orphan, "closing", "CLOSING", CLOSES, owned=False),
-    "last-ack-orphan": Case(states.last_ack_orphan, "closing", "LAST_ACK", CLOSES, owned=False),
-    "time-wait": Case(states.outbound_time_wait, "time-wait", "TIME_WAIT", WAITS, owned=False),
-    "self-connect": Case(states.self_connected, "self-connect", "ESTABLISHED", "a connection to itself"),
-    "bound-only": Case(states.bound_only, "bound", "CLOSE", "a socket that is only bound"),
-    "listener": Case(states.listening, "listener", "LISTEN", "a listener"),
-    "listener-with-connections": Case(states.accepted, "listener", "LISTEN", "a listener"),
-    "leftover": Case(
-        partial(states.accepted_leftover, reuseaddr=False),
-        "accepted",
-        "ESTABLISHED",
-        "an accepted connection whose listener is gone",
-    ),
-    "server-time-wait": Case(states.accepted_time_wait, "time-wait", "TIME_WAIT", WAITS, PLAIN, owned=False),
-    "udp-connected": Case(states.udp_connected, "outbound", "ESTABLISHED", OUT, UDP),
-    "udp-mapped": Case(partial(states.udp_connected, address=MAPPED), "outbound", "ESTABLISHED", OUT, UDP),
-    "udp-bound": Case(states.udp_bound, "bound", "CLOSE", "a bound UDP socket", UDP),
+CASES = {  # by their names in BLOCKERS
+    "established": Case("outbound", "ESTABLISHED", OUT),
+    "established-ipv6": Case("outbound", "ESTABLISHED", OUT),
+    "established-mapped": Case("outbound", "ESTABLISHED", OUT),
+    "established-bound-first": Case("outbound", "ESTABLISHED", OUT),
+    "shared": Case("outbound", "ESTABLISHED", OUTS, sockets=3),
+    "syn-sent": Case("outbound", "SYN_SENT", OUT),
+    "close-wait": Case("outbound", "CLOSE_WAIT", OUT),
+    "fin-wait2": Case("closing", "FIN_WAIT2", CLOSES),
+    "fin-wait2-orphan": Case("closing", "FIN_WAIT2", CLOSES, owned=False),
+    "fin-wait1-orphan": Case("closing", "FIN_WAIT1", CLOSES, owned=False),
+    "closing-orphan": Case("closing", "CLOSING", CLOSES, owned=False),
+    "last-ack-orphan": Case("closing", "LAST_ACK", CLOSES, owned=False),
+    "time-wait": Case("time-wait", "TIME_WAIT", WAITS, owned=False),
+    "self-connect": Case("self-connect", "ESTABLISHED", "a connection to itself"),
+    "bound": Case("bound", "CLOSE", "a socket that is only bound"),
+    "listener": Case("listener", "LISTEN", "a listener"),
+    "listener-with-connections": Case("listener", "LISTEN", "a listener"),
+    "leftover-plain": Case("accepted", "ESTABLISHED", "an accepted connection whose listener is gone"),
+    "server-time-wait": Case("time-wait", "TIME_WAIT", WAITS, PLAIN, owned=False),
+    "udp-connected": Case("outbound", "ESTABLISHED", OUT, UDP),
+    "udp-connected-mapped": Case("outbound", "ESTABLISHED", OUT, UDP),
+    "udp-bound": Case("bound", "CLOSE", "a bound UDP socket", UDP),
 }
-each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+each_case = pytest.mark.parametrize(("there", "case"), CASES.items(), ids=CASES)
 
 
 @kernel
 @each_case
-def test_it_blocks_and_has_a_name(case: Case) -> None:
+def test_it_blocks_and_has_a_name(there: str, case: Case) -> None:
     """Bind says held; the tables show each socket that is in the way, its kind, both ends, its owners and its timer."""
-    with case.there(PORT) as made:
+    with BLOCKERS[there](PORT) as made:
         if case.kind == "bound" and case.target.protocol == "tcp":
             needs_bound_only()
         assert probe(case.target, reuseaddr=case.reuseaddr).state == "held"
@@ -111,9 +103,9 @@ def test_it_blocks_and_has_a_name(case: Case) -> None:
 
 
 @each_case
-def test_the_guard_gives_up_and_says_why(case: Case) -> None:
+def test_the_guard_gives_up_and_says_why(there: str, case: Case) -> None:
     """The line names the kind and its owner; JSON names each blocker as `ss` sees it. Nothing is started."""
-    with case.there(PORT):
+    with BLOCKERS[there](PORT):
         began = time.monotonic()
         seen = guard("--timeout", "0", "--log-format", "json", *case.words, "--", *STARTED)
         shown = ss(case.target)
@@ -161,15 +153,7 @@ def test_the_time_that_is_left_is_said(words: tuple[str, ...]) -> None:
 
 
 @kernel
-@pytest.mark.parametrize(
-    "there",
-    [
-        pytest.param(partial(outbound_established, reuseaddr=True), id="outbound-reuseaddr"),
-        pytest.param(states.accepted_leftover, id="leftover"),
-        pytest.param(states.accepted_time_wait, id="server-time-wait"),
-        pytest.param(partial(states.bound_only, reuseaddr=True), id="bound-reuseaddr"),
-    ],
-)
+@pytest.mark.parametrize("there", makers("established-reuseaddr", "leftover", "server-time-wait", "bound-reuseaddr"))
 def test_so_reuseaddr_decides(there: Maker) -> None:
     """What has SO_REUSEADDR itself is in the way of a service without it, and of no other."""
     target = Target(str(PORT), PORT)
@@ -313,16 +297,6 @@ class TestAddresses:
 def ask(words: str) -> tuple[str, str | None]:
     verdict = probe(target_of(words))
     return verdict.state, verdict.errno_name
-
-
-def needs_bound_only() -> None:
-    """Skip where the kernel's dumps do not show sockets that are only bound (before Linux 6.8)."""
-    probe_port = 30999
-    with states.bound_only(probe_port):
-        opened, _ = tables.open_tables()
-        with opened:
-            if not opened.sockets("tcp", [(probe_port, probe_port)]):
-                pytest.skip("this kernel's dumps do not show bound-only sockets")
 
 
 def ends_of(made: Any) -> set[tuple[str, str]]:

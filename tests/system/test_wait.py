@@ -14,7 +14,6 @@ import struct
 import sys
 import termios
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,20 +26,20 @@ from portwait.wait import channel
 from portwait.wait.loop import WaitLoop
 from portwait.wait.narrator import Narrator
 from tests.support import states
+from tests.support.blockers import BLOCKERS, makers
 from tests.support.descriptors import sockets_of
 from tests.support.destroy_events import cookie_of, subscribed
 from tests.support.guarding import GAVE_UP, STARTED, events, guard, in_order, run
 from tests.support.netns import sysctl
 from tests.support.pipes import full_pipe
 from tests.support.programs import DEADLINE, Program, eventually, portwait, running
-from tests.support.states import LOOPBACK, MAPPED, outbound_established, reset
+from tests.support.states import LOOPBACK, outbound_established, reset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
-    Maker = Callable[..., AbstractContextManager[Any]]
+    from tests.support.blockers import Maker
 
 pytestmark = pytest.mark.usefixtures("net")
 kernel = pytest.mark.kernel
@@ -68,41 +67,39 @@ def destroyed(made: states.Connection) -> None:  # noqa: ARG001  # the same sign
     run(["ss", "-K", f"sport = :{PORT}"])
 
 
-WITH_EVENT: dict[str, tuple[Maker, Callable[[Any], None]]] = {
-    "closed": (outbound_established, close),
-    "closed-ipv6": (partial(outbound_established, address="::1"), close),
-    "closed-mapped": (partial(outbound_established, address=MAPPED), close),
-    "closed-bound-first": (partial(outbound_established, by="bind"), close),
-    "closed-close-wait": (states.outbound_close_wait, lambda made: made.sock.close()),
-    "closed-syn-sent": (states.syn_sent, lambda made: made.sock.close()),
-    "closed-self-connect": (states.self_connected, close),
-    "closed-listener": (states.listening, lambda made: made.sock.close()),
+WITH_EVENT: dict[str, Callable[[Any], None]] = {
+    "established": close,
+    "established-ipv6": close,
+    "established-mapped": close,
+    "established-bound-first": close,
+    "close-wait": lambda made: made.sock.close(),
+    "syn-sent": lambda made: made.sock.close(),
+    "self-connect": close,
+    "listener": lambda made: made.sock.close(),
+    "udp-connected": close,
+    "udp-connected-ipv6": close,
+    "udp-bound": close,
 }
-WITHOUT_EVENT = {"reset-by-peer": (outbound_established, peer_resets), "ss-K": (outbound_established, destroyed)}
-UDP = {
-    "udp": states.udp_connected,
-    "udp-ipv6": partial(states.udp_connected, address="::1"),
-    "udp-bound": states.udp_bound,
-}
+"""How each of BLOCKERS is closed."""
+WITHOUT_EVENT = {"reset-by-peer": peer_resets, "ss-K": destroyed}
+"""How an established connection ends while its descriptor on the port stays open."""
 
 
 class TestEvents:
     """The kernel's word that a socket was destroyed."""
 
     @kernel
-    @pytest.mark.parametrize(
-        ("there", "end"), [*WITH_EVENT.values(), *((maker, close) for maker in UDP.values())], ids=[*WITH_EVENT, *UDP]
-    )
-    def test_a_close_is_announced(self, there: Maker, end: Callable[[Any], None]) -> None:
-        with there(PORT) as made, subscribed((PORT, PORT)) as listening:
+    @pytest.mark.parametrize(("there", "end"), WITH_EVENT.items(), ids=WITH_EVENT)
+    def test_a_close_is_announced(self, there: str, end: Callable[[Any], None]) -> None:
+        with BLOCKERS[there](PORT) as made, subscribed((PORT, PORT)) as listening:
             end(made)
             assert select.select([listening], [], [], DEADLINE)[0], "no event"
 
     @kernel
-    @pytest.mark.parametrize(("there", "end"), WITHOUT_EVENT.values(), ids=WITHOUT_EVENT)
-    def test_these_are_not(self, there: Maker, end: Callable[[Any], None]) -> None:
+    @pytest.mark.parametrize("end", WITHOUT_EVENT.values(), ids=WITHOUT_EVENT)
+    def test_these_are_not(self, end: Callable[[Any], None]) -> None:
         """The port becomes free while the descriptor stays open; the next close that is announced is another one's."""
-        with there(PORT) as made, subscribed((PORT, PORT)) as listening:
+        with outbound_established(PORT) as made, subscribed((PORT, PORT)) as listening:
             end(made)
             eventually(lambda: states.service_bind(PORT, reuseaddr=True) == "ok", "the free port")
             with outbound_established(PORT) as marker:
@@ -134,25 +131,24 @@ class TestEvents:
 class TestWaking:
     """The service starts when the port becomes free, however that happens."""
 
-    @pytest.mark.parametrize("how", ["closed", "closed-ipv6", "closed-close-wait", "closed-listener"])
-    def test_by_an_event(self, how: str) -> None:
+    @pytest.mark.parametrize("there", ["established", "established-ipv6", "close-wait", "listener"])
+    def test_by_an_event(self, there: str) -> None:
         """With no poll under it the close alone wakes it."""
-        there, end = WITH_EVENT[how]
-        with there(PORT) as made, waiting(str(PORT), "--", *STARTED, poll=False) as guarded:
-            end(made)
+        with BLOCKERS[there](PORT) as made, waiting(str(PORT), "--", *STARTED, poll=False) as guarded:
+            WITH_EVENT[there](made)
             guarded.says("started")
             assert guarded.status() == 0
 
-    @pytest.mark.parametrize("there", [states.udp_connected, states.udp_bound])
+    @pytest.mark.parametrize("there", makers("udp-connected", "udp-bound"))
     def test_by_an_event_of_udp(self, there: Maker) -> None:
         with there(PORT) as made, waiting(f"{PORT}/udp", "--", *STARTED, poll=False) as guarded:
             made.sock.close()
             guarded.says("started")
 
-    @pytest.mark.parametrize(("there", "end"), WITHOUT_EVENT.values(), ids=WITHOUT_EVENT)
-    def test_by_the_poll(self, there: Maker, end: Callable[[Any], None]) -> None:
+    @pytest.mark.parametrize("end", WITHOUT_EVENT.values(), ids=WITHOUT_EVENT)
+    def test_by_the_poll(self, end: Callable[[Any], None]) -> None:
         """No event comes, and the descriptor on the port stays open."""
-        with there(PORT) as made, waiting(str(PORT), "--", *STARTED) as guarded:
+        with outbound_established(PORT) as made, waiting(str(PORT), "--", *STARTED) as guarded:
             end(made)
             guarded.says("started")
             assert made.sock.fileno() != -1
