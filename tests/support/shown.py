@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -49,6 +50,11 @@ class Shown(NamedTuple):
     def held(self) -> list[str]:
         """The sockets out of the way of scripts."""
         return [kind for number, kind in sorted(self.sockets.items()) if 100 <= number < 1024]
+
+
+def link_of(descriptor: int) -> str:
+    """Name a socket of this process as `Shown` does."""
+    return f"socket:[{os.fstat(descriptor).st_ino}]"
 
 
 def shown(program: Program) -> Shown:

@@ -1,14 +1,18 @@
-"""What the tests of the guard share: helper programs in C."""
+"""What the tests of the guard share: helper programs in C, and a stand-in for systemd."""
 
 from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from tests.support.manager import Manager
 from tests.support.packages import needs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HELPERS = Path(__file__).parent / "helpers"
 
@@ -30,3 +34,11 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Tools:
         flags = ("-O1", "-Wall", "-Wextra", "-Werror")
         subprocess.run(["gcc", *flags, "-o", folder / name, HELPERS / f"{name}.c"], check=True)
     return Tools(*(str(folder / name) for name in Tools._fields))
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    """Stand in for systemd."""
+    made = Manager(tmp_path)
+    yield made
+    made.stop()

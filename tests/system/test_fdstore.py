@@ -14,28 +14,21 @@ import pytest
 
 from tests.support.descriptors import sockets_of
 from tests.support.guarding import STARTED, WRONG, events, guard
-from tests.support.manager import Manager
 from tests.support.netns import forced_source_port
 from tests.support.programs import DEADLINE, portwait, running
-from tests.support.shown import SHOW, Shown, shown
+from tests.support.shown import SHOW, Shown, link_of, shown
 from tests.support.states import accepted, listening, outbound_established, states_on
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from tests.support.manager import Manager
 
 pytestmark = pytest.mark.usefixtures("net")
 
 PORT, OTHER = 30010, 30012
 NAME, OTHER_NAME = f"portwait-tcp-{PORT}-v6only", f"portwait-tcp-{OTHER}-v6only"
-
-
-@pytest.fixture
-def manager(tmp_path: Path) -> Iterator[Manager]:
-    """Stand in for systemd."""
-    made = Manager(tmp_path)
-    yield made
-    made.stop()
 
 
 def start(
@@ -58,7 +51,7 @@ def stored(manager: Manager, name: str = NAME) -> str:
     """Name the one stored socket of this name as /proc does."""
     manager.settled()
     [one] = [one for one in manager.store if one.name == name]
-    return f"socket:[{os.fstat(one.descriptor).st_ino}]"
+    return link_of(one.descriptor)
 
 
 def can_be_given(port: int) -> bool:
@@ -110,8 +103,7 @@ def test_the_services_own_sockets_are_renumbered(manager: Manager) -> None:
         seen = start(manager, "--fdstore", str(PORT), str(OTHER), sockets=own)
         assert manager.names == ["its-own", NAME, OTHER_NAME]
         assert seen.names == ["web", "control", "its-own"]
-        inodes = [f"socket:[{os.fstat(sock.fileno()).st_ino}]" for sock in (web.sock, control, control)]
-        assert seen.served == inodes
+        assert seen.served == [link_of(sock.fileno()) for sock in (web.sock, control, control)]
         assert seen.variables["LISTEN_PID"] == str(seen.pid)
         assert sorted(seen.held) == sorted([stored(manager), stored(manager, OTHER_NAME)])
         assert len(seen.sockets) == 5
@@ -226,10 +218,10 @@ start()
 """
     with listening(7001) as web, listening(7002) as old:
         sockets = [("web", web.sock), (NAME, old.sock)]
-        argv = [sys.executable, "-c", bug, str(PORT), "--", *SHOW]
+        argv = [sys.executable, "-Ic", bug, str(PORT), "--", *SHOW]
         with manager.running(*argv, sockets=sockets, stdin=subprocess.PIPE) as program:
             seen = shown(program)
-            assert (seen.names, seen.served) == (["web"], [f"socket:[{os.fstat(web.sock.fileno()).st_ino}]"])
+            assert (seen.names, seen.served) == (["web"], [link_of(web.sock.fileno())])
             assert len(seen.held) == 1
             assert len(seen.sockets) == 2
             assert [line for line in program.err if "a bug" in line] == program.err

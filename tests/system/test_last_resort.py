@@ -16,15 +16,16 @@ import pytest
 
 import portwait as package
 from tests.support.guarding import GAVE_UP, STARTED, guard, run
-from tests.support.manager import Manager
 from tests.support.packages import needs
 from tests.support.pipes import full_pipe
 from tests.support.programs import DEADLINE
-from tests.support.shown import SHOW, shown
+from tests.support.shown import SHOW, link_of, shown
 from tests.support.states import listening, outbound_established
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tests.support.manager import Manager
 
 pytestmark = pytest.mark.usefixtures("net")
 
@@ -134,17 +135,15 @@ def test_a_dry_run_starts_nothing(module: str, copy: Path) -> None:
     "module", ["__init__", "__main__", "cli", "handoff", "systemd/listen_fds", "systemd/handover", "systemd/listen"]
 )
 def test_what_is_ours_in_systemds_store_stays_hidden(
-    module: str, own: tuple[str, ...], copy: Path, tmp_path: Path
+    module: str, own: tuple[str, ...], copy: Path, manager: Manager
 ) -> None:
     """Rule: whatever cannot be loaded, the service sees its own sockets, in their order, and none of --fdstore's."""
     (copy.parent / "portwait" / f"{module}.py").write_text("def")
-    manager = Manager(tmp_path)
     with contextlib.ExitStack() as stack:
-        stack.callback(manager.stop)
         sockets = [
             (name, stack.enter_context(socket.socket())) for name in (*own[:1], "portwait-tcp-1-v6only", *own[1:])
         ]
-        mine = [f"socket:[{os.fstat(sock.fileno()).st_ino}]" for name, sock in sockets if name in own]
+        mine = [link_of(sock.fileno()) for name, sock in sockets if name in own]
         argv = [sys.executable, "-B", str(copy), "--fdstore", str(PORT), "--", *SHOW]
         with manager.running(*argv, sockets=sockets, stdin=subprocess.PIPE) as program:
             seen = shown(program)

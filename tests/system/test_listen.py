@@ -14,15 +14,13 @@ import pytest
 
 from tests.support.descriptors import sockets_of
 from tests.support.guarding import STARTED, WRONG, guard
-from tests.support.manager import Manager
 from tests.support.netns import sysctl
 from tests.support.programs import DEADLINE, eventually, portwait, running
-from tests.support.shown import SHOW, shown
+from tests.support.shown import SHOW, link_of, shown
 from tests.support.states import WILDCARD, listening, outbound_established, service_bind, states_on
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from tests.support.manager import Manager
 
 pytestmark = pytest.mark.usefixtures("net")
 
@@ -35,14 +33,6 @@ server = socket.socket(fileno=3)
 client, _ = server.accept()
 client.sendall(b"hello " + client.recv(100))
 """
-
-
-@pytest.fixture
-def manager(tmp_path: Path) -> Iterator[Manager]:
-    """Stand in for systemd."""
-    made = Manager(tmp_path)
-    yield made
-    made.stop()
 
 
 def test_a_client_queues_while_the_service_starts() -> None:
@@ -116,7 +106,7 @@ def test_what_systemd_passed_stays_first(manager: Manager) -> None:
         with manager.running(*argv, sockets=own, stdin=subprocess.PIPE) as program:
             seen = shown(program)
             assert seen.names == ["web", "control", str(OTHER)]
-            assert seen.served[:2] == [_inode(web.sock), _inode(control)]
+            assert seen.served[:2] == [link_of(web.sock.fileno()), link_of(control.fileno())]
             assert {held.port for held in sockets_of(program.pid)} == {PORT, OTHER}
 
 
@@ -169,7 +159,3 @@ def test_a_command_that_is_not_there_frees_the_port() -> None:
     assert guard("--listen", str(PORT), "--", "/proc/nonexistent").status == 127
     with socket.socket() as client:
         assert client.connect_ex(("127.0.0.1", PORT)) == errno.ECONNREFUSED
-
-
-def _inode(sock: socket.socket) -> str:
-    return f"socket:[{os.fstat(sock.fileno()).st_ino}]"

@@ -33,6 +33,7 @@ from tests.support.guarding import GAVE_UP, STARTED, events, guard, in_order, ru
 from tests.support.netns import sysctl
 from tests.support.pipes import full_pipe
 from tests.support.programs import DEADLINE, Program, eventually, portwait, running
+from tests.support.shown import link_of
 from tests.support.states import LOOPBACK, outbound_established, reset
 
 if TYPE_CHECKING:
@@ -542,7 +543,7 @@ class TestPassedIn:
             argv = ["bash", "-c", self.SCRIPT, str(number), *portwait("--timeout", "0", str(PORT), "--", *self.SHOW)]
             with running(argv, pass_fds=[number]) as service:
                 assert service.status() == 0, service.describe()
-                assert service.out == [f"1 {service.pid} {service.pid}", f"socket:[{os.fstat(number).st_ino}]"]
+                assert service.out == [f"1 {service.pid} {service.pid}", link_of(number)]
                 assert service.err == []
 
     def test_another_port_is_waited_for(self) -> None:
