@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import json
 import math
-import os
-import pty
 import random
 import socket
 import stat
-import struct
 import subprocess
 import sys
-import termios
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +21,7 @@ from tests.support.mounts import Host, private_host
 from tests.support.netns import sysctl as setting
 from tests.support.programs import portwait, running
 from tests.support.states import LOOPBACK, WILDCARD
+from tests.support.terminals import run_on_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -198,17 +194,8 @@ class TestFindings:
         piped = host.run(*portwait("audit", *QUICKLY, "30010"), check=False).stdout.splitlines()
         assert max(map(len, piped)) > 100
         for columns, widest in ((60, 60), (100, 100), (0, 80)):
-            main, side = pty.openpty()
-            fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-            subprocess.run(host.argv(portwait("audit", *QUICKLY, "30010")), stdout=side, check=False, timeout=30)
-            os.close(side)
-            shown = b""
-            with contextlib.suppress(OSError):  # EIO: all was read
-                while part := os.read(main, 1 << 16):
-                    shown += part
-            os.close(main)
-            lines = [line for line in shown.decode().splitlines() if not line.startswith("    ")]
-            assert max(map(len, lines)) <= widest
+            _, text = run_on_terminal(host.argv(portwait("audit", *QUICKLY, "30010")), columns)
+            assert max(len(line) for line in text.splitlines() if not line.startswith("    ")) <= widest
 
     def test_nothing_is_probed(self, host: Host) -> None:
         """Rule: audit reads tables only: a probe could make somebody's start fail."""

@@ -6,16 +6,12 @@ The texts are in golden/; see tests.support.golden for how they are renewed.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import json
 import os
-import pty
 import re
-import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -42,6 +38,7 @@ from tests.support.surroundings import (
     cgroup,
     in_cgroup,
 )
+from tests.support.terminals import run_on_terminal
 from tests.support.without import without
 
 if TYPE_CHECKING:
@@ -298,21 +295,6 @@ def test_the_json() -> None:
     assert blocker["evictable"] is True
 
 
-def on_a_terminal(width: int, *argv: str | bytes, environment: dict[str, str] | None = None) -> list[str]:
-    """Run with a terminal of this number of columns as its output, to its end; the lines."""
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
-    with running(argv, environment, stdout=follower, stderr=follower) as shown:
-        os.close(follower)
-        said = b""
-        with contextlib.suppress(OSError):  # EIO: the other end has been closed
-            while piece := os.read(leader, 65536):
-                said += piece
-        shown.status()
-    os.close(leader)
-    return said.decode().replace("\r\n", "\n").splitlines()
-
-
 @pytest.mark.parametrize("width", [60, 80, 120, 0])
 @pytest.mark.parametrize("verb", ["explain", "guard"])
 def test_it_fits_the_terminal(verb: str, width: int) -> None:
@@ -321,7 +303,8 @@ def test_it_fits_the_terminal(verb: str, width: int) -> None:
     environment = {**os.environ, "TERM": "dumb"}
     environment.pop("COLUMNS", None)
     with held("outbound_established"):
-        lines = on_a_terminal(width, *portwait(*words), environment=environment)
+        _, text = run_on_terminal(portwait(*words), width, environment)
+    lines = text.splitlines()
     assert any("is held by" in line for line in lines), lines
     assert [line for line in lines if len(line) > (width or 80) and not line.startswith("       ")] == []
 
@@ -343,8 +326,9 @@ def test_it_fits_eighty_columns(name: str) -> None:
             stack.enter_context(held(SCENES[name].state))
             before = SCENES[name].before
         environment = {**os.environ, "COLUMNS": "", "TERM": "dumb"}
-        lines = on_a_terminal(80, *before, *portwait("explain", *words), environment=environment)
-    assert all(len(line) <= 80 for line in lines if not line.startswith("       "))
+        _, text = run_on_terminal([*before, *portwait("explain", *words)], 80, environment)
+    assert text.startswith(f"{words[0]}/tcp")
+    assert all(len(line) <= 80 for line in text.splitlines() if not line.startswith("       "))
 
 
 @pytest.mark.parametrize(
@@ -364,17 +348,10 @@ def test_colour_is_for_terminals(variables: dict[str, str], coloured: bool) -> N
     with held("outbound_established"):
         piped = run(portwait("explain", str(PORT)), env=environment).out
         assert ("\x1b" in piped) == (coloured and "FORCE_COLOR" in variables)
-        leader, follower = pty.openpty()
-        with running(portwait("explain", str(PORT)), env=environment, stdout=follower) as shown:
-            os.close(follower)
-            said = b""
-            with contextlib.suppress(OSError):  # EIO: the other end has been closed
-                while piece := os.read(leader, 65536):
-                    said += piece
-            assert shown.status() == 1
-        os.close(leader)
-    assert said.startswith(b"\x1b[1;31m30010/tcp is held by" if coloured else b"30010/tcp is held by")
-    assert (b"\x1b" in said) == coloured
+        status, text = run_on_terminal(portwait("explain", str(PORT)), env=environment)
+    assert status == 1
+    assert text.startswith("\x1b[1;31m30010/tcp is held by" if coloured else "30010/tcp is held by")
+    assert ("\x1b" in text) == coloured
 
 
 @pytest.mark.parametrize(

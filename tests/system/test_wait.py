@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import select
@@ -12,7 +11,6 @@ import signal
 import socket
 import struct
 import sys
-import termios
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +33,10 @@ from tests.support.pipes import full_pipe
 from tests.support.programs import DEADLINE, Program, eventually, portwait, running
 from tests.support.shown import link_of
 from tests.support.states import LOOPBACK, outbound_established, reset
+from tests.support.terminals import on_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.support.blockers import Maker
@@ -458,6 +457,10 @@ class TestWhatItSays:
             assert said[-1].startswith("<3>portwait: gave up")
 
 
+IN_BACKGROUND = ("bash", "-mc", '"$@" & wait $!', "bash")
+"""A shell with job control, which starts a job and has the terminal itself."""
+
+
 class TestTerminal:
     """On a terminal there is a live line; it never stays behind."""
 
@@ -571,52 +574,3 @@ def spoken(form: str) -> str:
         reset(blocker.sock)
         assert guarded.status() == 0
     return "\n".join(guarded.err)
-
-
-class Screen:
-    """What a terminal was sent, and what it shows in the end."""
-
-    def __init__(self, master: int) -> None:
-        self._master = master
-        self.text = ""
-
-    def read(self) -> None:
-        """Take in what has come."""
-        while select.select([self._master], [], [], 0)[0]:
-            try:
-                self.text += os.read(self._master, 1 << 16).decode()
-            except OSError:  # EIO: nobody has the other end open
-                return
-
-    def lines(self) -> list[str]:
-        """Follow carriage returns and `erase to the end of the line`; colours are left out."""
-        self.read()
-        text = re.sub(r"\x1b\[[0-9;]*m", "", self.text)
-        return [re.split(r"\r\x1b\[K", line.removesuffix("\r"))[-1] for line in text.split("\n")]
-
-    def live(self, words: str) -> bool:
-        """Whether the line that the cursor is on says so."""
-        return words in self.lines()[-1]
-
-    def type(self, keys: bytes) -> None:
-        os.write(self._master, keys)
-
-
-IN_BACKGROUND = ("bash", "-mc", '"$@" & wait $!', "bash")
-"""A shell with job control, which starts a job and has the terminal itself."""
-
-
-@contextlib.contextmanager
-def on_terminal(*words: str, before: Sequence[str] = ()) -> Iterator[tuple[Program, Screen]]:
-    """Start portwait in a session of its own on a terminal of 24 lines and 200 columns."""
-    master, slave = os.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 200, 0, 0))
-    screen = Screen(master)
-    env = {**os.environ, "TERM": "xterm"}
-    argv = ["setsid", "--ctty", *before, *portwait(*words)]
-    try:
-        with running(argv, env=env, stdin=slave, stdout=slave, stderr=slave) as program:
-            os.close(slave)
-            yield program, screen
-    finally:
-        os.close(master)
