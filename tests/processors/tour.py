@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support import states
+from tests.support.clients import REMOTE, pooled_client
 from tests.support.descriptors import sockets_of
 from tests.support.guarding import GAVE_UP, STARTED, WRONG, Outcome, guard, run
 from tests.support.mounts import private_host
 from tests.support.netns import forced_source_port, sysctl
-from tests.support.programs import Program, eventually, portwait, running
+from tests.support.programs import eventually, portwait, running
 from tests.support.shown import SHOW, shown
 from tests.support.states import LOOPBACK, states_on
 from tests.support.without import CALLS, NO_NETLINK, without
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("net")
 
-PORT, REMOTE = 30010, 7000
+PORT = 30010
 RESERVED = "net.ipv4.ip_local_reserved_ports"
 HELPERS = Path(__file__).resolve().parents[1] / "system" / "helpers"
 SERVICE = (
@@ -43,17 +44,6 @@ SERVICE = (
     "import socket, sys; s = socket.create_server(('', 30010)); print('listening', flush=True); sys.stdin.read()",
 )
 """A service as most are: it sets SO_REUSEADDR and listens."""
-
-
-@contextlib.contextmanager
-def client(*words: str) -> Iterator[Program]:
-    """Start a process to which the kernel gives PORT for its connection to a server of ours."""
-    argv = (sys.executable, "-IS", str(HELPERS / "client.py"), str(REMOTE), *words)
-    with states.listening(REMOTE, address=LOOPBACK), contextlib.ExitStack() as stack:
-        with forced_source_port(PORT):
-            program = stack.enter_context(running(argv, stdin=subprocess.PIPE))
-            assert program.says("ready") == f"ready {PORT}"
-        yield program
 
 
 @contextlib.contextmanager
@@ -133,7 +123,7 @@ def test_a_service_starts_over_the_hold() -> None:
 
 def test_the_guard_gives_up() -> None:
     """At the deadline it says so and ends with 124; the command was not started."""
-    with client():
+    with pooled_client(PORT):
         done = guard("--timeout", "2", str(PORT), "--", *STARTED)
     assert (done.status, done.started) == (GAVE_UP, False), done
     assert f"{PORT}/tcp is still held; nothing was started" in done.err
@@ -141,7 +131,7 @@ def test_the_guard_gives_up() -> None:
 
 def test_the_guard_evicts() -> None:
     """--evict destroys the real connection, which its client learns of, and the service starts."""
-    with client() as blocker:
+    with pooled_client(PORT) as blocker:
         with running(portwait("--evict", str(PORT), "--", *SERVICE), stdin=subprocess.PIPE) as program:
             blocker.says("ECONNABORTED")
             program.says("listening")
@@ -150,7 +140,7 @@ def test_the_guard_evicts() -> None:
 
 def test_the_blockers_close_ends_the_wait() -> None:
     """The kernel tells of the close; the command starts then, and not at the deadline."""
-    with client() as blocker, running(portwait("--timeout=inf", "-v", str(PORT), "--", *STARTED)) as program:
+    with pooled_client(PORT) as blocker, running(portwait("--timeout=inf", "-v", str(PORT), "--", *STARTED)) as program:
         program.complains("is held by")
         blocker.tell("close")
         program.says("started")
@@ -159,7 +149,7 @@ def test_the_blockers_close_ends_the_wait() -> None:
 
 def test_the_guard_says_who_is_in_the_way() -> None:
     """While it waits it names the process and both ends; stopped, it ends by that signal."""
-    with client() as blocker, running(portwait("--timeout=inf", str(PORT), "--", *STARTED)) as program:
+    with pooled_client(PORT) as blocker, running(portwait("--timeout=inf", str(PORT), "--", *STARTED)) as program:
         said = program.complains(f"{PORT}/tcp is held by an outbound connection: ")
         assert f"(pid {blocker.pid}" in said
         program.complains(f"{LOOPBACK}:{PORT} -> {LOOPBACK}:{REMOTE} ESTABLISHED")
@@ -170,7 +160,7 @@ def test_the_guard_says_who_is_in_the_way() -> None:
 def test_a_log_of_json() -> None:
     """With --log-format json each line of stderr is an object, and `held` has the blocker."""
     argv = portwait("--timeout=inf", "--log-format=json", str(PORT), "--", *STARTED)
-    with client() as blocker, running(argv) as program:
+    with pooled_client(PORT) as blocker, running(argv) as program:
         program.complains('"held"')
         program.signal(signal.SIGTERM)
         assert program.status() == -signal.SIGTERM
@@ -180,7 +170,7 @@ def test_a_log_of_json() -> None:
 
 def test_explain_in_words() -> None:
     """The report names both ends, the state, the process, and the range that the port was taken from."""
-    with client() as blocker:
+    with pooled_client(PORT) as blocker:
         done = run(portwait("explain", str(PORT)))
     assert done.status == 1, done
     said = re.sub(r"\s+", " ", done.out)
@@ -274,7 +264,7 @@ def test_explain_without_the_right_to_see() -> None:
 
 def test_evict() -> None:
     """The verb destroys the connection, not the process behind it; the port is free, and the client connects again."""
-    with client() as blocker:
+    with pooled_client(PORT) as blocker:
         done = run(portwait("evict", str(PORT)))
         assert done.status == 0, done
         blocker.says("ECONNABORTED")
@@ -305,7 +295,7 @@ def test_evict_spares_a_listener() -> None:
 
 def test_terminate() -> None:
     """--terminate ends the process that owns the blocker, and the command starts."""
-    with client() as blocker:
+    with pooled_client(PORT) as blocker:
         done = guard("--terminate", str(PORT), "--", *STARTED)
         assert (done.status, done.started) == (0, True), done
         assert blocker.status() == -signal.SIGTERM
@@ -434,7 +424,7 @@ def test_explain_ipv6_without_netlink() -> None:
 def test_wait_without_netlink() -> None:
     """The guard polls, and the command starts when the blocker has closed."""
     argv = portwait("--timeout=inf", str(PORT), "--", *STARTED)
-    with client() as blocker, no_netlink() as before, running([*before, *argv]) as program:
+    with pooled_client(PORT) as blocker, no_netlink() as before, running([*before, *argv]) as program:
         program.complains("is held by")
         blocker.tell("close")
         program.says("started")

@@ -44,8 +44,14 @@ PODMAN_CONTAINER = mounted(
 """A container whose settings cannot be written; its network is its own."""
 ALL_SEEN = mounted(_EMPTY_RUN, "mount -t tmpfs tmpfs /proc/1")
 """The same, and root can look into all that there is: a machine's PID 1 may be one that not even root may look into."""
+NO_PROC = mounted("mount -t tmpfs none /proc")
 HIDDEN_PROCESSES = mounted("mount -t proc -o hidepid=2 proc /proc")
 """A /proc that shows nobody but root the processes of others."""
+
+
+def lacking(capability: str) -> tuple[str, ...]:
+    """Take a capability away, `net_admin` say."""
+    return ("setpriv", f"--bounding-set=-{capability}", f"--inh-caps=-{capability}")
 
 
 def in_cgroup(folder: Path) -> tuple[str, ...]:

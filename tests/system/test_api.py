@@ -25,6 +25,7 @@ from tests.support.states import (
     shared_local_port,
     udp_connected,
 )
+from tests.support.surroundings import lacking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -228,7 +229,7 @@ def _drop(holds: list[portwait.Hold]) -> None:
 def _without_rights(expression: str) -> str:
     """Ask in a program that may not bind port 80, root or not."""
     program = f"import portwait; one, = portwait.parse(['80']); print({expression})"
-    rights = ("setpriv", "--bounding-set=-net_bind_service", "--inh-caps=-net_bind_service")
+    rights = lacking("net_bind_service")
     seen = run([*rights, sys.executable, "-c", program])
     assert seen.err == ""
     return seen.out.strip()

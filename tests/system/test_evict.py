@@ -24,10 +24,12 @@ from portwait.eviction import evict as eviction
 from portwait.options.table import EVICTABLE
 from tests.support import states
 from tests.support.blockers import CLIENTS, ORPHANS, makers
+from tests.support.clients import REMOTE, pooled_client
 from tests.support.guarding import GAVE_UP, STARTED, Outcome, guard
 from tests.support.netns import forced_source_port, sysctl
-from tests.support.programs import DEADLINE, Program, eventually, portwait, running
+from tests.support.programs import DEADLINE, eventually, portwait, running
 from tests.support.states import LOOPBACK, MAPPED, listening, outbound_established, service_bind, states_on
+from tests.support.surroundings import AS_NOBODY, NOBODY, lacking
 from tests.support.without import NO_NETLINK, without
 
 if TYPE_CHECKING:
@@ -42,11 +44,7 @@ kernel = pytest.mark.kernel
 PORT = 30010
 (TARGET,) = parse([str(PORT)])
 EVERYTHING = evictable.Selection(frozenset(EVICTABLE))
-REMOTE = 7000
-NOBODY = 65534
-CLIENT = (sys.executable, "-IS", str(Path(__file__).parent / "helpers" / "client.py"), str(REMOTE))
-NO_NET_ADMIN = ("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin")
-AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+NO_NET_ADMIN = lacking("net_admin")
 TELLS_THREE = (
     "import sys; from portwait.eviction import clear; from portwait.__main__ import start;"
     "clear._TOLD = 3; sys.argv[0] = 'portwait'; sys.exit(start())"
@@ -77,23 +75,6 @@ def refused(*words: str, before: Sequence[str] = ()) -> list[str]:
     assert target["verdict_after"] == "held"
     assert all(refusal["why"] and refusal["cure"] for refusal in target["refused"])
     return [refusal["code"] for refusal in target["refused"]]
-
-
-@contextlib.contextmanager
-def server() -> Iterator[None]:
-    """Listen on REMOTE, for clients; the kernel answers them."""
-    with listening(REMOTE, address=LOOPBACK):
-        yield
-
-
-@contextlib.contextmanager
-def client(*, before: Sequence[str] = ()) -> Iterator[Program]:
-    """Start a client to which the kernel gives PORT, and no other can."""
-    with contextlib.ExitStack() as stack:
-        with forced_source_port(PORT):
-            program = stack.enter_context(running([*before, *CLIENT], stdin=subprocess.PIPE))
-            assert program.says("ready") == f"ready {PORT}"
-        yield program
 
 
 def identity_by_ss() -> tuple[int, int]:
@@ -181,7 +162,7 @@ class TestVerb:
 
     def test_the_client_sees_an_aborted_connection(self) -> None:
         """It keeps its descriptor, and can connect again; its process is not touched."""
-        with server(), client() as program:
+        with pooled_client(PORT) as program:
             assert evict(str(PORT)).status == 0
             assert program.says("ECONNABORTED")
             program.tell("count")
@@ -235,7 +216,7 @@ class TestVerb:
 
     def test_identity(self) -> None:
         """What was done is told with the identity that `ss` and /proc give the socket and its process."""
-        with server(), client() as program:
+        with pooled_client(PORT) as program:
             inode, cookie = identity_by_ss()
             done = evict("--json", "--log-format=json", str(PORT))
         (target,) = json.loads(done.out)["targets"]
@@ -308,7 +289,7 @@ class TestEnvironment:
     ) -> None:
         name, value = variable
         monkeypatch.setenv(f"PORTWAIT_{name}", value)
-        with server(), client() as program, unit(f"portwait-{program.pid}.service", program.pid):
+        with pooled_client(PORT) as program, unit(f"portwait-{program.pid}.service", program.pid):
             assert evict(str(PORT)).status == (0 if name == "FAMILY" else 1)
             assert states_on(PORT) == ["ESTABLISHED"]
             assert evict(*words, str(PORT)).status == 0
@@ -448,7 +429,7 @@ class TestOwners:
         ids=["other", "number", "name"],
     )
     def test_by_user(self, option: str, status: int) -> None:
-        with server(), client(before=AS_NOBODY):
+        with pooled_client(PORT, before=AS_NOBODY):
             if status:
                 assert refused(option, str(PORT)) == ["not-selected"]
                 assert states_on(PORT) == ["ESTABLISHED"]
@@ -457,13 +438,13 @@ class TestOwners:
 
     def test_by_unit(self) -> None:
         """The unit is that of the owner's control group, as systemd makes one for each service."""
-        with server(), client() as program, unit("portwait-orders.service", program.pid):
+        with pooled_client(PORT) as program, unit("portwait-orders.service", program.pid):
             assert refused("--evict-unit=cron.service", str(PORT)) == ["not-selected"]
             assert evict("--evict-unit=portwait-*.service", str(PORT)).status == 0
 
     def test_every_owner(self) -> None:
         """A socket that another user's process shares is not only the expected one's."""
-        with server(), client(before=AS_NOBODY), outbound_established(PORT):
+        with pooled_client(PORT, before=AS_NOBODY), outbound_established(PORT):
             (target,) = targets("--evict-user=nobody", str(PORT))
             assert [len(target["evicted"]), len(target["refused"])] == [1, 1]
             assert target["verdict_after"] == "held"
@@ -489,7 +470,7 @@ class TestUnprivileged:
             made.sock.send(b"still there")
 
     def test_own_connection(self) -> None:
-        with server(), client(before=AS_NOBODY):
+        with pooled_client(PORT, before=AS_NOBODY):
             assert refused(str(PORT), before=AS_NOBODY) == ["not-permitted"]
             done = evict(str(PORT), before=AS_NOBODY)
             assert "CAP_NET_ADMIN" in done.out
@@ -507,7 +488,7 @@ class TestUnprivileged:
 
     def test_guard(self) -> None:
         """It goes on waiting, and starts the service when the client lets go."""
-        with server(), client() as program:
+        with pooled_client(PORT) as program:
             argv = [*NO_NET_ADMIN, *portwait("--evict", str(PORT), "--", *STARTED)]
             with running(argv) as waiting:
                 waiting.complains("cannot evict")
@@ -523,7 +504,7 @@ class TestGuard:
     def test_the_service_starts_and_the_client_goes_elsewhere(self) -> None:
         """The evicted client's reconnect cannot take the port back, though there are only two; same process."""
         sysctl("net.ipv4.ip_local_port_range", f"{PORT} {PORT + 1}")
-        with server(), client() as program:
+        with pooled_client(PORT) as program:
             sysctl("net.ipv4.ip_local_port_range", f"{PORT} {PORT + 1}")
             argv = portwait("--evict", "--log-format=json", str(PORT), "--", "sh", "-c", "echo started; exec cat")
             with running(argv, stdin=subprocess.PIPE) as service:  # it keeps the hold for as long as it lives
@@ -636,7 +617,7 @@ class TestGuard:
 
     def test_where_binding_is_denied(self) -> None:
         """The tables decide there, before and after the eviction."""
-        denied = ("setpriv", "--bounding-set=-net_bind_service", "--inh-caps=-net_bind_service")
+        denied = lacking("net_bind_service")
         with outbound_established(PORT):
             sysctl("net.ipv4.ip_local_port_range", "40000 50000")
             sysctl("net.ipv4.ip_unprivileged_port_start", "40000")

@@ -36,6 +36,7 @@ from tests.support.states import (
     reset,
     service_bind,
 )
+from tests.support.surroundings import AS_NOBODY, HIDDEN_PROCESSES, NO_PROC
 from tests.support.without import NO_IPV6, NO_NETLINK, without
 
 if TYPE_CHECKING:
@@ -49,25 +50,14 @@ pytestmark = pytest.mark.usefixtures("net")
 kernel = pytest.mark.kernel
 
 PORT = 30010
-NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
-HIDDEN_PROC = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh")
-HIDEPID = (
-    "unshare",
-    "--mount",
-    "sh",
-    "-c",
-    'mount -t proc -o hidepid=invisible proc /proc && exec "$@"',
-    "sh",
-    *NOBODY,
-)
 SURROUNDINGS = {
     "no-netlink": tuple(without(NO_NETLINK)),
-    "no-netlink-nobody": (*without(NO_NETLINK), *NOBODY),
+    "no-netlink-nobody": (*without(NO_NETLINK), *AS_NOBODY),
     "no-netlink-no-ipv6": tuple(without(NO_NETLINK, NO_IPV6)),
-    "no-proc": HIDDEN_PROC,
-    "no-proc-no-netlink": (*HIDDEN_PROC, *without(NO_NETLINK)),
-    "hidepid": HIDEPID,
-    "nobody": NOBODY,
+    "no-proc": NO_PROC,
+    "no-proc-no-netlink": (*NO_PROC, *without(NO_NETLINK)),
+    "hidepid": (*HIDDEN_PROCESSES, *AS_NOBODY),
+    "nobody": AS_NOBODY,
     "no-environment": ("env", "-i"),
 }
 each_surroundings = pytest.mark.parametrize("before", SURROUNDINGS.values(), ids=SURROUNDINGS)
@@ -132,7 +122,7 @@ class TestSurroundings:
     def test_another_users_socket(self) -> None:
         """The owner's user is known, the owner is not; the line names the cure."""
         with outbound_established(PORT):
-            seen = guard("--timeout", "0", "--log-format", "json", str(PORT), before=NOBODY)
+            seen = guard("--timeout", "0", "--log-format", "json", str(PORT), before=AS_NOBODY)
         (blocker,) = seen.event("held")["blockers"]
         assert (blocker["kind"], blocker["user"], blocker["owners"]) == ("outbound", "root", [])
         assert "root" in blocker["unseen"]
@@ -140,9 +130,9 @@ class TestSurroundings:
     def test_ones_own_socket(self) -> None:
         """An unprivileged user sees the owners that are his own."""
         script = f"import socket; s = socket.create_server(('127.0.0.1', {PORT})); print('ready', flush=True); input()"
-        with running([*NOBODY, sys.executable, "-IS", "-c", script], stdin=-1) as server:
+        with running([*AS_NOBODY, sys.executable, "-IS", "-c", script], stdin=-1) as server:
             server.says("ready")
-            seen = guard("--timeout", "0", "--log-format", "json", str(PORT), before=NOBODY)
+            seen = guard("--timeout", "0", "--log-format", "json", str(PORT), before=AS_NOBODY)
         (blocker,) = seen.event("held")["blockers"]
         assert [owner["pid"] for owner in blocker["owners"]] == [server.pid]
         assert blocker["kind"] == "listener"
@@ -153,7 +143,7 @@ class TestDenied:
 
     def test_free(self) -> None:
         """It goes on, for the service may have a right that the guard has not, and says so in one line."""
-        seen = guard("80", "--", *STARTED, before=NOBODY)
+        seen = guard("80", "--", *STARTED, before=AS_NOBODY)
         assert seen.started
         assert "denied" in seen.err
         assert seen.err.endswith(". More: portwait explain 80\n")
@@ -164,7 +154,7 @@ class TestDenied:
         with there(PORT):
             sysctl("net.ipv4.ip_local_port_range", "40000 50000")  # may not reach below the other
             sysctl("net.ipv4.ip_unprivileged_port_start", str(PORT + 1))
-            seen = guard("--timeout", "0", "--log-format", "json", str(PORT), "--", *STARTED, before=NOBODY)
+            seen = guard("--timeout", "0", "--log-format", "json", str(PORT), "--", *STARTED, before=AS_NOBODY)
         assert (seen.status, seen.out) == (GAVE_UP, "")
         assert [seen.event("held")[key] for key in ("verdict", "errno", "by")] == ["held", "EACCES", "tables"]
 
@@ -173,20 +163,20 @@ class TestDenied:
         """A restart is not kept waiting for it: bind would succeed, and the tables do not tell otherwise."""
         with leftover(80):
             assert service_bind(80, reuseaddr=True) == "ok"
-            assert guard("--timeout", "0", "80", "--", *STARTED, before=NOBODY).started
-            assert guard("--timeout", "0", "--no-reuseaddr", "80", "--", *STARTED, before=NOBODY).status == GAVE_UP
+            assert guard("--timeout", "0", "80", "--", *STARTED, before=AS_NOBODY).started
+            assert guard("--timeout", "0", "--no-reuseaddr", "80", "--", *STARTED, before=AS_NOBODY).status == GAVE_UP
 
     def test_it_becomes_free(self) -> None:
         """The tables are asked again."""
         with contextlib.ExitStack() as stack:
             with listening(80):
-                guarded = stack.enter_context(running([*NOBODY, *portwait("80", "--", *STARTED)]))
+                guarded = stack.enter_context(running([*AS_NOBODY, *portwait("80", "--", *STARTED)]))
                 guarded.complains("waiting for")
             guarded.says("started")
 
     def test_nobody_can_say(self) -> None:
         """Neither bind nor a table: it goes on, and says so."""
-        before = (*HIDDEN_PROC, *without(NO_NETLINK), *NOBODY)
+        before = (*NO_PROC, *without(NO_NETLINK), *AS_NOBODY)
         with listening(80):
             seen = guard("80", "--", *STARTED, before=before)
         assert seen.started
@@ -194,16 +184,16 @@ class TestDenied:
 
     def test_evict_claims_nothing(self) -> None:
         """What nobody can say is no success: the verb fails."""
-        done = run([*HIDDEN_PROC, *without(NO_NETLINK), *NOBODY, *portwait("evict", "80")])
+        done = run([*NO_PROC, *without(NO_NETLINK), *AS_NOBODY, *portwait("evict", "80")])
         assert (done.status, done.out) == (125, "")
         assert "cannot tell what is in the way of 80/tcp: " in done.err
 
     def test_the_namespaces_own_limit(self) -> None:
         """Where low ports are everybody's, bind decides."""
         sysctl("net.ipv4.ip_unprivileged_port_start", "80")
-        assert guard("80", "--", *STARTED, before=NOBODY) == (0, "started\n", "")
+        assert guard("80", "--", *STARTED, before=AS_NOBODY) == (0, "started\n", "")
         with listening(80):
-            seen = guard("--timeout", "0", "--log-format", "json", "80", "--", *STARTED, before=NOBODY)
+            seen = guard("--timeout", "0", "--log-format", "json", "80", "--", *STARTED, before=AS_NOBODY)
         assert [seen.event("held")[key] for key in ("verdict", "errno", "by")] == ["held", "EADDRINUSE", "bind"]
 
 
@@ -230,7 +220,7 @@ class TestTooWide:
 
     def test_no_table(self) -> None:
         """Where they cannot be read either, nothing keeps the service down."""
-        before = (*HIDDEN_PROC, *without(NO_NETLINK))
+        before = (*NO_PROC, *without(NO_NETLINK))
         with outbound_established(PORT):
             seen = guard(self.SPAN, "--", *STARTED, before=before)
         assert seen.started

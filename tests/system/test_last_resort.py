@@ -21,6 +21,7 @@ from tests.support.pipes import full_pipe
 from tests.support.programs import DEADLINE
 from tests.support.shown import SHOW, link_of, shown
 from tests.support.states import listening, outbound_established
+from tests.support.surroundings import NO_PROC
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -219,7 +220,6 @@ class TestStderr:
 
 def test_without_proc_the_service_does_not_see_lc_ctype() -> None:
     """Python adds LC_CTYPE where there is no locale, and without /proc that can still be told."""
-    hidden = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh")
     env = {"PATH": os.environ["PATH"], "HOME": "/"}
-    bare = subprocess.run([*hidden, "env"], env=env, check=True, capture_output=True, text=True).stdout
-    assert guard(str(PORT), "--", "env", before=hidden, env=env).out == bare
+    bare = subprocess.run([*NO_PROC, "env"], env=env, check=True, capture_output=True, text=True).stdout
+    assert guard(str(PORT), "--", "env", before=NO_PROC, env=env).out == bare

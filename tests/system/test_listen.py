@@ -18,6 +18,7 @@ from tests.support.netns import sysctl
 from tests.support.programs import DEADLINE, eventually, portwait, running
 from tests.support.shown import SHOW, link_of, shown
 from tests.support.states import WILDCARD, listening, outbound_established, service_bind, states_on
+from tests.support.surroundings import lacking
 
 if TYPE_CHECKING:
     from tests.support.manager import Manager
@@ -112,7 +113,7 @@ def test_what_systemd_passed_stays_first(manager: Manager) -> None:
 
 def test_a_port_that_binding_is_denied_for_is_left_to_the_service() -> None:
     """What portwait cannot do keeps no service down, and the ports that it can have it passes on."""
-    denied = ("setpriv", "--bounding-set=-net_bind_service", "--inh-caps=-net_bind_service")
+    denied = lacking("net_bind_service")
     with running([*denied, *portwait("--listen", "80", str(PORT), "--", *SHOW)], stdin=subprocess.PIPE) as program:
         assert shown(program).names == [str(PORT)]
 

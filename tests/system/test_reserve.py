@@ -24,6 +24,7 @@ from tests.support.netns import private_network
 from tests.support.netns import sysctl as setting
 from tests.support.programs import Program, portwait, running
 from tests.support.states import LOOPBACK, outbound_established
+from tests.support.surroundings import AS_NOBODY
 from tests.unit.test_sysctld import VALUES
 
 if TYPE_CHECKING:
@@ -246,7 +247,7 @@ class TestConcurrency:
     def test_a_user_who_has_the_name_of_the_lock_delays_nobody(self, host: Host, verb: str, kind: str) -> None:
         """Rule: anybody can bind an abstract name; only root's lock counts."""
         setting(RESERVED, "30011")
-        with running(["setpriv", "--reuid=65534", "--clear-groups", sys.executable, "-c", SQUAT, kind]) as squatter:
+        with running([*AS_NOBODY, sys.executable, "-c", SQUAT, kind]) as squatter:
             squatter.says("ready")
             began = time.monotonic()
             host.run(*portwait(verb, "30010" if verb == "reserve" else "30011"))
@@ -258,7 +259,7 @@ class TestConcurrency:
         locking = (
             "import fcntl,os,sys; fcntl.flock(os.open('/etc/sysctl.d', 0), 2); print('ready', flush=True); input()"
         )
-        argv = host.argv(["setpriv", "--reuid=65534", "--clear-groups", sys.executable, "-c", locking])
+        argv = host.argv([*AS_NOBODY, sys.executable, "-c", locking])
         with running(argv, stdin=subprocess.PIPE) as holder:
             holder.says("ready")
             began = time.monotonic()
@@ -493,7 +494,7 @@ class TestRefusals:
 
     def test_without_root_it_says_so(self, host: Host) -> None:
         """Rule: refused is an error with its own words, never a silent 0."""
-        done = host.run("setpriv", "--reuid=65534", "--clear-groups", *portwait("reserve", "30010"), check=False)
+        done = host.run(*AS_NOBODY, *portwait("reserve", "30010"), check=False)
         assert (done.returncode, listed()) == (125, "")
         said = "portwait: cannot reserve 30010: permission denied; it requires root in this network namespace\n"
         assert done.stderr == said
@@ -506,8 +507,7 @@ class TestRefusals:
     def test_without_root_nothing_is_persisted(self, host: Host, verb: str, port: str, what: str) -> None:
         """Rule: a refusal names its cure, for the file as for the list, and both are as they were."""
         host.run(*portwait("reserve", "--persist", "30010"))
-        user = ("setpriv", "--reuid=65534", "--clear-groups")
-        done = host.run(*user, *portwait(verb, "--persist", port), check=False)
+        done = host.run(*AS_NOBODY, *portwait(verb, "--persist", port), check=False)
         assert (done.returncode, done.stdout, listed()) == (125, "", "30010")
         assert done.stderr == (
             f"portwait: cannot {what}: /etc/sysctl.d/zzz-portwait.conf: Permission denied; it requires root; "
@@ -517,7 +517,7 @@ class TestRefusals:
     def test_without_root_listing_works(self, host: Host) -> None:
         """Rule: what is reserved is no secret."""
         setting(RESERVED, "8080")
-        done = host.run("setpriv", "--reuid=65534", "--clear-groups", *portwait("reserve"))
+        done = host.run(*AS_NOBODY, *portwait("reserve"))
         assert "reserved              8080 (1 port)\n" in done.stdout
 
 

@@ -19,37 +19,24 @@ from portwait.diagnosis import owners
 from portwait.diagnosis.evictable import Refusal
 from portwait.eviction.terminate import terminate
 from tests.support import states
+from tests.support.clients import REMOTE, pooled_client
 from tests.support.guarding import GAVE_UP, STARTED, guard
 from tests.support.netns import forced_source_port
-from tests.support.programs import DEADLINE, Program, eventually, portwait, running
+from tests.support.programs import DEADLINE, eventually, portwait, running
 from tests.support.states import LOOPBACK, listening, outbound_established, states_on
+from tests.support.surroundings import AS_NOBODY, NOBODY, lacking
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from portwait._linux.pidfd import Means
 
 pytestmark = pytest.mark.usefixtures("net")
 
 PORT = 30010
-REMOTE = 7000
-NOBODY = 65534
 HELPERS = Path(__file__).parent / "helpers"
-CLIENT = (sys.executable, "-IS", str(HELPERS / "client.py"), str(REMOTE))
 LISTENS = "import socket; s = socket.create_server(('', 30010)); print('ready', flush=True); s.accept()"
-AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
-NO_KILL = ("setpriv", "--bounding-set=-kill", "--inh-caps=-kill")
-
-
-@contextlib.contextmanager
-def client(*words: str, before: Sequence[str] = ()) -> Iterator[Program]:
-    """Start a client to which the kernel gives PORT, and no other can, with a server for it."""
-    with listening(REMOTE, address=LOOPBACK), contextlib.ExitStack() as stack:
-        with forced_source_port(PORT):
-            argv = [*before, *CLIENT, *words]
-            program = stack.enter_context(running(argv, stdin=subprocess.PIPE))
-            assert program.says("ready") == f"ready {PORT}"
-        yield program
+NO_KILL = lacking("kill")
 
 
 def refused(*words: str, before: Sequence[str] = ()) -> list[str]:
@@ -76,7 +63,7 @@ class TestSignals:
     )
     def test_the_owner_gets_it_and_the_service_starts(self, option: str, number: int) -> None:
         """It ends by that signal, and the guard goes on as soon as the port is free."""
-        with client() as program:
+        with pooled_client(PORT) as program:
             done = guard("--terminate", option, "--log-format=json", str(PORT), "--", *STARTED)
             assert done.started
             assert program.status() == -number
@@ -87,7 +74,7 @@ class TestSignals:
 
     def test_once_and_no_further(self) -> None:
         """Who does not obey is sent one signal, is waited for until the deadline, and lives."""
-        with client("stubborn") as program:
+        with pooled_client(PORT, "stubborn") as program:
             done = guard("--terminate", "--timeout=8", "--log-format=json", str(PORT), "--", *STARTED)
             assert (done.status, done.started) == (GAVE_UP, False)
             done.event("signalled")
@@ -97,7 +84,7 @@ class TestSignals:
 
     def test_kill_after(self) -> None:
         """Who does not obey is sent KILL when the time has come, and not before."""
-        with client("stubborn") as program:
+        with pooled_client(PORT, "stubborn") as program:
             done = guard("--terminate", "--kill-after=500ms", "--log-format=json", str(PORT), "--", *STARTED)
             assert done.started
             told = [event["signal"] for event in done.events if event["event"] == "signalled"]
@@ -105,7 +92,7 @@ class TestSignals:
             assert program.status() == -signal.SIGKILL
 
     def test_who_obeys_is_not_killed(self) -> None:
-        with client() as program:
+        with pooled_client(PORT) as program:
             done = guard("--terminate", "--kill-after=1h", "--log-format=json", str(PORT), "--", *STARTED)
             assert done.started
             assert [event["signal"] for event in done.events if event["event"] == "signalled"] == ["SIGTERM"]
@@ -113,7 +100,7 @@ class TestSignals:
 
     def test_a_stopped_process_goes_on_to_obey(self) -> None:
         """As after Ctrl-Z: the signal would stay pending, so CONT follows it."""
-        with client() as program:
+        with pooled_client(PORT) as program:
             program.signal(signal.SIGSTOP)
             eventually(lambda: (stat := procfs.stat_of(program.pid)) is not None and stat.state == "T")
             done = guard("--terminate", "--log-format=json", str(PORT), "--", *STARTED)
@@ -123,7 +110,7 @@ class TestSignals:
     @pytest.mark.parametrize("means", ["python", "ctypes", "proc"])
     def test_each_means(self, means: Means) -> None:
         """Where Python has no word for a pidfd, and where it has no ctypes either: the same process gets the signal."""
-        with client() as program:
+        with pooled_client(PORT) as program:
             seen = owners.describe(program.pid)
             assert seen is not None
             assert terminate(seen._replace(birth=seen.birth + 1), _inode(), signal.SIGTERM, means) == "gone"
@@ -133,7 +120,10 @@ class TestSignals:
             assert program.status() == -signal.SIGTERM
 
     def test_says_whom_and_waits(self) -> None:
-        with client("stubborn") as program, running(portwait("--terminate", str(PORT), "--", *STARTED)) as waiting:
+        with (
+            pooled_client(PORT, "stubborn") as program,
+            running(portwait("--terminate", str(PORT), "--", *STARTED)) as waiting,
+        ):
             line = waiting.complains("sent SIGTERM")
             assert f"(pid {program.pid}, " in line
             assert f"{LOOPBACK}:{PORT} -> {LOOPBACK}:{REMOTE} ESTABLISHED" in line
@@ -166,7 +156,7 @@ signal.pause()
 
     def test_after_evict_only_who_is_left(self) -> None:
         """Nobody is signalled whose connection could be destroyed."""
-        with client() as program:
+        with pooled_client(PORT) as program:
             done = guard("--evict", "--terminate", "--log-format=json", str(PORT), "--", *STARTED)
             assert done.started
             events = [event["event"] for event in done.events]
@@ -176,8 +166,8 @@ signal.pause()
 
     def test_where_evict_is_not_permitted(self) -> None:
         """What could not be evicted is cleared by the last resort."""
-        no_admin = ("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin")
-        with client() as program:
+        no_admin = lacking("net_admin")
+        with pooled_client(PORT) as program:
             words = ("--evict", "--terminate", "--log-format=json", str(PORT), "--", *STARTED)
             done = guard(*words, before=no_admin)
             assert done.started
@@ -206,7 +196,7 @@ sys.stdin.read()
 
     def test_dry_run(self) -> None:
         """The same words; nobody is signalled."""
-        with client() as program:
+        with pooled_client(PORT) as program:
             rehearsed = guard("--terminate", "--dry-run", str(PORT), "--", *STARTED)
             program.tell("count")
             program.says("terminations 0")
@@ -216,7 +206,7 @@ sys.stdin.read()
 
     def test_only_when_asked(self) -> None:
         """It has no environment variable."""
-        with client() as program:
+        with pooled_client(PORT) as program:
             done = guard("--timeout=0", str(PORT), env={**os.environ, "PORTWAIT_TERMINATE": "TERM"})
             assert done.status == GAVE_UP
             program.tell("count")
@@ -313,20 +303,20 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outbox:
 
     def test_who_was_not_selected(self) -> None:
         """--evict-user and --evict-unit narrow the last resort too."""
-        with client(before=AS_NOBODY) as program:
+        with pooled_client(PORT, before=AS_NOBODY) as program:
             assert refused("--evict-user=root") == ["not-selected"]
             assert refused("--evict", "--evict-unit=cron.service") == ["not-selected"]
             assert program.process.poll() is None
             assert guard("--terminate", "--evict-user=nobody", str(PORT), "--", *STARTED).started
 
     def test_who_is_not_seen(self) -> None:
-        with client() as program:
+        with pooled_client(PORT) as program:
             assert refused(before=AS_NOBODY) == ["unseen"]
             assert program.process.poll() is None
 
     def test_what_is_not_permitted(self) -> None:
         """A user's process is not root's to signal without CAP_KILL."""
-        with client(before=AS_NOBODY) as program:
+        with pooled_client(PORT, before=AS_NOBODY) as program:
             assert refused(before=NO_KILL) == ["not-permitted"]
             assert program.process.poll() is None
 
@@ -337,7 +327,7 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outbox:
 
     def test_not_in_vain(self) -> None:
         """As long as one blocker stays, nobody else's process is ended for nothing."""
-        with client() as program, listening(PORT, address="127.0.0.2"):
+        with pooled_client(PORT) as program, listening(PORT, address="127.0.0.2"):
             assert refused() == ["ancestor"]
             assert program.process.poll() is None
 
@@ -364,7 +354,7 @@ print("status", done.returncode, sleeper.poll(), flush=True)
 print(done.stderr, file=sys.stderr, flush=True)
 sleeper.kill()
 """
-        with client() as program:
+        with pooled_client(PORT) as program:
             words = ("--terminate", "--timeout=0", "--log-format=json", str(PORT))
             # the new PID namespace counts from one: let it begin where the owner's number comes soon
             first = f"echo {program.pid - 3} > /proc/sys/kernel/ns_last_pid"
@@ -387,7 +377,7 @@ sleeper.kill()
         assert init.out == ["first gone", "second alive", "second signalled", "second SIGTERM"]
 
     def test_who_has_closed_the_socket_since_the_look(self) -> None:
-        with client() as program:
+        with pooled_client(PORT) as program:
             seen, inode = owners.describe(program.pid), _inode()
             assert seen is not None
             program.tell("close")
@@ -396,7 +386,7 @@ sleeper.kill()
             assert program.process.poll() is None
 
     def test_who_has_ended_since_the_look(self) -> None:
-        with client() as program:
+        with pooled_client(PORT) as program:
             seen = owners.describe(program.pid)
             assert seen is not None
             inode = _inode()
