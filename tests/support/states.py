@@ -84,6 +84,17 @@ def service_bind(
         return "ok"
 
 
+def connects(port: int, address: str = LOOPBACK, *, udp: bool = False) -> bool:
+    """Whether connect() can be given the port."""
+    try:
+        with (udp_connected if udp else outbound_established)(port, address=address):
+            return True
+    except OSError as error:
+        if error.errno not in (errno.EADDRNOTAVAIL, errno.EAGAIN):  # TCP says the one, UDP the other
+            raise
+        return False
+
+
 def states_on(port: int, remote_port: int | None = None, *, udp: bool = False) -> list[str]:
     """Every state that /proc/net shows on a local port, sorted; it shows all but bound-only TCP sockets."""
     return sorted(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import socket
 import subprocess
@@ -14,10 +13,9 @@ import pytest
 
 from tests.support.descriptors import sockets_of
 from tests.support.guarding import STARTED, WRONG, events, guard
-from tests.support.netns import forced_source_port
 from tests.support.programs import DEADLINE, portwait, running
 from tests.support.shown import SHOW, Shown, link_of, shown
-from tests.support.states import accepted, listening, outbound_established, states_on
+from tests.support.states import accepted, connects, listening, outbound_established, states_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,22 +52,12 @@ def stored(manager: Manager, name: str = NAME) -> str:
     return link_of(one.descriptor)
 
 
-def can_be_given(port: int) -> bool:
-    """Whether connect() is given the port where it can be given no other."""
-    with listening(7000), forced_source_port(port), socket.socket() as client:
-        client.settimeout(DEADLINE)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        code = client.connect_ex(("127.0.0.1", 7000))
-        assert code in (0, errno.EADDRNOTAVAIL)
-        return code == 0
-
-
 def test_the_hold_outlives_the_service(manager: Manager) -> None:
     """Between two runs nobody can be given the port; the same without it is given away."""
     start(manager, str(PORT))
-    assert can_be_given(PORT)
+    assert connects(PORT)
     start(manager, "--fdstore", str(PORT))
-    assert not can_be_given(PORT)
+    assert not connects(PORT)
 
 
 def test_the_stored_hold_comes_back_and_is_stored_once(manager: Manager) -> None:

@@ -20,7 +20,7 @@ from tests.support.guarding import STARTED, guard, run, target_of
 from tests.support.netns import sysctl
 from tests.support.packages import needs
 from tests.support.programs import Program, eventually, portwait, running
-from tests.support.states import LOOPBACK, MAPPED, WILDCARD, listening, outbound_established, reset
+from tests.support.states import LOOPBACK, MAPPED, WILDCARD, connects, listening, outbound_established, reset
 from tests.support.without import NO_IPV6, without
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ class TestForms:
             if form is not None:
                 udp = services[0].udp
                 for address in LOOPBACK, "::1", MAPPED:
-                    assert not connects(address, udp=udp), address
+                    assert not connects(PORT, address, udp=udp), address
 
     @kernel
     def test_the_full_hold_shuts_out_plain_services(self) -> None:
@@ -215,7 +215,7 @@ class TestForms:
         with outbound_established(PORT, address="::1") as blocker:
             assert one.take()
             assert (one.form, one.ready) == ("last", False)
-            assert not connects(LOOPBACK)
+            assert not connects(PORT)
             reset(blocker.sock)
             assert one.take()
             assert (one.form, one.ready) == ("v6only", True)
@@ -226,11 +226,11 @@ class TestForms:
     def test_it_stands_before_the_wait(self) -> None:
         """A look at a held port leaves its hold standing beside the blocker, and nobody can join that."""
         with outbound_established(PORT):
-            assert connects(LOOPBACK)
+            assert connects(PORT)
             survey = Survey([target_of("30010")], mode="default")
             survey.served = ()
             assert not survey.probe()
-            assert not connects(LOOPBACK)
+            assert not connects(PORT)
             survey.holds[0].drop()
 
     @kernel
@@ -511,7 +511,7 @@ class TestWithoutIPv6:
         """127.255.255.254 stands beside the blocker, so nobody joins it; it is gone at exec."""
         with guarded(PORT, before=self.HIDDEN, service=(WILDCARD, "plain")) as (service, blocker):
             assert holds_of(service.pid) == [LAST]
-            assert not connects(LOOPBACK)
+            assert not connects(PORT)
             reset(blocker.sock)
             service.says("started")
             assert holds_of(service.pid) == []
@@ -558,15 +558,6 @@ def starts(service: Service) -> str:
             return "ok"
     except OSError as error:
         return errno.errorcode[error.errno or 0]
-
-
-def connects(address: str, *, udp: bool = False) -> bool:
-    """Whether connect() can be given PORT."""
-    try:
-        with (states.udp_connected if udp else outbound_established)(PORT, address=address):
-            return True
-    except OSError:
-        return False
 
 
 def holds_of(pid: int) -> list[str]:
