@@ -14,6 +14,7 @@ from typing import Any
 from benchmarks import host, timing
 from benchmarks.report import table
 from benchmarks.timing import Contender
+from tests.support.surroundings import cgroup_root
 
 LAST = host.PORTS[3]
 PSUTIL = f"import psutil; [c for c in psutil.net_connections('tcp') if c.laddr.port == {LAST}]"
@@ -24,7 +25,7 @@ BASE = "an empty Python, and the kernel's walk of the tables"
 def measure(programs: str, *, quick: bool) -> list[dict[str, Any]]:
     """Measure at each size; half of the processes come before the owner in the middle."""
     sizes = [2, 40] if quick else [2, 20, 200, 2000, 8000]
-    if host.cgroup_root() is not None:
+    if cgroup_root() is not None:
         host.join("everybody")
     tables: list[dict[str, Any]] = []
     growth: dict[str, float] = {}
@@ -55,7 +56,7 @@ GROWING = (
 
 def _measure(size: int, programs: str, *, quick: bool) -> dict[str, float]:
     cases: dict[str, dict[str, Any]] = {"own user": {"uid": 65534}, "last of all": {}}
-    if host.cgroup_root() is not None:
+    if cgroup_root() is not None:
         cases = {"own cgroup": {"cgroup": "orders.service"}} | cases
     numbers = {"own cgroup": host.PORTS[1], "own user": host.PORTS[2], "last of all": LAST}
     ports = {name: numbers[name] for name in cases} | {"middle of all": host.PORTS[0]}
@@ -72,7 +73,7 @@ def _measure(size: int, programs: str, *, quick: bool) -> dict[str, float]:
             WALK: Contender(["ss", "-tan", f"sport = :{LAST}"], often),
         }
         figures = timing.measure({**parts, **ours, **_others(size, programs, quick=quick)})
-        if host.cgroup_root() is not None:
+        if cgroup_root() is not None:
             with host.siblings("orders.service"):
                 name = "portwait explain: own cgroup, siblings with 40,000 descriptors"
                 figures |= timing.measure({name: ours["portwait explain: own cgroup"]})

@@ -19,6 +19,8 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from tests.support.surroundings import cgroup_root
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -128,14 +130,6 @@ def _hold_port(server: socket.socket, port: int, cgroup: str | None, uid: int) -
 def _reset_when_closed(sock: socket.socket) -> None:
     """Leave no TIME_WAIT, which would be in the next one's way."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
-def cgroup_root() -> Path | None:
-    """Find the cgroup v2 mount where groups can be made."""
-    for mount in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")):
-        if (mount / "cgroup.controllers").exists() and os.access(mount, os.W_OK):
-            return mount
-    return None
 
 
 def join(name: str) -> None:

@@ -59,14 +59,22 @@ def in_cgroup(folder: Path) -> tuple[str, ...]:
     return ("sh", "-c", f'echo $$ > {folder}/cgroup.procs; exec "$@"', "sh")
 
 
+def cgroup_root() -> Path | None:
+    """Find where cgroups of version 2 can be made."""
+    for mount in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")):
+        if (mount / "cgroup.controllers").exists() and os.access(mount, os.W_OK):
+            return mount
+    return None
+
+
 @contextlib.contextmanager
 def cgroup(path: str) -> Iterator[Path]:
     """Make a cgroup, `system.slice/orders.service` say, for the length of the body, below a slice of this process's.
 
     A name that ends in `.slice` is of no unit, so nothing says that this one is there.
     """
-    root = next((Path(mount) for mount in _MOUNTS if (Path(mount) / "cgroup.controllers").exists()), None)
-    if root is None or not os.access(root, os.W_OK):
+    root = cgroup_root()
+    if root is None:
         pytest.skip("cgroup v2 is not mounted, or cannot be written")
     made = []
     whole = Path(f"portwait-{os.getpid()}.slice", path)
@@ -99,6 +107,3 @@ def _removed(folder: Path) -> bool:
     with contextlib.suppress(OSError):
         folder.rmdir()
     return not folder.exists()
-
-
-_MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
