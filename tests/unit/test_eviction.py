@@ -16,7 +16,7 @@ from hypothesis import strategies as some
 from portwait.diagnosis import evictable
 from portwait.diagnosis.evictable import Refusal, Selection, names_needed, refusal, select
 from portwait.errors import TablesError
-from portwait.eviction import clear, evict, terminate
+from portwait.eviction import actions, clear, evict, terminate
 from portwait.eviction.actions import Action
 from portwait.eviction.clear import Removal
 from portwait.eviction.terminate import Relations
@@ -426,6 +426,18 @@ def test_unknown_relations_are_not_none(monkeypatch: pytest.MonkeyPatch) -> None
 def test_signals_have_names() -> None:
     """A real-time signal has only its number."""
     assert [terminate.name(number) for number in (15, 9, 40)] == ["SIGTERM", "SIGKILL", "signal 40"]
+
+
+def test_what_is_so_for_every_socket_is_news_once() -> None:
+    """All else is, each time."""
+    done = Action("evicted", Target("30010", 30010), LIVE)
+    own = done._replace(event="not-evicted", refusal=Refusal("kept", "it is so", "do this"))
+    general = done._replace(event="not-evicted", refusal=Refusal("not-permitted", "it is so", "do this", general=True))
+    other = general._replace(refusal=Refusal("unsupported", "it is so", "do this", general=True))
+    is_news = actions.news()
+    assert [is_news(each) for each in (general, own, general, done, other, own, done, other)] == [
+        *(True, True, False, True, True, True, True, False),
+    ]
 
 
 def test_every_action_is_said_with_its_identity() -> None:
