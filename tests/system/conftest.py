@@ -1,4 +1,4 @@
-"""What the tests of the guard share: helper programs in C, and a stand-in for systemd."""
+"""What the tests of the system share: helper programs in C, a stand-in for systemd, and a host of one's own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests.support.manager import Manager
+from tests.support.mounts import Host, private_host
 from tests.support.packages import needs
 
 if TYPE_CHECKING:
@@ -42,3 +43,10 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
     made = Manager(tmp_path)
     yield made
     made.stop()
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    """Give portwait files of its own, so that this machine's do not count and stay as they are."""
+    with private_host() as made:
+        yield made

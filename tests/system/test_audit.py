@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support import schemas, states, storm
-from tests.support.mounts import Host, private_host
 from tests.support.netns import sysctl as setting
 from tests.support.programs import portwait, running
+from tests.support.reserved_ports import RANGE, RESERVED
 from tests.support.states import LOOPBACK, WILDCARD
 from tests.support.surroundings import AS_NOBODY
 from tests.support.terminals import run_on_terminal
@@ -28,18 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.support.mounts import Host
+
 pytestmark = pytest.mark.usefixtures("net")
 
-RANGE, RESERVED = "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports"
 QUICKLY = ("--window", "0")
 SIGMAS = 5
-
-
-@pytest.fixture
-def host() -> Iterator[Host]:
-    """Give portwait files of its own, so that this machine's do not count."""
-    with private_host() as made:
-        yield made
 
 
 def audited(host: Host, *words: str, at_risk: bool | None = None) -> dict[str, Any]:

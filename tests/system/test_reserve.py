@@ -3,54 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import json
 import os
 import socket
-import subprocess
-import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from portwait._linux import netns_lock, sysctl
+from portwait._linux import sysctl
 from portwait.model import ports
-from portwait.reserved import runtime
 from tests.support import schemas, storm
-from tests.support.mounts import Host, private_host
 from tests.support.netns import private_network
 from tests.support.netns import sysctl as setting
-from tests.support.programs import Program, portwait, running
+from tests.support.programs import portwait, running
+from tests.support.reserved_ports import RANGE, RESERVED, listed, write_list
 from tests.support.states import LOOPBACK, outbound_established
 from tests.support.surroundings import AS_NOBODY
 from tests.unit.test_sysctld import VALUES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.support.mounts import Host
 
 pytestmark = pytest.mark.usefixtures("net")
 
-RANGE, RESERVED = "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports"
 MANY = tuple((port, port) for port in range(2000, 2000 + 2 * 9140, 2))
 """9,140 separate ports: 50 KB of list."""
-
-
-@pytest.fixture
-def host() -> Iterator[Host]:
-    """Give portwait a /run and an /etc of its own, for its notes and its file."""
-    with private_host() as made:
-        yield made
-
-
-def listed() -> str:
-    """Read the list in one read(), as it must be."""
-    descriptor = os.open(f"/proc/sys/{sysctl.RESERVED}", os.O_RDONLY)
-    try:
-        return os.read(descriptor, 1 << 20).decode().strip()
-    finally:
-        os.close(descriptor)
 
 
 @pytest.mark.kernel
@@ -68,29 +46,17 @@ def test_the_kernel_takes_a_value_for_the_same(text: str, expected: tuple[tuple[
         os.close(descriptor)
 
 
-def write_by_hand(items: str) -> None:
-    """Write a list as somebody else would who knows how."""
-    descriptor = os.open(f"/proc/sys/{sysctl.RESERVED}", os.O_WRONLY)
-    try:
-        rest = items.split(",")
-        while rest:
-            os.write(descriptor, ",".join(rest[:500]).encode())
-            rest = rest[500:]
-    finally:
-        os.close(descriptor)
-
-
 class TestReserve:
     def test_a_long_list_of_somebody_else_survives_whole(self, host: Host) -> None:
         """Rule: one page is what the kernel takes of a write, and no reason to lose a port."""
-        write_by_hand(ports.show(MANY))
+        write_list(ports.show(MANY))
         host.run(*portwait("reserve", "30011"))
         assert listed() == ports.show(ports.merge([*MANY, (30011, 30011)]))
         assert listed().count(",") == 9140
 
     def test_release_leaves_the_rest_of_a_long_list(self, host: Host) -> None:
         """Rule: a list that takes many writes is put back whole, without the ports that were named."""
-        write_by_hand(ports.show(MANY))
+        write_list(ports.show(MANY))
         host.run(*portwait("release", "2000,2500-2600"))
         assert listed() == ports.show(ports.subtract(MANY, [(2000, 2000), (2500, 2600)]))
 
@@ -167,245 +133,6 @@ class TestReserve:
         setting(RESERVED, "30010")
         assert host.run(*portwait("release"), check=False).returncode == 125
         assert listed() == "30010"
-
-
-SQUAT = """
-import socket, sys
-name = "\\0portwait/reserved-ports"
-lock = socket.socket(socket.AF_UNIX)
-lock.bind(name)
-if sys.argv[1] != "only-binds":
-    lock.listen(0)
-clients = []
-while sys.argv[1] == "full-queue":
-    client = socket.socket(socket.AF_UNIX)
-    client.setblocking(False)
-    clients.append(client)
-    try:
-        client.connect(name)
-    except BlockingIOError:
-        break
-print("ready", flush=True)
-import signal
-signal.pause()
-"""
-"""A program of a user's that takes the name of the lock."""
-
-
-class TestConcurrency:
-    def test_two_hundred_at_once_lose_nothing(self, host: Host) -> None:
-        """Rule: whoever merges does it alone; half of them reserve, half release, each its own port."""
-        theirs = ports.merge((port, port) for port in range(40001, 40400, 4))
-        setting(RESERVED, ports.show(theirs))
-        verbs = [("reserve", port) for port in range(30001, 30201, 2)] + [("release", low) for low, _ in theirs]
-        script = "from portwait.cli import main; import sys; sys.exit(main())"
-        order = [verb for pair in zip(verbs[:100], verbs[100:]) for verb in pair]
-        programs = [Program(host.argv([sys.executable, "-c", script, verb, str(port)])) for verb, port in order]
-        try:
-            statuses = [program.status() for program in programs]
-        finally:
-            for program in programs:
-                program.stop()
-        assert statuses == [0] * 200, [program.describe() for program in programs if program.status()][:3]
-        assert listed() == ports.show(ports.merge((port, port) for port in range(30001, 30201, 2)))
-
-    def test_the_lock_belongs_to_the_network_namespace(self, host: Host) -> None:
-        """Rule: a lock of another namespace is not in the way, for its list is another one."""
-        with netns_lock.locked("reserved-ports", 1, lambda _: None), private_network():
-            done = host.run(*portwait("reserve", "30010"))
-            assert (done.stderr, listed()) == ("", "30010")
-
-    def test_whoever_waits_says_for_whom_and_gives_up(self) -> None:
-        """Rule: the wait has an end, and both its length and the holder are named."""
-        setting(RESERVED, "30010")
-        said: list[str] = []
-        refusal = pytest.raises(runtime.ReservationError)
-        with netns_lock.locked("reserved-ports", 1, said.append), refusal as refused:
-            runtime.release(((30010, 30010),), patience=1.2, say=said.append)
-        assert said == [f"waiting for another process (pid {os.getpid()}) that holds the lock @portwait/reserved-ports"]
-        assert str(refused.value) == (
-            f"cannot release 30010: another process (pid {os.getpid()}) holds the lock for 1.2 s"
-        )
-        assert listed() == "30010"
-
-    def test_adding_waits_for_nobody(self, host: Host) -> None:
-        """Rule: the kernel joins what is added with the list, so the ports are there before any lock is asked for."""
-        with (
-            netns_lock.locked("reserved-ports", 1, lambda _: None),
-            running(host.argv(portwait("reserve", "30010"))) as reserving,
-        ):
-            reserving.complains("waiting for another process")
-            assert listed() == "30010"
-        said: list[str] = []
-        with netns_lock.locked("reserved-ports", 1, said.append):
-            change = runtime.reserve(((30012, 30012),), patience=0, say=said.append)
-        assert (change.changed, listed()) == (((30012, 30012),), "30010,30012")
-        assert "holds the lock" in (change.unrecorded or "")
-
-    @pytest.mark.parametrize("kind", ["listens", "only-binds", "full-queue"])
-    @pytest.mark.parametrize("verb", ["reserve", "release"])
-    def test_a_user_who_has_the_name_of_the_lock_delays_nobody(self, host: Host, verb: str, kind: str) -> None:
-        """Rule: anybody can bind an abstract name; only root's lock counts."""
-        setting(RESERVED, "30011")
-        with running([*AS_NOBODY, sys.executable, "-c", SQUAT, kind]) as squatter:
-            squatter.says("ready")
-            began = time.monotonic()
-            host.run(*portwait(verb, "30010" if verb == "reserve" else "30011"))
-            assert time.monotonic() - began < 5  # instead of 30
-        assert listed() == ("30010-30011" if verb == "reserve" else "")
-
-    def test_a_user_who_locks_the_folder_of_sysctl_delays_nobody(self, host: Host) -> None:
-        """Rule: anybody can flock a folder that he can read; the lock is a file that only root can open."""
-        locking = (
-            "import fcntl,os,sys; fcntl.flock(os.open('/etc/sysctl.d', 0), 2); print('ready', flush=True); input()"
-        )
-        argv = host.argv([*AS_NOBODY, sys.executable, "-c", locking])
-        with running(argv, stdin=subprocess.PIPE) as holder:
-            holder.says("ready")
-            began = time.monotonic()
-            host.run(*portwait("reserve", "--persist", "30010"))
-            assert time.monotonic() - began < 5
-        assert host.path("/run/portwait/sysctl.d.lock").stat().st_mode & 0o777 == 0o600
-
-    def test_a_lock_file_that_others_can_open_is_none(self, host: Host) -> None:
-        """Rule: a file that is not root's alone is not trusted, and not waited for."""
-        host.write("/run/portwait/reserved-ports.lock", "")
-        host.path("/run/portwait/reserved-ports.lock").chmod(0o666)
-        descriptor = os.open(host.path("/run/portwait/reserved-ports.lock"), os.O_RDWR)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        began = time.monotonic()
-        host.run(*portwait("reserve", "30010"))
-        os.close(descriptor)
-        assert time.monotonic() - began < 5
-
-    def test_the_file_locks_out_another_portwait(self, host: Host) -> None:
-        """Rule: root's own lock counts, and whoever waits for it says for whom."""
-        setting(RESERVED, "30010")
-        host.run(*portwait("reserve", "30012"))
-        path = host.path("/run/portwait/reserved-ports.lock")
-        descriptor = os.open(path, os.O_RDWR)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        with running(host.argv(portwait("release", "30010"))) as releasing:
-            said = releasing.complains("waiting for another process")
-            assert said.endswith("that holds the lock /run/portwait/reserved-ports.lock")
-            assert listed() == "30010,30012"
-            os.close(descriptor)
-            assert releasing.status() == 0
-        assert listed() == "30012"
-
-    def test_the_end_of_the_holder_wakes_who_waits(self) -> None:
-        """Rule: a lock ends with its process, however that ends."""
-        holding = (
-            "from portwait._linux import netns_lock\n"
-            "import functools, sys\n"
-            "with netns_lock.locked('test', 1, functools.partial(print, flush=True)):\n"
-            "    print('ready', flush=True)\n"
-            "    sys.stdin.read()\n"
-        )
-        with running([sys.executable, "-c", holding], stdin=subprocess.PIPE) as holder:
-            holder.says("ready")
-            waiting = holding.replace("locked('test', 1,", "locked('test', 30,")
-            with running([sys.executable, "-c", waiting], stdin=subprocess.PIPE) as waiter:
-                waiter.says("waiting for another process")
-                assert not any(line == "ready" for line in waiter.out)
-                holder.process.kill()
-                waiter.says("ready")
-
-
-LONG = tuple((port, port) for port in range(2000, 2000 + 2 * 2001, 2))
-"""2,001 separate ports: three writes."""
-
-
-def inject(*what: str) -> list[str]:
-    """Make strace put these errors and signals into the system calls of a program."""
-    return [
-        "strace",
-        "-qq",
-        "-f",
-        "-o",
-        "/dev/null",
-        "-e",
-        "trace=pwrite64",
-        *(f"--inject=pwrite64:{one}" for one in what),
-    ]
-
-
-class TestCutShort:
-    """A release of a long list takes several writes, the first of which replaces the list."""
-
-    @pytest.fixture(autouse=True)
-    def _long_list(self, request: pytest.FixtureRequest) -> None:
-        """Fill the list of the test's own namespace, and of no other."""
-        request.getfixturevalue("net")
-        write_by_hand(ports.show(LONG))
-
-    def test_one_failing_write_is_tried_again(self, host: Host) -> None:
-        """Rule: memory was short for a moment; nobody's port is lost."""
-        # The first pwrite64 is the process's own number, in the lock's file.
-        host.run(*inject("error=ENOMEM:when=3"), *portwait("release", "2000"))
-        assert listed() == ports.show(LONG[1:])
-
-    def test_a_first_write_that_fails_changes_nothing(self, host: Host) -> None:
-        """Rule: refused is refused; the list is whole and no note stays."""
-        done = host.run(*inject("error=ENOMEM:when=2"), *portwait("release", "2000"), check=False)
-        assert (done.returncode, listed()) == (125, ports.show(LONG))
-        assert done.stderr == "portwait: cannot release 2000: Cannot allocate memory\n"
-        assert host.run(*portwait("reserve", "30010")).stderr == ""
-
-    @pytest.mark.parametrize("what", ["error=ENOMEM:when=3+", "signal=SIGKILL:when=3"])
-    @pytest.mark.parametrize("verb", ["reserve", "release"])
-    def test_the_next_run_repairs(self, host: Host, what: str, verb: str) -> None:
-        """Rule: what could not be put back, or by a process that was killed, the next run puts back by a note."""
-        done = host.run(*inject(what), *portwait("release", "2000"), check=False)
-        assert done.returncode != 0
-        assert listed() != ports.show(LONG[1:])
-        if "ENOMEM" in what:
-            assert "came off the list too, and the next portwait reserve or release puts them back" in done.stderr
-        assert "note: a release was cut short" in host.run(*portwait("reserve")).stdout
-        repaired = host.run(*portwait(verb, "30010"))
-        assert "off the list too: reserved again" in repaired.stderr
-        assert listed() == ports.show(LONG[1:] if verb == "release" else ports.merge([*LONG[1:], (30010, 30010)]))
-        assert host.run(*portwait(verb, "30010")).stderr == ""
-        assert "cut short" not in host.run(*portwait("reserve")).stdout
-
-
-class TestLeftBehind:
-    """Files under hidden names, on the way to their place."""
-
-    @pytest.mark.parametrize("number", ["SIGTERM", "SIGINT", "SIGHUP", "SIGKILL"])
-    @pytest.mark.parametrize("call", ["fsync", "renameat", "fchmod"])
-    def test_no_temporary_file_stays(self, host: Host, call: str, number: str) -> None:
-        """Rule: a signal waits until the file is whole; what SIGKILL leaves is removed by the next run."""
-        strace = [
-            "strace",
-            "-qq",
-            "-f",
-            "-o",
-            "/dev/null",
-            "-e",
-            f"trace={call}",
-            f"--inject={call}:signal={number}:when=1",
-        ]
-        done = host.run(*strace, *portwait("reserve", "--persist", "30010"), check=False)
-        assert done.returncode != 0
-        left = [path.name for path in host.path("/etc/sysctl.d").iterdir()]
-        assert left == ["zzz-portwait.conf"] or number == "SIGKILL"
-        host.run(*portwait("reserve", "--persist", "30010"))
-        for folder in ("/etc/sysctl.d", "/run/portwait"):
-            assert not [path.name for path in host.path(folder).iterdir() if path.name.startswith(".")]
-
-    def test_what_another_program_writes_now_is_left_alone(self, host: Host) -> None:
-        """Rule: a file that is locked belongs to a process that lives; one of another name is nobody's business."""
-        names = (".zzz-portwait.conf.0123abcd", ".zzz-portwait.conf.old", ".zzz-portwait.conf.0123abcg", ".x")
-        for name in names:
-            host.write(f"/etc/sysctl.d/{name}", "")
-        descriptor = os.open(host.path(f"/etc/sysctl.d/{names[0]}"), os.O_RDONLY)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        host.run(*portwait("reserve", "--persist", "30010"))
-        assert {path.name for path in host.path("/etc/sysctl.d").iterdir()} == {*names, "zzz-portwait.conf"}
-        os.close(descriptor)
-        host.run(*portwait("reserve", "--persist", "30012"))
-        assert {path.name for path in host.path("/etc/sysctl.d").iterdir()} == {*names[1:], "zzz-portwait.conf"}
 
 
 class TestKernel:
@@ -519,58 +246,6 @@ class TestRefusals:
         setting(RESERVED, "8080")
         done = host.run(*AS_NOBODY, *portwait("reserve"))
         assert "reserved              8080 (1 port)\n" in done.stdout
-
-
-OTHERS = "/usr/lib/sysctl.d/50-vendor.conf"
-PLACE = "/etc/sysctl.d/zzz-portwait.conf"
-
-
-class TestAtBoot:
-    """What is said of the file."""
-
-    @pytest.mark.parametrize(
-        ("words", "others", "expected"),
-        [
-            (["reserve", "5000"], "", "{} is as it was: it reserves 5000"),
-            (["reserve", "5001"], "", "{} is written: it reserves 5000-5001"),
-            (["reserve", "5000"], "4000", "{} is as it was: it reserves 5000, and repeats 4000 from other files"),
-            (["release", "5000"], "4000", "{} is removed"),
-            (["release", "6000"], "", "{} is as it was, because 6000 was not among portwait's own: it reserves 5000"),
-            (
-                ["release", "40,41"],
-                "40-41",
-                (
-                    "{} is as it was, because 40-41 were not among portwait's own: it reserves 5000, and repeats 40-41 "
-                    "from other files"
-                ),
-            ),
-        ],
-        ids=["again", "more", "beside-others", "the-last", "not-ours", "of-another-file"],
-    )
-    def test_says_what_it_holds_and_why(self, host: Host, words: list[str], others: str, expected: str) -> None:
-        """Rule: whatever was asked, what is reserved at boot can be read from the answer."""
-        if others:
-            host.write(OTHERS, f"{RESERVED}={others}\n")
-        host.run(*portwait("reserve", "--persist", "5000"))
-        done = host.run(*portwait(words[0], "--persist", *words[1:]))
-        assert f"at boot: {expected.format(PLACE)}" in done.stdout.splitlines()
-
-
-class TestFilesOfOthers:
-    """What somebody has put into sysctl.d."""
-
-    @pytest.mark.parametrize("words", [("reserve", "--persist", "30010"), ("audit", "--window", "0.1s"), ("reserve",)])
-    def test_a_fifo_or_a_giant_stops_nobody(self, host: Host, words: tuple[str, ...]) -> None:
-        """Rule: what cannot be read is named, and the rest is done."""
-        os.mkfifo(host.path("/etc/sysctl.d/10-fifo.conf"))
-        with host.path("/etc/sysctl.d/20-sparse.conf").open("wb") as sparse:
-            sparse.truncate(3 << 30)
-        host.write(OTHERS, f"{RESERVED}=8080\n")
-        done = host.run(*portwait(*words))
-        text = " ".join(done.stdout.split())
-        assert "note: /etc/sysctl.d/10-fifo.conf cannot be read and was left out: it is no regular file" in text
-        assert "note: /etc/sysctl.d/20-sparse.conf cannot be read and was left out: it is too large" in text
-        assert words != ("reserve", "--persist", "30010") or "repeats 8080 from other files" in text
 
 
 class TestListing:
