@@ -1,4 +1,4 @@
-"""The internet sockets that another process has open, asked of the kernel by way of copies of its descriptors.
+"""What a process has open: of another one its internet sockets, asked of the kernel by way of copies.
 
 This sees what no table shows: a socket that is bound and does not listen, and the options of any socket.
 """
@@ -46,6 +46,15 @@ def sockets_of(pid: int) -> list[Held]:
                             found.append(_describe(number, sock))
     finally:
         os.close(process)
+    return found
+
+
+def own_descriptors() -> set[str]:
+    """List the descriptors of this process, and what they are."""
+    found = set()
+    for path in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # that of the listing itself
+            found.add(f"{path.name} {path.readlink()}")
     return found
 
 
