@@ -38,17 +38,32 @@ class Claim(hold.Hold):
         self._full = mode == "full"
         self._reuseaddr = reuseaddr
         self._name: _socket.socket | None = None
+        self._unnamed: OSError | None = None
+
+    @property
+    def unkept(self) -> OSError | None:
+        """Why nothing keeps other picks from the port; None where something does."""
+        return self._unnamed if self.form is None else None
 
     def claim(self) -> Verdict:
         """Take the port, or say why not: `held` where anything has it, another pick and another hold included."""
         try:
-            self._name = _bind_name(self.target)
+            self._bind_name()
             verdict = self._bind()
         except OSError as error:
             verdict = verdict_of(error)
         if verdict.state != "free":
             self.drop()
         return verdict
+
+    def _bind_name(self) -> None:
+        """Bind the port's name, or note why not. Raises EADDRINUSE where another pick has it."""
+        try:
+            self._name = _bind_name(self.target)
+        except OSError as error:  # RestrictAddressFamilies= without AF_UNIX, no descriptor
+            if error.errno == errno.EADDRINUSE:
+                raise
+            self._unnamed = error
 
     def _bind(self) -> Verdict:
         if self.target.protocol == "udp":  # its probe is exclusive, and would meet our own hold
@@ -106,12 +121,8 @@ class Claim(hold.Hold):
         return number
 
 
-def _bind_name(target: Target) -> _socket.socket | None:
-    """Bind the port's name; None where there are no Unix sockets. Raises EADDRINUSE where another pick has it."""
-    try:
-        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
-    except OSError:  # RestrictAddressFamilies= without AF_UNIX
-        return None
+def _bind_name(target: Target) -> _socket.socket:
+    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
     try:
         sock.bind(b"\0portwait-pick/%s/%d" % (os.fsencode(target.protocol), target.port))
     except BaseException:

@@ -10,13 +10,14 @@ from portwait import handoff
 from portwait.bind import hold
 from portwait.bind.choice import Choice, choose, order
 from portwait.commands.continuing import continuing_without
-from portwait.errors import PortwaitError, UsageError, quote
+from portwait.errors import PortwaitError, UsageError, own_fault, quote
 from portwait.host.port_settings import port_settings
 from portwait.log import Log
 from portwait.model import targets
 from portwait.options import reader
 from portwait.reports import choice as choice_report
 from portwait.text import durations, placeholders
+from portwait.text.escape import escape
 from portwait.wait import signals
 
 if TYPE_CHECKING:
@@ -86,6 +87,9 @@ def run(words: Sequence[str]) -> tuple[int, str]:
             "and portwait holds what it picks until the command has it",
         )
         return 0, "".join(f"{port}\n" for port in picked)
+    for claim in choice.claims:
+        if claim.unkept is not None:
+            log.warning("failed", own_fault(f"keep other picks from {escape(str(claim.target))}", claim.unkept))
     for name, port in zip(asked.env, picked):  # as many or fewer, by _check
         os.environ[name] = str(port)
     with continuing_without("hold the port", asked):

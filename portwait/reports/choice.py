@@ -53,6 +53,8 @@ def held(claim: Claim) -> str:
     """Say what keeps the port, and from whom."""
     if claim.form is not None:
         return f"a bound socket keeps {escape(str(claim.target))} from connect(), and from other holds and picks"
+    if claim.unkept is not None:
+        return f"nothing keeps {escape(str(claim.target))}"
     return f"no bound socket keeps {escape(str(claim.target))}: only other picks leave it alone"
 
 

@@ -246,6 +246,25 @@ class TestAlone:
             assert status == GAVE_UP
             assert "can be had" in err
 
+    @pytest.mark.parametrize(
+        ("words", "told"),
+        [
+            (("10000",), ""),
+            (("--hold=full", "10000/udp"), ""),
+            (("-q", "10000/udp"), ""),
+            (("10000/udp",), "10000/udp"),
+            (("--no-hold", "10000"), "10000/tcp"),
+            (("--no-reuseaddr", "10000"), "10000/tcp"),
+        ],
+        ids=str,
+    )
+    def test_without_a_name(self, words: tuple[str, ...], told: str) -> None:
+        """Where the hold does not keep other picks away either, one line says that nothing does."""
+        status, out, err = pick(*words, "--", "echo", "{}", before=without(f"socket:{1}=EAFNOSUPPORT"))
+        why = "Address family not supported by protocol; continuing without it"
+        assert (status, out) == (0, "10000\n")
+        assert err == (f"portwait: failed to keep other picks from {told}: {why}\n" if told else "")
+
     def test_other_users_and_namespaces(self) -> None:
         """Root, another user, a user namespace and a PID namespace of their own, on one network: five ports."""
         starts = [(), AS_NOBODY, ("unshare", "--user", "--map-root-user"), ("unshare", "--pid", "--fork"), AS_NOBODY]
