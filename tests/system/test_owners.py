@@ -529,7 +529,7 @@ class TestUnderAStorm:
                 (blocker,) = blockers(TARGET)
                 assert (blocker.kind.name, blocker.kind.evidence) == ("outbound", "syn-count")
                 assert [owner.pid for owner in blocker.owners] == [os.getpid()]
-                assert blocker.unseen is None
+                assert states.is_complete(blocker.unseen)
 
     def test_those_that_come_and_go_are_told_as_they_were(self, storm: Program) -> None:
         """The server's end is never called a client's; an owner is the one process there is, or none any more."""

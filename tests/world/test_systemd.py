@@ -208,19 +208,19 @@ def test_what_hardening_takes_away_it_says_and_guards_on(host: Machine, lines: l
 @pytest.mark.parametrize(
     ("name", "kind", "limit"),
     [
-        ("guard-pre.conf", "notify", "TimeoutStartSec=1"),
-        ("guard-exec.conf", "notify", "TimeoutStartSec=1"),
-        ("guard-exec.conf", "simple", "WatchdogSec=1"),
+        ("guard-pre.conf", "notify", "TimeoutStartSec=3"),
+        ("guard-exec.conf", "notify", "TimeoutStartSec=3"),
+        ("guard-exec.conf", "simple", "WatchdogSec=3"),
     ],
 )
 def test_the_start_is_not_timed_out_while_it_waits(host: Machine, name: str, kind: str, limit: str) -> None:
-    """The limit is one second here, the wait is longer, and the service has time of its own afterwards."""
+    """The limit is three seconds here (a busy machine needs one to start Python), and the wait is longer."""
     with guarded(host, name, kind, limit):
         with host.blocked(PORT, "outbound"):
             host.systemctl("start", "--no-block", "app")
             status(host)
             began = time.monotonic()
-            eventually(lambda: time.monotonic() > began + 2.5, "more time than the unit allows")
+            eventually(lambda: time.monotonic() > began + 4.5, "more time than the unit allows")
             assert state(host) == ("active" if kind == "simple" else "activating", "success")
         eventually(lambda: answers(host), "an answer")
         eventually(lambda: state(host) == ("active", "success"), "the start after the wait")
