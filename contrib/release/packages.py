@@ -23,7 +23,14 @@ then becomes the service. It brings its own Python."""
 MAINTAINER = "The portwait developers <portwait@users.noreply.github.com>"
 HOMEPAGE = "https://github.com/portwait/portwait"
 HERE = Path(__file__).resolve().parent
-UNITS = ("portwait-hold@.service", "portwait-reserve@.service", "portwait-audit.service", "portwait-audit.timer")
+UNITS = (
+    "portwait-hold@.service",
+    "portwait-reserve@.service",
+    "portwait-audit.service",
+    "portwait-audit.timer",
+    "user/portwait-hold@.service",
+)
+"""Of contrib/systemd: the system's, and below user/ the users'."""
 
 PLACES = (
     ("/usr/local/bin/portwait", "/usr/bin/portwait"),
@@ -134,10 +141,10 @@ def _install(packed: Path, root: Path, documents: str, zsh: str) -> None:
     for name, place in shells.items():
         _copy(share / name, root / place)
     units = share / "portwait" / "systemd"
-    shutil.copytree(units, root / documents / "systemd", ignore=shutil.ignore_patterns(*UNITS))
+    shutil.copytree(units, root / documents / "systemd", ignore=shutil.ignore_patterns("user", *UNITS))
     for name in UNITS:
-        _copy(units / name, root / "usr/lib/systemd/system" / name)
-    for file in (*root.glob("usr/lib/systemd/system/*"), *root.glob(f"{documents}/systemd/**/*")):
+        _copy(units / name, root / "usr/lib/systemd" / (name if "/" in name else f"system/{name}"))
+    for file in (*root.glob("usr/lib/systemd/*/*"), *root.glob(f"{documents}/systemd/**/*")):
         if file.is_file():
             file.write_text(_as_packaged(file.read_text()))
     for file in root.rglob("*"):

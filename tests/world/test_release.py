@@ -263,6 +263,9 @@ def installed_files(root: Path, zsh: str) -> None:
     units = {file.name: file.read_text() for file in (root / "usr/lib/systemd/system").glob("portwait-*")}
     timer, service = "portwait-audit.timer", "portwait-audit.service"
     assert sorted(units) == [service, timer, "portwait-hold@.service", "portwait-reserve@.service"]
+    users = {file.name: file.read_text() for file in (root / "usr/lib/systemd/user").iterdir()}
+    assert sorted(users) == ["portwait-hold@.service"]
+    units |= {f"user/{name}": text for name, text in users.items()}
     assert all("/usr/local" not in text for text in units.values())
     assert all("ExecStart=/usr/bin/portwait " in text for name, text in units.items() if name != timer)
     assert list((root / "etc/systemd/system").glob("*.wants/portwait-*")) == []
