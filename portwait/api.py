@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from portwait.model.blocker import Blocker
     from portwait.model.targets import Family, Target
 
+_picked: list[Hold] = []
+"""What `pick` has chosen stands until it is dropped, also where the caller keeps the number alone."""
 _TABLES_EVERY = 1.0  # seconds between two readings of the tables, where bind has no word
 
 
@@ -88,4 +90,5 @@ def pick(
 
     if not (look() or schedule.until(look, time.sleep, time.monotonic() + timeout)):
         raise PortwaitError(f"cannot pick a port of {' '.join(ranges)}: none can be had")
+    _picked[:] = [*(each for each in _picked if each.form is not None), claims[0]]
     return claims[0]

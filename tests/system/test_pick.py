@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import portwait
+from portwait import api
 from portwait.bind.claim import Claim
 from tests.support.descriptors import sockets_of
 from tests.support.guarding import GAVE_UP, NOT_FOUND, WRONG, guard, run, target_of
@@ -374,6 +375,14 @@ class TestPython:
         seen = run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)], cwd=tmp_path)
         assert seen.status == 0, seen.out
         assert "1 passed" in seen.out
+
+    def test_a_port_is_kept_although_only_its_number_is(self) -> None:
+        """The hold stands until it is dropped, whoever forgets it."""
+        try:
+            assert [portwait.pick("10000-10009").port for _ in range(3)] == [10000, 10001, 10002]
+        finally:
+            for hold in api._picked:  # nobody else has them
+                hold.drop()
 
     def test_wrong_words(self) -> None:
         with pytest.raises(portwait.UsageError):
