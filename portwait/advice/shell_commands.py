@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from portwait.model.case import Case
     from portwait.model.owner import Owner
     from portwait.model.sockets import Range
+    from portwait.model.targets import Target
 
 _RESERVED = "net.ipv4.ip_local_reserved_ports"
 _RANGE = "net.ipv4.ip_local_port_range"
@@ -79,10 +80,18 @@ def portwait(facts: Facts, verb: str, *words: str) -> str:
 
 def asked(case: Case) -> tuple[str, ...]:
     """Write a target with the options that it was asked with: another bind has other blockers."""
-    target = case.target
-    family = (f"-{target.family}",) if target.family and target.address == ANY else ()
-    flags = {"--no-reuseaddr": not case.reuseaddr, "--reuseport": target.reuseport, "--freebind": target.freebind}
-    return (*family, *(flag for flag, is_set in flags.items() if is_set), target.text)
+    return asked_for([case.target], reuseaddr=case.reuseaddr)
+
+
+def asked_for(targets: Sequence[Target], *, reuseaddr: bool) -> tuple[str, ...]:
+    """Write targets of one call, with the options that they were asked with."""
+    flags = {
+        **{f"-{target.family}": target.address == ANY for target in targets if target.family},
+        "--no-reuseaddr": not reuseaddr,
+        "--reuseport": any(target.reuseport for target in targets),
+        "--freebind": any(target.freebind for target in targets),
+    }
+    return (*(flag for flag, is_set in flags.items() if is_set), *(target.text for target in targets))
 
 
 def append(machine: Machine, path: str, lines: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from portwait.model import targets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from portwait.log import Events, Log
     from portwait.options.record import Options
@@ -209,6 +209,7 @@ def _wait(survey: Survey, options: Options, began: float, deadline: float, comma
 
         log = Log(options.log_format, quiet=options.quiet, verbose=options.verbose)
         narrator = None
+        told: Collection[object] = ()
         free, waited = not survey.obstructed and not survey.undecided, 0.0
         try:
             if not free:
@@ -221,7 +222,8 @@ def _wait(survey: Survey, options: Options, began: float, deadline: float, comma
         finally:
             if narrator is not None:
                 narrator.stop()
-        return outcome.conclude(survey, options, log, command, free=free, waited=waited)
+                told = narrator.told
+        return outcome.conclude(survey, options, log, command, free=free, waited=waited, told=told)
     return _wait_plainly(survey, options, deadline) or options.anyway  # bind alone can do it
 
 

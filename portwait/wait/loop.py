@@ -35,8 +35,10 @@ _TABLES_EVERY = 1.0  # seconds between two readings of the tables: one costs 10 
 _TABLES_SOON = 0.1  # likewise, where there is news and they decide, because bind is denied
 # Seconds that the narrator has, not counted while no processor is free for it:
 _ONE_LOOK = 5.0  # for the one look of --timeout 0, evicting included
-_FIRST_REPORT = 3.0  # to say who is in the way before it is said that the wait begins
-_GRACE = 0.15  # after a deadline that comes sooner than that
+_FIRST_REPORT = 3.0  # to say who is in the way before it is said that the wait begins, or to read whether anybody is
+_SHORTEST_REPORT = 1.0  # to say who is in the way although the deadline comes sooner
+# Seconds after the deadline:
+_GRACE, _LATEST = 0.15, 2.0  # for a first report; the latter where it has not yet had its shortest time
 _FIRST_REMINDER, _LAST_REMINDER = 10.0, 600.0  # seconds; each is twice the one before
 
 
@@ -74,6 +76,9 @@ class WaitLoop:
 
             self._say_waiting()
             free = schedule.until(self._probe, self._pause, self._deadline, lambda: self._expected, schedule.LOOK)
+            if not free:
+                self._pause(0.0)  # what has come while this process was stopped, or got no processor
+                free = self._probe()
             self._progress.end("" if free else f"gave up waiting: {self._status}")
             return free
         finally:
@@ -94,21 +99,35 @@ class WaitLoop:
         while not (free := self._probe()):
             if self._narrator is None or self._narrator.lost or self._narrator.reports:
                 break
-            if (left := until - time.monotonic()) <= 0:
+            if until <= time.monotonic():
                 until = self._first_report_until(asked, self._narrator.starved())
-                if (left := until - time.monotonic()) <= 0:
-                    break
-            self._pause(min(left, polling.POLL))
+            began = time.monotonic()
+            planned = max(0.0, min(until - began, polling.POLL))
+            self._pause(planned)
+            if not planned:
+                free = self._probe()  # what had come was read; a guard that was stopped itself did not see it before
+                break
+            overslept = max(0.0, time.monotonic() - began - planned)  # this process was stopped, or got no processor
+            asked, until = asked + overslept, self._first_report_until(asked + overslept)
         if free or self._is_decided:
             return free
         self._patient = False
-        self._log.warning("failed", "failed to read the socket tables: no answer in time; continuing without it")
+        if self._narrator is not None and not self._narrator.has_read:
+            self._log.warning("failed", "failed to read the socket tables: no answer in time; continuing without it")
         return self._probe()
 
     def _first_report_until(self, asked: float, starved: float = 0.0) -> float:
+        """Say how long to wait for the first report: as long as it takes, where it alone says whether a port is held.
+
+        Where bind has said so, the report is only the name, and the deadline counts too.
+        """
         if self._deadline <= self._began:
             return asked + _ONE_LOOK + starved
-        return min(asked + _FIRST_REPORT + starved, self._deadline + _GRACE)
+        until = asked + _FIRST_REPORT + starved
+        if self._survey.undecided and not self._survey.obstructed:
+            return until
+        shortest = min(asked + _SHORTEST_REPORT + starved, self._deadline + _LATEST)
+        return min(until, max(self._deadline + _GRACE, shortest))
 
     @property
     def _is_decided(self) -> bool:

@@ -49,6 +49,10 @@ class Narrator:
         self.lost = False
         """Whether it has ended before it was told to: nobody names and evicts any more."""
         self.busy = False
+        self.has_read = False
+        """Whether it has read the socket tables, and told what they say."""
+        self.told: set[object] = set()
+        """The targets, as `reports.document` writes them, of which it has said what is in the way."""
         self.reports = 0
         """How many requests it has dealt with."""
         self.expected = math.inf
@@ -81,6 +85,7 @@ class Narrator:
             if kind in ("log", "acting"):
                 self._hear(kind, *rest)
             elif kind == "probe":
+                self.has_read = True
                 _learn(survey, *rest)
                 survey.probe()
                 self._send_state(survey)
@@ -138,6 +143,9 @@ class Narrator:
 
     def _hear(self, kind: str, *rest: Any) -> None:  # whatever marshal can write
         if kind == "log":
+            fields = rest[-1]
+            if fields.get("verdict") in ("held", "unavailable"):
+                self.told.add(fields["target"])
             self._log.say(*rest)
         elif kind == "acting":
             (self._acting,) = rest

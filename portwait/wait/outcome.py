@@ -16,22 +16,36 @@ from portwait.text.masking import command_line
 from portwait.text.plural import is_or_are, names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from portwait.bind.survey import Survey
     from portwait.model.targets import Target
     from portwait.options.record import Options
 
+_MOST_ASKED = 4  # targets in a command to paste
 
-def conclude(survey: Survey, options: Options, log: Log, command: Sequence[str], *, free: bool, waited: float) -> bool:
-    """Say how it ended; whether the service may start."""
+
+def conclude(
+    survey: Survey,
+    options: Options,
+    log: Log,
+    command: Sequence[str],
+    *,
+    free: bool,
+    waited: float,
+    told: Collection[object] = (),
+) -> bool:
+    """Say how it ended; whether the service may start.
+
+    `told` are the targets of which it was said who is in the way, as `reports.document` writes them.
+    """
     if options.dry_run:
         _rehearse(survey, options, log, command, free=free)
         return free
     if free:
         _free(survey, options, log, command, waited)
     else:
-        _gave_up(survey, options, log, command, waited)
+        _gave_up(survey, options, log, command, waited, told=told)
     return free or options.anyway
 
 
@@ -123,8 +137,22 @@ def _breaks(own: hold.Hold) -> str:
     )
 
 
-def _gave_up(survey: Survey, options: Options, log: Log, command: Sequence[str], waited: float) -> None:
+def _how_to_find_out(survey: Survey, told: Collection[object]) -> str:
+    """Say how a user can find out what is in the way, where the time was too short for that."""
+    untold = [target for target in survey.obstructed if escape(target.text) not in told]
+    if not untold:
+        return ""
+    from portwait.advice import shell_commands
+
+    command = ("portwait", "explain", *shell_commands.asked_for(untold[:_MOST_ASKED], reuseaddr=survey.reuseaddr))
+    return f". There was no time to find out why; ask with: {shell(command)}"
+
+
+def _gave_up(
+    survey: Survey, options: Options, log: Log, command: Sequence[str], waited: float, *, told: Collection[object]
+) -> None:
     """The deadline came."""
+    how_to_find_out = _how_to_find_out(survey, told)
     asked = names(survey.obstructed)
     states = " and ".join(sorted({survey.verdicts[target].state for target in survey.obstructed}))
     after = f" after {durations.show(waited)}" if waited else ""
@@ -132,13 +160,15 @@ def _gave_up(survey: Survey, options: Options, log: Log, command: Sequence[str],
         does = "starting" if command else "ending with 0"
         log.warning(
             "anyway",
-            f"{asked} {is_or_are(survey.obstructed)} still {states}{after}; {does} all the same (--anyway)",
+            f"{asked} {is_or_are(survey.obstructed)} still {states}{after}; {does} all the same (--anyway)"
+            f"{how_to_find_out}",
             target=asked,
         )
     else:
         log.error(
             "gave-up",
-            f"gave up{after}: {asked} {is_or_are(survey.obstructed)} still {states}; nothing was started",
+            f"gave up{after}: {asked} {is_or_are(survey.obstructed)} still {states}; nothing was started"
+            f"{how_to_find_out}",
             target=asked,
             waited=round(waited, 3),
         )

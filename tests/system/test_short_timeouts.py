@@ -1,0 +1,135 @@
+"""A timeout that is shorter than the narrator's first answer: the port is not taken for free, and the holder is named.
+
+A busy host makes the narrator slow; here it sleeps before it reads the socket tables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import states
+from tests.support.guarding import GAVE_UP, STARTED, guard, run
+from tests.support.netns import sysctl
+from tests.support.programs import eventually, running
+from tests.support.states import outbound_established
+from tests.support.surroundings import lacking
+from tests.system.test_hostile_wait import narrators_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from tests.support.guarding import Outcome
+
+pytestmark = pytest.mark.usefixtures("net")
+
+PORT, PRIVILEGED = 30010, 80
+SLOW = 0.3  # seconds
+STUCK = 3600.0
+_SLOW_NARRATOR = """
+import sys, time
+from portwait.__main__ import start
+from portwait.wait import inspection
+diagnose = inspection.diagnose
+inspection.diagnose = lambda *words, **named: (time.sleep({seconds}), diagnose(*words, **named))[1]
+sys.argv[0] = "portwait"
+sys.exit(start())
+"""
+BY_TABLES = {
+    "more than 64 ports": ((), "30000-30099", PORT),
+    "bind is denied": (lacking("net_bind_service"), str(PRIVILEGED), PRIVILEGED),
+}
+each_way = pytest.mark.parametrize(("before", "target", "port"), BY_TABLES.values(), ids=BY_TABLES)
+
+
+@pytest.fixture(autouse=True)
+def _privileged_ports(net: None) -> None:  # noqa: ARG001  # the order: inside the private network
+    sysctl("net.ipv4.ip_unprivileged_port_start", "1024")
+
+
+@each_way
+@pytest.mark.parametrize("timeout", ["20ms", "200ms"])
+@pytest.mark.parametrize("held", [True, False], ids=["held", "free"])
+def test_where_the_tables_decide(before: tuple[str, ...], target: str, port: int, timeout: str, held: bool) -> None:
+    """Rule: their answer decides, also when it comes after the deadline."""
+    with states.listening(port) if held else contextlib.nullcontext():
+        seen = run([*before, *slow(SLOW), "--timeout", timeout, target, "--", *STARTED])
+    if held:
+        assert (seen.status, seen.out) == (GAVE_UP, "")
+        assert names_or_asks(seen, f"{port}/tcp is held by a listener")
+    else:
+        assert (seen.status, seen.out) == (0, "started\n")
+        assert "failed" not in seen.err
+
+
+@each_way
+def test_tables_that_nobody_can_read(before: tuple[str, ...], target: str, port: int) -> None:
+    """Rule: a narrator that is stuck for good keeps the service down for seconds only, and a line says what failed."""
+    with states.listening(port):
+        began = time.monotonic()
+        seen = run([*before, *slow(STUCK), "--timeout", "20ms", target, "--", *STARTED])
+    assert (seen.status, seen.out) == (0, "started\n")
+    assert "failed to read the socket tables: no answer in time" in seen.err
+    assert time.monotonic() - began >= 3
+
+
+def test_a_guard_that_was_stopped() -> None:
+    """Rule: before it gives up it reads what has come; the answer came while it could not read."""
+    argv = [*slow(SLOW), "--timeout", "1", "30000-30099", "--", *STARTED]
+    with states.listening(PORT), running(argv) as guarded:
+        began = time.monotonic()
+        eventually(lambda: narrators_of(guarded.pid), "the narrator")
+        guarded.signal(signal.SIGSTOP)
+        eventually(lambda: time.monotonic() > began + 4.5, "the end of the deadline and of what is granted after it")
+        guarded.signal(signal.SIGCONT)
+        assert guarded.status() == GAVE_UP
+        assert guarded.out == []
+
+
+@pytest.mark.parametrize("timeout", ["50ms", "200ms"])
+def test_where_bind_decides(timeout: str) -> None:
+    """Rule: whoever is in the way is named, however short the timeout; where there is no processor for that, how to."""
+    with outbound_established(PORT):
+        seen = run([*slow(SLOW), "--timeout", timeout, str(PORT), "--", *STARTED])
+    assert (seen.status, seen.out) == (GAVE_UP, "")
+    assert names_or_asks(seen, f"{PORT}/tcp is held by an outbound connection")
+
+
+@pytest.mark.parametrize(
+    ("words", "make", "asked"),
+    [
+        ((str(PORT),), outbound_established, f"portwait explain {PORT}"),
+        (("-4", "--no-reuseaddr", str(PORT)), outbound_established, f"portwait explain -4 --no-reuseaddr {PORT}"),
+        (("--anyway", f"{PORT}/tcp"), states.listening, f"portwait explain {PORT}/tcp"),
+        (("30020", f"30009-{PORT}"), states.listening, f"portwait explain {PORT}"),
+    ],
+)
+def test_who_could_not_be_named(
+    words: tuple[str, ...], make: Callable[[int], AbstractContextManager[object]], asked: str
+) -> None:
+    """Rule: the last line has the command that names them, for the bind that was asked for. Pasted, it does."""
+    with make(PORT):
+        seen = run([*slow(STUCK), "--timeout", "50ms", *words, "--", *STARTED])
+        last = seen.err.splitlines()[-1]
+        assert last.endswith(f". There was no time to find out why; ask with: {asked}")
+        _, *pasted = shlex.split(last.rpartition(": ")[2])
+        explained = guard(*pasted)
+    assert explained.status == 1
+    assert "is held by" in explained.out
+
+
+def names_or_asks(seen: Outcome, headline: str) -> bool:
+    """Whether it says who is in the way, or else how to find out."""
+    return (headline in seen.err) != ("ask with: portwait explain" in seen.err.splitlines()[-1])
+
+
+def slow(seconds: float) -> list[str]:
+    """Answer the guard of a host where the narrator takes this long to read the tables."""
+    return [sys.executable, "-Ic", _SLOW_NARRATOR.format(seconds=seconds)]
