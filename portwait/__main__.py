@@ -12,16 +12,14 @@ def _forget_the_services_modules() -> None:
 
     They are meant for the service: a `socket.py` or `tornado.py` in them must not become portwait's. Everything in
     front of the standard library's first entry, which is always pythonXY.zip, is theirs. The folder that portwait
-    itself was loaded from stays, because its code runs already.
+    itself was loaded from stays, because its code runs already. The installed script does the same before it imports
+    this module; `python -m portwait` cannot.
     """
     archive = f"python{sys.version_info[0]}{sys.version_info[1]}.zip"
     own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    theirs = [getattr(sys.modules.get("site"), "USER_SITE", None)]
-    for index, entry in enumerate(sys.path):
-        if entry.endswith(archive):
-            theirs += sys.path[:index]
-            break
-    ours = [entry for entry in sys.path if entry not in theirs]
+    theirs = getattr(sys.modules.get("site"), "USER_SITE", None)
+    front = max([index for index, entry in enumerate(sys.path) if entry.endswith(archive)], default=0)
+    ours = [entry for entry in sys.path[front:] if entry != theirs]
     if own not in ours:
         ours.append(own)
     sys.path[:] = ours

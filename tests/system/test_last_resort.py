@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,11 +60,25 @@ ENCODINGS = {
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """Make an installation of portwait that may be broken; its script."""
-    shutil.copytree(Path(package.__file__).parent, tmp_path / "portwait", ignore=shutil.ignore_patterns("__pycache__"))
-    script = tmp_path / "guard"
-    shutil.copy(Path(__file__).parents[2] / "bin" / "portwait", script)
+    """Make an installation of portwait that may be broken, with a Python of its own; its script."""
+    modules = Path(sysconfig.get_path("purelib", vars={"base": str(tmp_path)}))
+    shutil.copytree(Path(package.__file__).parent, modules / "portwait", ignore=shutil.ignore_patterns("__pycache__"))
+    (modules / "libraries.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir(exist_ok=True)
+    python.symlink_to(os.path.realpath(sys.executable))
+    (tmp_path / "pyvenv.cfg").write_text(f"home = {Path(os.path.realpath(sys.executable)).parent}\n")
+    script = modules / "guard"
+    source = (Path(__file__).parents[2] / "bin" / "portwait").read_text()
+    script.write_text(source.replace("#!python", f"#!{python} -B", 1))
+    script.chmod(0o755)
     return script
+
+
+def sees_users(prefix: Path) -> None:
+    """Let the Python of an installation look into the user's site-packages, as a system's does."""
+    settings = prefix / "pyvenv.cfg"
+    settings.write_text(f"{settings.read_text()}include-system-site-packages = true\n")
 
 
 @pytest.mark.parametrize("how", BREAKS)
@@ -76,7 +91,7 @@ def test_a_module_that_cannot_be_imported(how: str, copy: Path) -> None:
         path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
         before = path.read_text()
         BREAKS[how](path)
-        seen = run([sys.executable, "-B", str(copy), str(PORT), "--", *STARTED])
+        seen = run([str(copy), str(PORT), "--", *STARTED])
         path.write_text(before)
         assert seen.started, (name, seen)
         assert len(seen.err.splitlines()) <= 1, (name, seen)
@@ -88,7 +103,7 @@ def test_without_a_command_a_broken_portwait_is_an_error(copy: Path) -> None:
     """Nothing follows --, so there is nothing to start; nor behind a verb's."""
     (copy.parent / "portwait" / "cli.py").write_text("def")
     for words in ([str(PORT)], [str(PORT), "--"], ["pick", "1-2", "--", "echo", "{}"]):
-        seen = run([sys.executable, "-B", str(copy), *words])
+        seen = run([str(copy), *words])
         assert (seen.status, seen.out) == (125, ""), words
 
 
@@ -96,7 +111,7 @@ def test_without_a_command_a_broken_portwait_is_an_error(copy: Path) -> None:
 def test_a_broken_portwait_hands_on_signals_and_says_what_it_cannot_run(module: str, copy: Path) -> None:
     """Rule: the command ignores no signal that only Python ignores; one that cannot be run is 126 or 127, in words."""
     (copy.parent / "portwait" / module).write_text("def")
-    argv = [sys.executable, "-B", str(copy), str(PORT), "--"]
+    argv = [str(copy), str(PORT), "--"]
     ignored = int(run([*argv, "grep", "SigIgn", "/proc/self/status"]).out.split()[1], 16)
     assert ignored & (1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1) == 0
     for command, status in (("no-such-command", 127), ("/etc/passwd", 126)):
@@ -118,7 +133,7 @@ def test_a_broken_portwait_runs_a_script_without_a_shebang(
     script.chmod(0o755)
     env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     words = [str(script) if by_path else "serve", "a b", "", "$HOME"]
-    seen = run([sys.executable, "-B", str(copy), str(PORT), "--", *words], env=env)
+    seen = run([str(copy), str(PORT), "--", *words], env=env)
     assert (seen.status, seen.out) == (0, "started.a b..$HOME.")
 
 
@@ -126,9 +141,9 @@ def test_a_broken_portwait_runs_a_script_without_a_shebang(
 def test_a_dry_run_starts_nothing(module: str, copy: Path) -> None:
     """Rule: whatever cannot be loaded, --dry-run does not end in a start."""
     (copy.parent / "portwait" / module).write_text("def")
-    assert run([sys.executable, "-B", str(copy), "--dry-run", str(PORT), "--", *STARTED]).out == ""
+    assert run([str(copy), "--dry-run", str(PORT), "--", *STARTED]).out == ""
     env = {**os.environ, "PORTWAIT_DRY_RUN": "1"}
-    assert run([sys.executable, "-B", str(copy), str(PORT), "--", *STARTED], env=env).out == ""
+    assert run([str(copy), str(PORT), "--", *STARTED], env=env).out == ""
 
 
 @pytest.mark.parametrize("own", [("web", "db"), ("web",), ()], ids=["around it", "before it", "none"])
@@ -145,7 +160,7 @@ def test_what_is_ours_in_systemds_store_stays_hidden(
             (name, stack.enter_context(socket.socket())) for name in (*own[:1], "portwait-tcp-1-v6only", *own[1:])
         ]
         mine = [link_of(sock.fileno()) for name, sock in sockets if name in own]
-        argv = [sys.executable, "-B", str(copy), "--fdstore", str(PORT), "--", *SHOW]
+        argv = [str(copy), "--fdstore", str(PORT), "--", *SHOW]
         with manager.running(*argv, sockets=sockets, stdin=subprocess.PIPE) as program:
             seen = shown(program)
     assert (seen.names, seen.served) == ([*own], mine)
@@ -162,7 +177,7 @@ def test_what_the_kernel_calls_held_is_not_started(module: str, words: tuple[str
     """Rule: a module of the wait that cannot be loaded costs words, not the verdict; bind alone waits then."""
     (copy.parent / "portwait" / f"{module}.py").write_text("def")
     with listening(PORT):
-        seen = run([sys.executable, "-B", str(copy), "-t", "0.2", *words, str(PORT), "--", *STARTED])
+        seen = run([str(copy), "-t", "0.2", *words, str(PORT), "--", *STARTED])
     assert (seen.status, seen.out) == (GAVE_UP, "")
     assert "Traceback" not in seen.err
 
@@ -189,6 +204,16 @@ def test_every_byte_of_an_argument_arrives(locale: str, tmp_path: Path) -> None:
     assert guard(str(PORT), "--", *command, *words, env=env).out == f"{words}\n"
 
 
+STRANGERS = {
+    "a package": ("portwait/__init__.py", ""),
+    "a package that exits": ("portwait/__init__.py", "raise SystemExit(2)"),
+    "a module": ("portwait.py", "raise KeyboardInterrupt"),
+    "a folder": ("portwait/notes.txt", ""),
+    "its main module": ("portwait/__main__.py", "start = print"),
+}
+"""Programs of other people that are called portwait too."""
+
+
 class TestWhatIsMeantForTheService:
     """Its modules are not portwait's, and it still gets its variables."""
 
@@ -206,6 +231,55 @@ class TestWhatIsMeantForTheService:
         assert "failed" not in seen.err
         assert not (tmp_path / "sprung").exists()
         assert guard(str(PORT), "--", "printenv", "PYTHONPATH", env=env).out == f"{tmp_path}\n"
+
+    @pytest.mark.parametrize(
+        "where", ["PYTHONPATH", "the working directory", "the script's", "the user's", "an archive"]
+    )
+    @pytest.mark.parametrize("stranger", STRANGERS)
+    def test_another_portwait(self, stranger: str, where: str, copy: Path, tmp_path: Path) -> None:
+        """Rule: what is called portwait and is the service's does not take the place of portwait."""
+        folder = tmp_path / "theirs"
+        archive = folder / f"python{sys.version_info[0]}{sys.version_info[1]}.zip"  # a folder with the name of one
+        users = tmp_path / "user" / copy.parent.relative_to(tmp_path)
+        script = shutil.copy(copy, tmp_path / "bin") if where == "the script's" else copy
+        places = {"the script's": tmp_path / "bin", "the user's": users, "an archive": archive}
+        name, text = STRANGERS[stranger]
+        file = places.get(where, folder) / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        sees_users(tmp_path)
+        paths = {"PYTHONPATH": str(folder), "the working directory": ":", "an archive": str(archive)}
+        env = {**os.environ, "PYTHONUSERBASE": str(tmp_path / "user"), "PYTHONPATH": paths.get(where, "")}
+        cwd = folder if where == "the working directory" else tmp_path
+        seen = run([str(script), "-v", str(PORT), "--", *STARTED], env=env, cwd=cwd)
+        assert seen.started
+        assert f"{PORT}/tcp" in seen.err
+        assert "failed" not in seen.err
+
+    @pytest.mark.parametrize("how", ["pip install --target", "pip install --user"])
+    def test_a_portwait_in_such_a_folder(self, how: str, copy: Path, tmp_path: Path) -> None:
+        """Rule: where no portwait is elsewhere, the one of PYTHONPATH or of the user's site-packages is portwait."""
+        folder = tmp_path / "user" / copy.parent.relative_to(tmp_path)
+        folder.mkdir(parents=True)
+        (copy.parent / "portwait").rename(folder / "portwait")
+        (copy.parent / "libraries.pth").unlink()
+        sees_users(tmp_path)
+        variable = {"PYTHONUSERBASE": str(tmp_path / "user")}
+        if how == "pip install --target":
+            variable = {"PYTHONPATH": str(folder)}
+        seen = run([str(copy), "-v", str(PORT), "--", *STARTED], env={**os.environ, **variable})
+        assert seen.started
+        assert f"{PORT}/tcp" in seen.err
+        assert "failed to load" not in seen.err
+
+    def test_a_strangers_portwait_and_none_of_ours(self, copy: Path, tmp_path: Path) -> None:
+        """Rule: the service starts, whatever a program does that is called portwait too."""
+        shutil.rmtree(copy.parent / "portwait")
+        (copy.parent / "libraries.pth").unlink()
+        (tmp_path / "portwait.py").write_text("raise SystemExit(2)")
+        seen = run([str(copy), str(PORT), "--", *STARTED], env={**os.environ, "PYTHONPATH": str(tmp_path)})
+        assert seen.started
+        assert "failed to load: SystemExit: 2; continuing without it" in seen.err
 
 
 class TestStderr:

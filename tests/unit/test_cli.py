@@ -359,10 +359,19 @@ ZIP = f"/usr/lib/python{sys.version_info[0]}{sys.version_info[1]}.zip"
         (["", "/a", "/b", ZIP, "/usr/lib/python3"], [ZIP, "/usr/lib/python3"]),
         ([ZIP, "/usr/lib/python3", "/root/.local/site"], [ZIP, "/usr/lib/python3"]),
         ([ZIP, "/usr/lib/python3"], [ZIP, "/usr/lib/python3"]),
+        ([f"/srv{ZIP}", "/b", ZIP, "/usr/lib/python3"], [ZIP, "/usr/lib/python3"]),
         (["/a", "/frozen"], ["/a", "/frozen"]),
         ([], []),
     ],
-    ids=["the script's folder", "PYTHONPATH", "the user's site-packages", "python -I", "no such entry", "nothing"],
+    ids=[
+        "the script's folder",
+        "PYTHONPATH",
+        "the user's site-packages",
+        "python -I",
+        "an archive",
+        "no such entry",
+        "nothing",
+    ],
 )
 def test_what_is_meant_for_the_service_is_taken_off(
     path: list[str], expected: list[str], monkeypatch: pytest.MonkeyPatch
