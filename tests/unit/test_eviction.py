@@ -90,6 +90,7 @@ BOUND = blocker("bound", "CLOSE", remote_port=0)
 KEPT = blocker("bound", "CLOSE", remote_port=7000)
 HOLD = blocker("hold", "CLOSE", "mark", remote_port=0)
 MULTIPATH = LIVE._replace(socket=LIVE.socket._replace(mptcp=True))
+MULTIPATH_REST = TIME_WAIT._replace(socket=TIME_WAIT.socket._replace(mptcp=True))
 UNSEEN = blocker("outbound", evidence="syn-count", acked=1, owners=())
 WITHOUT_COOKIE = blocker("outbound", evidence="syn-count", cookie=0)
 
@@ -111,6 +112,7 @@ WITHOUT_COOKIE = blocker("outbound", evidence="syn-count", cookie=0)
         pytest.param(BESIDE_LISTENER, "unproved", {"unknown"}, id="beside-listener"),
         pytest.param(CLOSING_BESIDE_LISTENER, "unproved", {"closing", "unknown"}, id="closing-beside-listener"),
         pytest.param(MULTIPATH, "mptcp", {"outbound", "mptcp"}, id="multipath"),
+        pytest.param(MULTIPATH_REST, None, {"time-wait"}, id="multipath-rest"),
         pytest.param(UDP_CLIENT, "udp", {"outbound", "udp"}, id="udp"),
         pytest.param(UNSEEN, "unseen", {"outbound", "unseen"}, id="unseen"),
     ],
@@ -126,6 +128,18 @@ def test_what_has_to_be_named(which: Blocker, code: str | None, names: set[str])
         assert refusal(which, Selection(frozenset(EVICTABLE) - {name})) is not None, "each of them has to be named"
     if refused is not None:
         assert f"--evict={','.join(name for name in EVICTABLE if name in {*EVICTED, *names})}" in refused.cure
+        assert not refused.general
+
+
+def test_a_doubt_passes_unless_somebody_listens_there() -> None:
+    """Data in flight hides for a moment who called connect(); a listener of the same address and port hides it always."""
+    for which, passes in ((UNKNOWN, True), (INFERRED, True), (CLOSING, True), (BESIDE_LISTENER, False)):
+        refused = refusal(which, Selection())
+        assert refused is not None
+        assert (refused.passing, "stop that listener" in refused.cure) == (passes, not passes)
+    refused = refusal(ACCEPTED, Selection())
+    assert refused is not None
+    assert not refused.passing
 
 
 @pytest.mark.parametrize(
@@ -144,6 +158,7 @@ def test_what_no_name_helps(which: Blocker, code: str) -> None:
     refused = refusal(which, EVERYTHING)
     assert refused is not None
     assert refused.code == code
+    assert refused.general == (code == "no-netlink")
     assert "--evict" not in refused.cure
 
 
