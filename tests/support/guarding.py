@@ -1,16 +1,17 @@
-"""Run the portwait under test to its end, and read what it says."""
+"""Run the portwait under test, and read what it says."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from portwait import Target, parse
-from tests.support.programs import DEADLINE, portwait
+from tests.support.programs import DEADLINE, Program, portwait, running
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 GAVE_UP, WRONG, NOT_EXECUTABLE, NOT_FOUND = 124, 125, 126, 127
 STARTED = ("echo", "started")
@@ -76,3 +77,11 @@ def target_of(words: str) -> Target:
     option, _, word = words.rpartition(" ")
     (target,) = parse([word], {"": 0, "-4": 4, "-6": 6}[option])  # type: ignore[arg-type]  # a Literal, by this table
     return target
+
+
+@contextlib.contextmanager
+def waiting(*words: str, form: str = "auto", start: Sequence[str] = ()) -> Iterator[Program]:
+    """Start portwait, or a program that stands in for it, and go on when it waits."""
+    with running([*(start or portwait()), "--log-format", form, *words]) as program:
+        program.complains("waiting for")
+        yield program

@@ -132,7 +132,7 @@ def test_what_has_to_be_named(which: Blocker, code: str | None, names: set[str])
 
 
 def test_a_doubt_passes_unless_somebody_listens_there() -> None:
-    """Data in flight hides for a moment who called connect(); a listener of the same address and port hides it always."""
+    """Data in flight hides for a moment who called connect(); a listener of its address and port hides it always."""
     for which, passes in ((UNKNOWN, True), (INFERRED, True), (CLOSING, True), (BESIDE_LISTENER, False)):
         refused = refusal(which, Selection())
         assert refused is not None
