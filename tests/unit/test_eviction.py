@@ -377,6 +377,9 @@ def of_user(which: Blocker, uid: int) -> Blocker:
     return which._replace(owners=(CLIENT._replace(uid=uid),))
 
 
+OF_A_USER = LIVE._replace(socket=LIVE.socket._replace(uid=33))
+
+
 @pytest.mark.parametrize(
     ("which", "among", "kinds", "selection", "code"),
     [
@@ -398,6 +401,8 @@ def of_user(which: Blocker, uid: int) -> Blocker:
         pytest.param(LIVE, (), DEFAULT, select([], users=["root"]), "not-selected", id="not-expected"),
         pytest.param(of_user(LIVE, 0), (), DEFAULT, ANYBODY, None, id="the-sockets-user"),
         pytest.param(of_user(LIVE, 33), (), DEFAULT, ANYBODY, "other-user", id="another-user"),
+        pytest.param(of_user(OF_A_USER, 0), (), DEFAULT, ANYBODY, "other-user", id="root-with-a-users-socket"),
+        pytest.param(of_user(LIVE, -1), (), DEFAULT, ANYBODY, None, id="a-user-that-is-not-known"),
         pytest.param(of_user(LIVE, 33), (), ALL, select([], users=["app"]), None, id="another-user-named"),
         pytest.param(of_user(LIVE, 33), (), ALL, select([], units=["orders.*"]), None, id="another-users-unit-named"),
         pytest.param(owned_by(LIVE, 1), (), ALL, ANYBODY, "init", id="init"),
@@ -421,6 +426,12 @@ def test_whose_owner_may_be_signalled(
     """All owners or none, by the blocker's kind, of the socket's own user, and none of those that must survive."""
     refused = terminate.refusal(which, terminate.listening(among or (which,)), kinds, selection, US)
     assert (refused and refused.code) == code
+    if refused is not None and "--terminate=" in refused.cure:
+        named = frozenset(refused.cure.rpartition("=")[2].split(","))
+        assert named > kinds
+        assert terminate.refusal(which, terminate.listening(among or (which,)), named, selection, US) is None, (
+            "it helps"
+        )
 
 
 def test_relations_are_all_up_to_the_first_process() -> None:
