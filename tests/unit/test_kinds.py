@@ -60,6 +60,7 @@ def in_flight(control: int, queue: int, not_sent: int = 0) -> KernelSocket:
         (tcp("SYN_RECV"), Kind("unknown", "none")),
         (tcp(control=1), Kind("outbound", "syn-count")),
         (tcp(control=0), Kind("accepted", "syn-count")),
+        (tcp(control=0, inode=0), Kind("accepted", "syn-count")),
         (tcp("CLOSE_WAIT", 1), Kind("outbound", "syn-count")),
         (tcp("CLOSE_WAIT", 0), Kind("accepted", "syn-count")),
         (tcp(control=2), Kind("unknown", "none")),
