@@ -100,10 +100,19 @@ def inherited_ignores() -> tuple[int, ...]:
     """
     if os.environb.get(b"SYSTEMD_EXEC_PID") == b"%d" % os.getpid():
         return (_signal.SIGPIPE,)
-    ignored = _ignored_by(os.getppid())
+    ignored = _ignored_by(_parent_in_proc())
     if ignored >> (_signal.SIGXFSZ - 1) & 1:
         return ()
     return (_signal.SIGPIPE,) if ignored >> (_signal.SIGPIPE - 1) & 1 else ()
+
+
+def _parent_in_proc() -> int:
+    """Answer our parent's number in /proc, which may have been mounted for another PID namespace; 0 for none."""
+    try:
+        with open("/proc/self/stat", "rb", buffering=0) as file:
+            return int((file.readall() or b"").rpartition(b")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _ignored_by(pid: int) -> int:

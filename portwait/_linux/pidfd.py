@@ -48,11 +48,11 @@ class Process:
         It does not where /proc was mounted for another PID namespace than ours: then its numbers are others.
         """
         if self._pidfd < 0:
-            return _proc_is_ours()
+            return procfs.numbers_are_ours()
         for line in procfs.read_text(f"/proc/self/fdinfo/{self._pidfd}").splitlines():
             if line.startswith("Pid:"):
                 return line.split()[1:] == [str(self.pid)]
-        return _proc_is_ours()
+        return procfs.numbers_are_ours()
 
     def stat(self) -> procfs.Stat | None:
         """Read the state of this very process; None when it has ended."""
@@ -116,13 +116,3 @@ def _call(number: int, *arguments: int | None) -> int:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     return answer
-
-
-def _proc_is_ours() -> bool:
-    """Whether /proc was mounted for our PID namespace: it numbers us as we do, and there is no other number.
-
-    A kernel without PID namespaces writes no such line.
-    """
-    status = procfs.read_text("/proc/self/status").splitlines()
-    numbers = [line.split()[1:] for line in status if line.startswith("NSpid:")]
-    return bool(status) and all(each == [str(os.getpid())] for each in numbers)

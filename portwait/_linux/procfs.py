@@ -48,11 +48,29 @@ class Process(Record):
 
 
 def shows_all_processes() -> bool | None:
-    """Whether this is the PID namespace that the machine starts with; None where /proc does not say."""
+    """Whether /proc is that of the PID namespace that the machine starts with; None where it does not say.
+
+    That is our own namespace mostly. /proc of the first one can also be seen from another: it alone shows the threads
+    of the kernel, the first of which is process 2.
+    """
     try:
-        return os.readlink("/proc/self/ns/pid") == _INITIAL_PID_NAMESPACE
+        if os.readlink("/proc/self/ns/pid") == _INITIAL_PID_NAMESPACE:
+            return True
     except OSError:
         return None
+    kthreadd = stat_of(2)
+    return kthreadd is not None and kthreadd.kernel
+
+
+def numbers_are_ours() -> bool:
+    """Whether /proc was mounted for our PID namespace: it numbers us as we do, and there is no other number.
+
+    A kernel without PID namespaces writes no such line. Where /proc is another namespace's, its numbers name other
+    processes here: no signal and no command may use them.
+    """
+    status = read_text("/proc/self/status").splitlines()
+    numbers = [line.split()[1:] for line in status if line.startswith("NSpid:")]
+    return bool(status) and all(each == [str(os.getpid())] for each in numbers)
 
 
 def describe(pid: int) -> Process | None:

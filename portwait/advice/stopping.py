@@ -2,7 +2,8 @@
 
 A printed command has to free the port and to end nothing that the sentence beside it does not name. So a unit is
 stopped only where the owner is what that unit runs; a helper of something larger, a process that has outlived its unit
-and one that stopping the unit would leave alone are ended by their pid.
+and one that stopping the unit would leave alone are ended by their pid. Where /proc has the numbers of another PID
+namespace nothing is: these numbers are other processes' here, and they cannot be told from those of systemd.
 """
 
 from __future__ import annotations
@@ -36,6 +37,10 @@ _WAYS_IN = {
     "dockerd": "Containers cannot be started or stopped then.",
 }
 """What stopping a main process means where that is more than the port."""
+_FOREIGN = (
+    "/proc has the PIDs of another PID namespace, and here other processes have these numbers, so no command is "
+    "printed: run portwait explain in that namespace."
+)
 _CURE = "KillMode=control-group in the [Service] of that unit ends such processes together with it."
 
 
@@ -65,6 +70,8 @@ def stop(facts: Facts, owners: Sequence[Owner]) -> Stop:
         engine = shell_commands.stop_container(facts.machine, owner)
         if engine is not None:
             plan.commands.setdefault(engine)
+        elif owner.foreign_pid:
+            plan.say(_FOREIGN)
         elif owner.pid == 1 or is_manager(owner):
             _by_manager(facts, owner, plan)
         elif not (
@@ -83,7 +90,7 @@ def restart(facts: Facts, owner: Owner) -> str | None:
     container = shell_commands.restart_container(facts.machine, owner)
     if container is not None:
         return container
-    unit = facts.unit_of(owner)
+    unit = None if owner.foreign_pid else facts.unit_of(owner)
     if unit is None or not unit.active or not _is_what_it_runs(unit, owner, [owner]) or _starts_now(facts, owner):
         return None
     return shell_commands.control(facts.machine, owner, "restart")

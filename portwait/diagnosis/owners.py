@@ -64,7 +64,20 @@ def describe(pid: int) -> Owner | None:
         birth=process.birth,
         state=process.state,
         uid=process.uid,
+        foreign_pid=_pids_are_foreign(),
     )
+
+
+_foreign: list[bool] = []
+"""Whether /proc has the numbers of another PID namespace, once that was asked: it stays so."""
+
+
+def _pids_are_foreign() -> bool:
+    from portwait._linux import procfs
+
+    if not _foreign:
+        _foreign.append(not procfs.numbers_are_ours())
+    return _foreign[0]
 
 
 def find(sockets: Sequence[KernelSocket], peers: Sequence[KernelSocket] = ()) -> Owners:

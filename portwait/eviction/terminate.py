@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from portwait.model.owner import Owner
 
 NUMBER = int(signal.SIGTERM)
+_FOREIGN = Refusal(
+    "pid-namespace",
+    "/proc numbers processes of another PID namespace than ours",
+    "run portwait in that PID namespace, or mount its own /proc",
+)
 
 
 class Termination(NamedTuple):
@@ -80,6 +85,8 @@ def refusal(
         return Refusal("hold", "it is another portwait's hold", "it goes when that service binds the port, or ends")
     if not blocker.owners:
         return Refusal("unseen", blocker.unseen or "no process owns it", "it has to end by itself", passing=True)
+    if any(owner.foreign_pid for owner in blocker.owners):
+        return _FOREIGN
     missing = names_to_agree(blocker) - kinds
     if "udp" in missing:
         return _not_named(missing, kinds)
@@ -145,11 +152,7 @@ def _signal(process: Process, owner: Owner, inode: int, number: int) -> Refusal 
     if now is None or now.birth != owner.birth:
         return "gone"
     if not process.is_the_one_in_proc():
-        return Refusal(
-            "pid-namespace",
-            "/proc numbers processes of another PID namespace than ours",
-            "run portwait in that PID namespace, or mount its own /proc",
-        )
+        return _FOREIGN
     if now.kernel:
         return Refusal("kernel", "it is a thread of the kernel", "stop what it works for")
     if not socket_owners.has_socket(owner.pid, inode):

@@ -205,7 +205,7 @@ def _members(control_group: str) -> Iterator[Member]:
     """List the processes of a control group and of the groups below it."""
     from portwait._linux import procfs
 
-    if control_group in ("", "/"):
+    if control_group in ("", "/") or not procfs.numbers_are_ours():  # a control group lists the numbers of here
         return
     for pid in sorted(_pids(control_group))[:_MOST_PROCESSES]:
         stat = procfs.stat_of(pid)

@@ -43,6 +43,8 @@ class Owner(Record):
     """As in /proc/PID/stat: T is stopped; None where it is not known."""
     uid: int = -1
     """The user's number; -1 where it is not known."""
+    foreign_pid: bool = False
+    """Whether the pid is the number of another PID namespace, so that no command here may name it."""
 
 
 def forwarded(command: Sequence[str]) -> str | None:

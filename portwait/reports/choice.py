@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from portwait.diagnosis.blockers import diagnose
 from portwait.errors import TablesError
+from portwait.reports.sockets import pid
 from portwait.text.escape import escape
 from portwait.text.plural import is_or_are
 
@@ -103,7 +104,7 @@ def _holders(targets: list[Target]) -> list[str]:
 
 def _owners(group: list[Blocker | None]) -> str:
     owners = Counter(
-        f"{escape(blocker.owners[0].name)} pid {blocker.owners[0].pid}"
+        f"{escape(blocker.owners[0].name)} {pid(blocker.owners[0])}"
         for blocker in group
         if blocker is not None and blocker.owners
     )

@@ -75,6 +75,7 @@ def of_owner(owner: Owner) -> dict[str, object]:
     """One process."""
     return {
         "pid": owner.pid,
+        "foreign_pid": owner.foreign_pid,
         "name": escape(owner.name),
         "cmdline": [escape(word) for word in mask(owner.cmdline)],
         "user": _safe(owner.user),

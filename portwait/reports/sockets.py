@@ -34,8 +34,13 @@ def process(owner: Owner) -> str:
     """Name a process: `java (pid 1988719, orders.service, user app)`."""
     engine, _, name = (owner.container or "").partition(":")
     unit = None if engine and name in (owner.unit or "") else owner.unit  # docker-ID.scope says nothing more
-    parts = [f"pid {owner.pid}", unit, owner.container, f"user {owner.user}" if owner.user else None]
+    parts = [pid(owner), unit, owner.container, f"user {owner.user}" if owner.user else None]
     return f"{escape(owner.name, 40)} ({', '.join(escape(part) for part in parts if part)})"
+
+
+def pid(owner: Owner) -> str:
+    """Write a process's number, and that it is no number of here where /proc belongs to another PID namespace."""
+    return f"pid {owner.pid} of another PID namespace" if owner.foreign_pid else f"pid {owner.pid}"
 
 
 def of(blockers: Sequence[Blocker], explained: Blocker | None = None) -> list[Line]:

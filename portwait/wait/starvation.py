@@ -13,10 +13,14 @@ _LIMIT = 15.0  # seconds; no host is so busy for longer that a start should wait
 def seconds(pid: int) -> float:
     """Say how long a process and its slowest child have waited for a processor; 0 where the kernel does not count it.
 
+    Nor is it known where /proc has the numbers of another PID namespace: they would be those of other processes.
+
     Children are the workers that search processes side by side (`_linux.all_cores`), so their times do not add up.
     """
     from portwait._linux import procfs
 
+    if not procfs.numbers_are_ours():
+        return 0.0
     slowest = max(map(_waited, procfs.children(pid)), default=0.0)
     return min(_waited(pid) + slowest, _LIMIT)
 

@@ -117,6 +117,24 @@ def test_an_owner_in_another_pid_namespace() -> None:
         assert "look-as-root" not in codes, "root of this container would see no more"
 
 
+def test_the_proc_of_another_pid_namespace() -> None:
+    """Its numbers are other processes' here: no command has one, and the words say where they count."""
+    with running([sys.executable, "-IS", "-c", SERVER, str(PORT)]) as server:
+        server.says("ready")
+        inside = ("unshare", "--pid", "--fork", "--kill-child")
+        target = told(str(PORT), before=inside)
+        [blocker] = target["blockers"]
+        [owner] = blocker["owners"]
+        assert (owner["pid"], owner["foreign_pid"]) == (server.pid, True)
+        assert [remedy["code"] for remedy in target["remedies"]] == ["stop-listener"]
+        [remedy] = target["remedies"]
+        assert remedy["commands"] == []
+        assert "run portwait explain in that namespace" in remedy["summary"]
+        report = run([*inside, *portwait("explain", str(PORT))]).out
+        assert f"(pid {server.pid} of another PID namespace" in report
+        assert "kill " not in report
+
+
 def _as_seen_on_the_host(remedy: dict[str, Any]) -> dict[str, Any]:
     """Paste a command that explains where the network is another one; the owner that it names."""
     [command] = remedy["commands"]

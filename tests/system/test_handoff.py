@@ -149,6 +149,10 @@ def test_the_service_cannot_tell(way: Way, start: Start, tools: Tools, tmp_path:
         pytest.param(
             ("bash", "-c", """trap "" PIPE; export SYSTEMD_EXEC_PID=$$; exec "$@" """, "bash"), id="started-by-systemd"
         ),
+        pytest.param(
+            ("bash", "-c", """trap "" PIPE; exec "$@" """, "bash", "unshare", "--pid", "--fork"),
+            id="the-proc-of-another-pid-namespace",
+        ),
     ],
 )
 def test_signals_that_python_ignores(prepare: tuple[str, ...], tools: Tools, tmp_path: Path) -> None:

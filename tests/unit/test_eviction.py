@@ -373,6 +373,10 @@ def owned_by(which: Blocker, *pids: int) -> Blocker:
     return which._replace(owners=tuple(CLIENT._replace(pid=pid) for pid in pids))
 
 
+def foreign(which: Blocker) -> Blocker:
+    return which._replace(owners=tuple(owner._replace(foreign_pid=True) for owner in which.owners))
+
+
 def of_user(which: Blocker, uid: int) -> Blocker:
     return which._replace(owners=(CLIENT._replace(uid=uid),))
 
@@ -407,6 +411,9 @@ OF_A_USER = LIVE._replace(socket=LIVE.socket._replace(uid=33))
         pytest.param(of_user(LIVE, 33), (), ALL, select([], units=["orders.*"]), None, id="another-users-unit-named"),
         pytest.param(owned_by(LIVE, 1), (), ALL, ANYBODY, "init", id="init"),
         pytest.param(owned_by(LIVE, 50), (), ALL, ANYBODY, "self", id="self"),
+        pytest.param(foreign(owned_by(LIVE, 50)), (), ALL, ANYBODY, "pid-namespace", id="our-number-in-another-proc"),
+        pytest.param(foreign(owned_by(LIVE, 1)), (), ALL, ANYBODY, "pid-namespace", id="init-of-another-proc"),
+        pytest.param(foreign(LIVE), (), DEFAULT, ANYBODY, "pid-namespace", id="another-proc"),
         pytest.param(owned_by(LIVE, 40), (), ALL, ANYBODY, "ancestor", id="parent"),
         pytest.param(owned_by(LIVE, 30), (), ALL, ANYBODY, "ancestor", id="grandparent"),
         pytest.param(owned_by(LIVE, 100, 30), (), ALL, ANYBODY, "ancestor", id="shared-with-an-ancestor"),

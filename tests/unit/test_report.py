@@ -237,6 +237,14 @@ def test_details(blocker: Blocker, said: str) -> None:
     assert said in text(blocker, width=0)
 
 
+def test_a_number_of_another_pid_namespace_says_so() -> None:
+    """Whoever reads it would use it here, where it is another process's."""
+    owner = ORDERS._replace(foreign_pid=True)
+    case = Case(Target("30010", 30010), HELD, (OUTBOUND._replace(owners=(owner,)),), EXPOSED)
+    assert f"java (pid {owner.pid} of another PID namespace, " in target_report.headline(case)
+    assert document.of_owner(owner)["foreign_pid"] is True
+
+
 def test_why_an_owner_is_not_seen_is_said_once() -> None:
     """By the headline; or, where that names another blocker's processes, beside the blocker."""
     assert text(UNSEEN, width=0).count("owner not visible") == 1

@@ -245,6 +245,22 @@ SITUATIONS = {
 }
 
 
+SITUATIONS["numbers of another PID namespace"] = Situation(
+    (
+        process(98, "node", foreign_pid=True),
+        *(owner._replace(foreign_pid=True) for owner in NGINX),
+        process(1, "systemd", foreign_pid=True),
+    ),
+    SITUATIONS["the main process and its worker"].units,
+    (),
+    ("so no command is printed: run portwait explain in that namespace.",),
+    supervisors={98: Supervisor("runsv", 90, ("sv", "stop", "/service"))},
+)
+SITUATIONS["of a container, with a number of another PID namespace"] = Situation(
+    (process(7, "node", container="docker:abc", foreign_pid=True),), (), ("docker stop abc",)
+)
+
+
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_how_it_is_stopped(name: str) -> None:
     """The commands end the owners and what the words name, and nothing else."""
@@ -269,6 +285,7 @@ def test_how_it_is_stopped(name: str) -> None:
         ((APP,), (unit("app.service", 0, state="failed"),), Machine(), None),
         ((APP,), (unit("app.service", 70),), Machine(unit="app.service"), None),
         ((APP,), (), Machine(), None),
+        ((APP._replace(foreign_pid=True),), (unit("app.service", 70),), Machine(), None),
         ((process(7, "node", container="docker:abc"),), (), Machine(), "docker restart abc"),
     ],
 )
