@@ -93,14 +93,19 @@ def test_what_one_look_shows(which: KernelSocket, kind: Kind) -> None:
         (in_flight(1, 900, 400), in_flight(1, 900, 400), Kind("outbound", "syn-count")),
         (in_flight(1, 500), tcp(control=1), Kind("outbound", "syn-count")),
         (in_flight(1, 500), in_flight(1, 700), Kind("unknown", "none")),
+        (tcp(), in_flight(1, 500), Kind("unknown", "none")),
         (
             tcp(info=info(-500, unacked=1, not_sent=None)),
             tcp(info=info(-500, unacked=1, not_sent=None)),
             Kind("unknown", "none"),
         ),
+        (tcp(info=info(None, unacked=1)), tcp(info=info(None, unacked=1)), Kind("unknown", "none")),
         (in_flight(3, 500), in_flight(3, 500), Kind("unknown", "none")),
     ],
-    ids=["client", "server", "with more queued", "acknowledged since", "still moving", "old kernel", "nonsense"],
+    ids=[
+        *("client", "server", "with more queued", "acknowledged since", "still moving", "nothing known before"),
+        *("old kernel", "no count", "nonsense"),
+    ],
 )
 def test_what_a_second_look_shows(before: KernelSocket, now: KernelSocket, kind: Kind) -> None:
     """Data in flight is counted once it stands still: the two numbers are read one after the other."""
@@ -136,6 +141,7 @@ LOCAL = tcp(remote_address="127.0.0.1", local_address="127.0.0.1")
         (tcp(), [listener(WILDCARD, 7000)], Kind("unknown", "none")),
         (tcp(), [listener("10.0.0.2", 7000)], Kind("outbound", "remote-listener")),
         (LOCAL, [listener(WILDCARD, 7000)], Kind("outbound", "remote-listener")),
+        (tcp(remote_address="127.0.0.9"), [listener(WILDCARD, 7000)], Kind("outbound", "remote-listener")),
         (tcp(local_address="::1", remote_address="::1"), [listener("::", 7000)], Kind("outbound", "remote-listener")),
         (tcp(remote_address="::ffff:10.0.0.1"), [listener(WILDCARD, 7000)], Kind("outbound", "remote-listener")),
         (LOCAL, [listener(WILDCARD, 7000), listener(WILDCARD, 30010)], Kind("unknown", "none")),
