@@ -212,6 +212,18 @@ def test_what_a_listener_hides(address: str, *, v6only: bool | None, hidden: set
             assert shown == (both[:1] if theirs in hidden and name != "outbound" else both)
 
 
+def test_a_hold_is_in_nobodys_way_unless_bind_says_so() -> None:
+    """It has SO_REUSEADDR; what has its mark, and is in the way of a service that has that too, is no hold."""
+    marked = (Kind("hold", "mark"), tcp("CLOSE", local_address="::", remote_port=0))
+    assert kinds.in_the_way([marked], reuseaddr=True, held=False) == []
+    assert kinds.in_the_way([marked], reuseaddr=True, held=True) == [(Kind("bound", "state"), marked[1])]
+    assert kinds.in_the_way([marked], reuseaddr=False, held=True) == [marked]
+    client = (COUNTED, tcp(control=1))
+    assert kinds.in_the_way([marked, client], reuseaddr=True, held=True) == [client]
+    udp = (Kind("hold", "mark"), marked[1]._replace(protocol="udp"))
+    assert kinds.in_the_way([udp], reuseaddr=True, held=True) == [udp]
+
+
 @given(some.integers(-(2**63), 2**64), some.integers(0, 5), some.integers(0, 2**32 - 1), some.integers(0, 2**32 - 1))
 def test_a_direction_is_proved_or_unknown(control: int, unacked: int, not_sent: int, queue: int) -> None:
     """One look never guesses."""
