@@ -31,14 +31,14 @@ _ENVIRONMENT = """\
 *Written by `python tools/write_options.py` from the table of options (portwait/options/table.py).*
 
 Every option of the guard but `--terminate`, `--signal` and `--kill-after` can be set in the environment, for images
-and units. The option wins over its variable, and an empty variable says nothing. `explain` and `evict` read the
-variables of the options that they have. A flag is set by `1`, `yes`, `true` or `on`, and cleared by `0`, `no`, `false`
-or `off`.
+and units. The option wins over its variable, and an empty variable says nothing. `explain`, `evict`, `pick` and `unit`
+read the variables of the options that they have. A flag is set by `1`, `yes`, `true` or `on`, and cleared by `0`, `no`,
+`false` or `off`.
 
 | variable | option | value | what it does |
 | --- | --- | --- | --- |
 {rows}
-| `PORTWAIT_TARGETS` | | targets, with spaces or commas between them | stands in where no TARGET is given |
+| `PORTWAIT_TARGETS` | | targets, with spaces or commas between them | stands in where no TARGET is given, for the guard, `explain` and `evict` |
 
 A value that cannot be read is an error (125) that names the variable. Any other variable that begins with `PORTWAIT_`
 is named in one line and has no effect, except those that Kubernetes sets for a Service called portwait

@@ -6,6 +6,7 @@ Each eviction is an event on stderr when it is done; the report on stdout says w
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 from portwait.advice import advise, gather, units_of
@@ -52,6 +53,7 @@ _EPILOG = """\
 The environment variables of these options count here as for the guard
 (PORTWAIT_DRY_RUN=1, PORTWAIT_EVICT_USER=app, PORTWAIT_FAMILY=6...); the option
 wins: --evict over PORTWAIT_EVICT, --no-dry-run over PORTWAIT_DRY_RUN.
+PORTWAIT_TARGETS stands in where no TARGET is given.
 
 exit status:
   0    nothing is in the way now
@@ -70,11 +72,13 @@ examples:
 def run(words: Sequence[str]) -> tuple[int, str]:
     """Evict; the status and the report. Raises UsageError, and PortwaitError where nothing can be seen."""
     options = reader.read("evict", words, (_DESCRIPTION, _EPILOG))
-    if not options.targets:
-        raise UsageError("cannot evict nothing: name a TARGET, as in `portwait evict 30010`")
+    wanted = targets.asked_for(
+        options.targets, os.environ, options.family, reuseport=options.reuseport, freebind=options.freebind
+    )
+    if not wanted:
+        raise UsageError("cannot evict nothing: name a TARGET, as in `portwait evict 30010`, or set PORTWAIT_TARGETS")
     if options.evict == frozenset():
         raise UsageError("cannot evict: PORTWAIT_EVICT in the environment says no; --evict wins over it")
-    wanted = targets.parse(options.targets, options.family, reuseport=options.reuseport, freebind=options.freebind)
     survey = Survey(wanted, reuseaddr=options.reuseaddr, mode="none" if options.dry_run else "default")
     inspection = Inspection(survey)
     log = Log(options.log_format, quiet=options.quiet)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 
 from portwait.advice import advise, for_many, gather, units_of
 from portwait.bind.survey import Survey
@@ -39,6 +40,7 @@ It needs no privilege; root sees the processes of other users.
 
 PORTWAIT_FAMILY, PORTWAIT_REUSEADDR, PORTWAIT_REUSEPORT and PORTWAIT_FREEBIND in
 the environment count here as they do for the guard; the option wins.
+PORTWAIT_TARGETS stands in where no TARGET is given.
 
 exit status:
   0     nothing is held
@@ -56,9 +58,13 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     """Explain; status 1 when something is held, else 0. Raises UsageError."""
     gc.disable()  # this process ends before there is anything to collect
     asked = reader.read("explain", words, (_DESCRIPTION, _EPILOG))
-    if not asked.targets:
-        raise UsageError("cannot explain nothing: name a TARGET, as in `portwait explain 30010`")
-    wanted = targets.parse(asked.targets, asked.family, reuseport=asked.reuseport, freebind=asked.freebind)
+    wanted = targets.asked_for(
+        asked.targets, os.environ, asked.family, reuseport=asked.reuseport, freebind=asked.freebind
+    )
+    if not wanted:
+        raise UsageError(
+            "cannot explain nothing: name a TARGET, as in `portwait explain 30010`, or set PORTWAIT_TARGETS"
+        )
     inspection = Inspection(Survey(wanted, reuseaddr=asked.reuseaddr))
     survey = inspection.survey
     if not inspection.probe() or survey.undecided:

@@ -108,12 +108,13 @@ def _occupy_standard_numbers() -> None:
 
 def _plan(options: Options, command: Sequence[str]) -> Plan:
     """Read what is wanted. Raises UsageError."""
-    words = options.targets or tuple(os.environ.get("PORTWAIT_TARGETS", "").replace(",", " ").split())
-    if not words:
+    wanted = targets.asked_for(
+        options.targets, os.environ, options.family, reuseport=options.reuseport, freebind=options.freebind
+    )
+    if not wanted:
         raise UsageError(
             "cannot guard nothing: name a TARGET, as in `portwait 30010 -- COMMAND`, or set PORTWAIT_TARGETS"
         )
-    wanted = targets.parse(words, options.family, reuseport=options.reuseport, freebind=options.freebind)
     mode: hold.Mode = options.hold or ("default" if command else "none")
     if mode == "full" and not options.reuseaddr:
         raise UsageError("cannot use --hold=full with --no-reuseaddr: such a service cannot bind beside a full hold")

@@ -134,7 +134,6 @@ def _choose(asked: Options, candidates: Sequence[Target], mode: Mode, log: Log, 
 
 def _read(words: Sequence[str]) -> Options:
     options = reader.read("pick", words, (_DESCRIPTION, _EPILOG))
-    options.targets = options.targets or tuple(os.environ.get("PORTWAIT_TARGETS", "").replace(",", " ").split())
     if not options.targets:
         raise UsageError("cannot pick from nothing: name a RANGE, as in `portwait pick 10000-19999 -- server {}`")
     if options.hold == "full" and not options.reuseaddr:

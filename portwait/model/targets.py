@@ -13,13 +13,16 @@ from portwait.model.value import Value
 
 TYPE_CHECKING = False  # typing's own constant would cost its import, 5 ms
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Literal
 
     Protocol = Literal["tcp", "udp"]
     Family = Literal[0, 4, 6]
 
 ANY = "*"
+VARIABLE = "PORTWAIT_TARGETS"
+"""The environment variable that stands in where no TARGET is given."""
+
 _FORMS = "PORT, FIRST-LAST, ADDRESS:PORT, [IPV6]:PORT or a service name, each with /tcp or /udp where that matters"
 
 
@@ -101,6 +104,30 @@ def parse(
             for target in _parse_word(word, family, reuseport=reuseport, freebind=freebind):
                 targets.setdefault(target)
     return tuple(targets)
+
+
+def asked_for(
+    words: Sequence[str],
+    variables: Mapping[str, str],
+    family: Family = 0,
+    *,
+    reuseport: bool = False,
+    freebind: bool = False,
+) -> tuple[Target, ...]:
+    """Read the TARGETs of a command line, or those of PORTWAIT_TARGETS where it has none; nothing where neither has any.
+
+    Raises UsageError, which names the variable where that is what cannot be read.
+    """
+    text = variables.get(VARIABLE, "")
+    if words or not text:
+        return parse(words, family, reuseport=reuseport, freebind=freebind)
+    listed = text.replace(",", " ").split()
+    try:
+        if not listed:
+            raise UsageError(f"cannot read {quote(text)}: expected targets, as in 8080 or 8080,8443")
+        return parse(listed, family, reuseport=reuseport, freebind=freebind)
+    except UsageError as error:
+        raise UsageError(f"in the environment variable {VARIABLE}: {error}") from None
 
 
 def _parse_word(word: str, family: Family, *, reuseport: bool, freebind: bool) -> Iterator[Target]:

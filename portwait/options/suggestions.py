@@ -60,7 +60,7 @@ def hinted(error: UsageError, verb: str, own: Sequence[str], command: Sequence[s
     for place, word in enumerate(own):
         if word[:1] == "-" and (hint := _option_hint(verb, own, place)):
             return UsageError(f"cannot use option {quote(word.partition('=')[0])}: {hint}")
-    if verb == GUARD and not places and (port := _timeout(own)):
+    if str(error).startswith("cannot guard nothing") and not places and (port := _timeout(own)):
         return UsageError(f"{error} ({port} was read as the --timeout)")
     see = "portwait --help" if verb == GUARD else f"portwait {verb} --help"
     return UsageError(f"{error} (see {see})") if unknown and "--help" not in str(error) else error

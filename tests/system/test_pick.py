@@ -99,9 +99,12 @@ class TestWords:
         assert err.count("\n") == 1
 
     def test_variables_stand_in_for_options(self) -> None:
-        """As for the guard, and the option wins."""
+        """As for the guard, and the option wins; the service's TARGETs are no RANGE to pick from."""
         said = {**os.environ, "PORTWAIT_TARGETS": "10000-10009", "PORTWAIT_TIMEOUT": "0", "PORTWAIT_HOLD": "full"}
-        assert pick("--", "echo", "{}", env=said) == (0, "10000\n", "")
+        assert pick("10000-10009", "--", "echo", "{}", env=said) == (0, "10000\n", "")
+        status, out, err = pick("--", "echo", "{}", env=said)
+        assert (status, out) == (WRONG, "")
+        assert "name a RANGE" in err
         with listening(PORT):
             assert pick("10000", env=said)[0] == GAVE_UP
 
