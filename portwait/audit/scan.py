@@ -94,7 +94,11 @@ def audit(
     """
     settings = port_settings()
     if settings.ephemeral_range is None:
-        raise AuditError("cannot audit: the range of ports that the kernel hands out can only be read on Linux")
+        if sys.platform != "linux":
+            raise AuditError("cannot audit: the range of ports that the kernel hands out can only be read on Linux")
+        from portwait._linux import sysctl
+
+        raise AuditError(f"cannot audit: /proc/sys/{sysctl.RANGE} cannot be read")
     speed = Rate(rate, "given") if rate is not None else measure(window)
     udp_ports = ports.merge([*wanted.tcp, *wanted.udp])
     opened, lost = tables.open_tables(("tcp", "udp") if udp_ports else ("tcp",))

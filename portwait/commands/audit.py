@@ -67,6 +67,8 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     options = reader.read("audit", words, (_DESCRIPTION, _EPILOG))
     if options.only and not options.ports:
         raise UsageError("cannot audit nothing: --only wants PORTS (see portwait audit --help)")
+    if options.json and "format" in vars(options) and options.format != "json":
+        raise UsageError(f"cannot use --json with --format {options.format}: name one form")
     wanted = _wanted(options.ports, options.ignore)
     try:
         result = audit(wanted, gap=options.gap, rate=options.rate, window=options.window)

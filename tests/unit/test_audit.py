@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 from prometheus_client.parser import text_string_to_metric_families
 
-from portwait._linux import snmp
+from portwait._linux import snmp, sysctl
 from portwait.advice import Facts
 from portwait.advice.rules import outbound
-from portwait.audit import advice, prometheus, report, strip
+from portwait.audit import advice, prometheus, report, scan, strip
 from portwait.audit.scan import Audit, Rate
 from portwait.audit.sockets import Finding
 from portwait.host.machine import Machine
@@ -538,6 +540,21 @@ def test_the_kernels_count(text: str, expected: int | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("platform", "expected"),
+    [
+        ("linux", "cannot audit: /proc/sys/net/ipv4/ip_local_port_range cannot be read"),
+        ("freebsd14", "cannot audit: the range of ports that the kernel hands out can only be read on Linux"),
+    ],
+)
+def test_a_range_that_cannot_be_read(platform: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: on Linux the error names the file, for it is there in most places."""
+    monkeypatch.setattr(sysctl, "read", lambda _name: None)
+    monkeypatch.setattr(sys, "platform", platform)
+    with pytest.raises(scan.AuditError, match=f"^{re.escape(expected)}$"):
+        scan.audit(gap=1.0, window=0.0)
+
+
+@pytest.mark.parametrize(
     ("words", "expected"),
     [
         (["--only"], "--only wants PORTS"),
@@ -546,6 +563,9 @@ def test_the_kernels_count(text: str, expected: int | None) -> None:
         (["--rate", "nan"], "connections a second"),
         (["--rate", "many"], "connections a second"),
         (["--format", "xml"], "'xml'"),
+        (["--json", "--format", "prometheus"], "cannot use --json with --format prometheus"),
+        (["--format=prometheus", "--json"], "cannot use --json with --format prometheus"),
+        (["--format", "text", "--json"], "cannot use --json with --format text"),
         (["0"], "'0'"),
         (["30010/sctp"], "'30010/sctp'"),
         (["--ignore", "x"], "--ignore"),
