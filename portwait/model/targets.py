@@ -96,8 +96,10 @@ def parse(
     """Read TARGET words in their order, each target once; a word can be several with commas between them.
 
     `family` is 4 or 6 where the user allows only that one; `reuseport` and `freebind` are the same for all. Raises
-    UsageError with one line that says what was expected.
+    UsageError with one line that says what was expected, and TypeError for one string in place of several.
     """
+    if isinstance(words, str):
+        raise TypeError(f"parse() reads several words: parse([{quote(words)}]), not parse({quote(words)})")
     targets: dict[Target, None] = {}
     for list_of_words in words:
         for word in list_of_words.split(","):
@@ -114,7 +116,7 @@ def asked_for(
     reuseport: bool = False,
     freebind: bool = False,
 ) -> tuple[Target, ...]:
-    """Read the TARGETs of a command line, or those of PORTWAIT_TARGETS where it has none; nothing where neither has any.
+    """Read the TARGETs of a command line, or where it has none those of PORTWAIT_TARGETS; () where neither has any.
 
     Raises UsageError, which names the variable where that is what cannot be read.
     """
@@ -122,12 +124,13 @@ def asked_for(
     if words or not text:
         return parse(words, family, reuseport=reuseport, freebind=freebind)
     listed = text.replace(",", " ").split()
+    why: object = f"cannot read {quote(text)}: expected targets, as in 8080 or 8080,8443"
     try:
-        if not listed:
-            raise UsageError(f"cannot read {quote(text)}: expected targets, as in 8080 or 8080,8443")
-        return parse(listed, family, reuseport=reuseport, freebind=freebind)
+        if listed:
+            return parse(listed, family, reuseport=reuseport, freebind=freebind)
     except UsageError as error:
-        raise UsageError(f"in the environment variable {VARIABLE}: {error}") from None
+        why = error
+    raise UsageError(f"in the environment variable {VARIABLE}: {why}")
 
 
 def _parse_word(word: str, family: Family, *, reuseport: bool, freebind: bool) -> Iterator[Target]:
@@ -141,6 +144,8 @@ def _parse_word(word: str, family: Family, *, reuseport: bool, freebind: bool) -
             raise _bad(word, f"an IPv{own} address does not go with -{family}")
         if address == "::" and family == 0:
             own = 0  # a plain bind of [::] is dual-stack
+    if rest and (not ports or (ports == rest and _is_host(rest))):
+        raise _bad(word, f"the port is missing, as in {quote(rest.removesuffix(':'))[1:-1]}:30010")
     first, last = _ports(word, ports, protocol)
     head, _, _ = word.rpartition(ports)
     tail = word[len(head) + len(ports) :]
@@ -187,6 +192,15 @@ def _split_address(word: str, rest: str) -> tuple[str, str, str, str]:
     if host == ANY or (not host and not device):  # `:8080`, as Go, Docker and many servers write it
         return ANY, "", device, ports
     return _canonical(word, host, _socket.AF_INET), "", device, ports
+
+
+def _is_host(text: str) -> bool:
+    """Whether this is an address without a port: `127.0.0.1`, `*`, `0.0.0.0%eth0`."""
+    host, _, _ = text.partition("%")
+    try:
+        return host == ANY or bool(_socket.inet_pton(_socket.AF_INET, host))
+    except (OSError, ValueError):  # ValueError: an embedded NUL
+        return False
 
 
 def _device(word: str, text: str) -> str:

@@ -112,12 +112,17 @@ def _variables() -> Iterator[str]:
 
 def _alone(verb: str, own: Sequence[str]) -> Iterator[int]:
     """Go through the places of the words that are neither options nor their values."""
-    valued = {flag for row in rows_of(verb) if row.metavar and not row.bare for flag in row.flags}
+    valued = _valued(verb)
     skip = False
     for place, word in enumerate(own):
         if not skip and word[:1] != "-":
             yield place
         skip = not skip and word in valued
+
+
+def _valued(verb: str) -> set[str]:
+    """Name the options of a verb whose value is the next word."""
+    return {flag for row in rows_of(verb) if row.metavar and not row.bare for flag in row.flags}
 
 
 def _timeout(own: Sequence[str]) -> str:
@@ -166,13 +171,16 @@ def _host(word: str) -> str:
     if "://" in word:
         return _OTHER_HOSTS
     host, colon, port = word.partition("/")[0].rpartition(":")
+    if port.lower() in _LOOPBACK and not colon:
+        return "names are never resolved, and the port is missing: try 127.0.0.1:30010, [::1]:30010 or 30010"
     if not colon or not host.replace(".", "").replace("-", "").replace("_", "").isalnum() or host[-1:].isdigit():
         return ""
-    if host.lower() in ("localhost", "ip6-localhost", "localhost.localdomain"):
+    if host.lower() in _LOOPBACK:
         return f"names are never resolved: try 127.0.0.1:{escape(port)}, [::1]:{escape(port)} or {escape(port)}"
     return _OTHER_HOSTS
 
 
+_LOOPBACK = ("localhost", "ip6-localhost", "localhost.localdomain")
 _OTHER_HOSTS = (
     "portwait frees a port of this host, and resolves no names; to wait for a server use wait-for-it or wait4x"
 )
@@ -183,6 +191,10 @@ def _option_hint(verb: str, own: Sequence[str], place: int) -> str:
     flag, _, value = own[place].partition("=")
     if flag in _flags(rows_of(verb)) or not flag.strip("-"):
         return ""
+    number = flag[2:] if flag[:2] == "-p" else flag.lstrip("-")
+    if number[:1].isdigit() and _is_target(number) and not (place and own[place - 1] in _valued(verb)):
+        words = command_line([*own[:place], number, *own[place + 1 :]], _LONGEST)
+        return f"a port has no dash in front: portwait {'' if verb == GUARD else f'{verb} '}{words}"
     if flag in ("-p", "--port"):
         port = value or (own[place + 1] if place + 1 < len(own) else "8080")
         return f"a port stands alone: portwait {'' if verb == GUARD else f'{verb} '}{escape(port)}"

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from portwait.errors import UsageError
-from portwait.model.targets import ANY, Target, parse, plain
+from portwait.model.targets import ANY, Target, asked_for, parse, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +109,7 @@ BAD = {
     "30010/\x1b]0;title\x07": "tcp or udp",
     "/": "tcp or udp",
     "/tcp": "a service name",
-    ":": "a service name",
+    ":": "the port is missing, as in :30010",
     "30010,": "a service name",
     ",": "a service name",
     "30010,,8080": "a service name",
@@ -120,15 +120,22 @@ BAD = {
     "*%a0123456789abcdef:67": "interface's name",
     "[::]%:67": "interface's name",
     "[::]eth0:67": "follow the bracket",
-    "127.0.0.1:": "a service name",
-    "127.0.0.1": "a service name",
+    "127.0.0.1:": "the port is missing, as in 127.0.0.1:30010",
+    "127.0.0.1": "the port is missing, as in 127.0.0.1:30010",
+    "192.168.1.1/udp": "the port is missing, as in 192.168.1.1:30010",
+    "0.0.0.0%eth0": "the port is missing, as in 0.0.0.0%eth0:30010",
+    "127.0.0.1\0": "a service name",
+    "256.0.0.1": "a service name",
     "127.1:30010": "IPv4 address",
     "256.0.0.1:30010": "IPv4 address",
     "localhost:30010": "never resolved",
     "example.org:30010": "never resolved",
     "127.0.0.1\0:30010": "IPv4 address",
     "**:30010": "IPv4 address",
-    "*": "a service name",
+    "*": "the port is missing, as in *:30010",
+    "*:": "the port is missing, as in *:30010",
+    "*%eth0": "the port is missing, as in *%eth0:30010",
+    "**": "a service name",
     "*:*": "a service name",
     "::1": "in brackets",
     "::1:30010": "in brackets",
@@ -146,7 +153,7 @@ BAD = {
     "[::1]30010": "follow the bracket, as in [::1]:30010",
     "[::1] :30010": "follow the bracket",
     "[\x1b[31m]": "follow the bracket",
-    "[::1]:": "a service name",
+    "[::1]:": "the port is missing, as in [::1]:30010",
     "[[::1]]:30010": "follow the bracket",
     "[::g]:30010": "IPv6 address",
     "[::1\0]:30010": "IPv6 address",
@@ -286,6 +293,30 @@ def test_several_words_keep_their_order_and_each_target_is_named_once() -> None:
     """Targets are the same when they bind the same, however they were written; the first word stays."""
     targets = parse(["8080", "redis", "8079-8081", "6379/tcp", "*:8080", "8080/udp", "[::1]:1", "[0::1]:1"])
     assert [target.text for target in targets] == ["8080", "redis", "8079", "8081", "8080/udp", "[::1]:1"]
+
+
+@pytest.mark.parametrize("word", ["30010", "8080,8081", ""])
+def test_one_string_in_place_of_several(word: str) -> None:
+    """Rule: its characters are not taken for words; the error names the mistake."""
+    with pytest.raises(TypeError, match="parse\\(\\['"):
+        parse(word)
+
+
+@pytest.mark.parametrize(
+    ("words", "variable", "expected"),
+    [
+        (["80"], "8080", ["80"]),
+        (["80"], ";", ["80"]),
+        ([], "8080", ["8080"]),
+        ([], "8080 8081,8082/udp, [::1]:80", ["8080", "8081", "8082/udp", "[::1]:80"]),
+        ([], "", []),
+        ([], None, []),
+    ],
+)
+def test_the_variable_stands_in(words: list[str], variable: str | None, expected: list[str]) -> None:
+    """PORTWAIT_TARGETS counts where there is no word, and is not even read where there is one."""
+    variables = {} if variable is None else {"PORTWAIT_TARGETS": variable}
+    assert [target.text for target in asked_for(words, variables)] == expected
 
 
 def test_nothing_is_no_target() -> None:
