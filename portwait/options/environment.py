@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from portwait.errors import UsageError
-from portwait.model.targets import VARIABLE as TARGETS
+from portwait.model import targets
 from portwait.options.table import ROWS, rows_of
 from portwait.options.values import READERS
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PREFIX = "PORTWAIT_"
+TARGETS = targets.VARIABLE
 
 _OF_KUBERNETES = ("PORTWAIT_PORT", "PORTWAIT_SERVICE_")
 """How the variables begin that Kubernetes gives every container beside a Service called portwait."""

@@ -51,7 +51,8 @@ exit status:
   125                 portwait was called wrongly
   126, 127            the command cannot be run, or is not found
   signal N            stopped while waiting (as PID 1: status 128+N)
---dry-run ends with 0 where it is free now, else with 124; likewise 126, 127.
+--dry-run ends with 124 where the port is held now, whatever would come of the
+wait; with 126, 127 where it is free and the command cannot be run; else with 0.
 
 examples:
   portwait 30010 -- java -jar app.jar      wait for at most 75 s, then become it
@@ -92,6 +93,9 @@ class Parser(argparse.ArgumentParser):
         """Raise UsageError instead of printing and exiting; argparse repeats some words as they are."""
         from portwait.text.escape import escape
 
+        option, ignored, value = message.removeprefix("argument ").partition(": ignored explicit argument ")
+        if ignored:
+            message = f"the option {option} takes no value, and {value} is one"
         raise UsageError(f"{escape(message)} (see {self.prog} --help)")
 
     def _print_message(self, message: str, file: object = None) -> None:  # noqa: ARG002  # as argparse has it

@@ -173,8 +173,8 @@ ROWS = (
         "--dry-run",
         "guard evict",
         "say what would be done, and do none of it",
-        more="It waits for nothing and starts nothing. The guard ends with 0 where the targets are free now, else with "
-        "124, whatever would come of the wait.",
+        more="It waits for nothing and starts nothing. The guard ends with 124 where a target is held now, whatever "
+        "would come of the wait; with 126 or 127 where all are free and the command cannot be run; else with 0.",
     ),
     Row(
         "--log-format",

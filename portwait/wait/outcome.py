@@ -199,7 +199,10 @@ def _rehearse(survey: Survey, options: Options, log: Log, command: Sequence[str]
         status = rehearsed(command)
         if status:
             why = "no such command" if status == CommandNotFoundError.status else "it is not executable"
-            log.error("dry-run", f"dry run: cannot run {escape(command[0])}: {why}; would end with {status}")
+            log.error(
+                "dry-run",
+                f"dry run: cannot run {escape(command[0])}: {why}; would end with {status}{_when(options, free=free)}",
+            )
         else:
             log.info("dry-run", f"dry run: would become {command_line(command)}{_when(options, free=free)}")
 

@@ -121,11 +121,12 @@ class TestWhatItSays:
         [("nosuchcommand", 127), ("/nosuch/command", 127), ("/etc/passwd", 126), ("/etc", 126), ("", 127)],
     )
     def test_dry_run_of_a_command_that_cannot_be_run(self, name: str, status: int, held: bool) -> None:
-        """It says so, and where the port is free it ends as a run would."""
+        """It says so, and where the port is free it ends as a run would; held, it says when it would end so."""
         with outbound_established(PORT) if held else contextlib.nullcontext():
             seen = guard("--dry-run", str(PORT), "--", name)
         assert f"dry run: cannot run {name}: " in seen.err
-        assert seen.err.endswith(f"; would end with {status}\n")
+        when = " as soon as that is free" if held else ""
+        assert seen.err.endswith(f"; would end with {status}{when}\n")
         assert seen.status == (GAVE_UP if held else status)
         assert guard(str(PORT), "--", name).status == status
 
