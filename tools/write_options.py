@@ -38,7 +38,7 @@ read the variables of the options that they have. A flag is set by `1`, `yes`, `
 | variable | option | value | what it does |
 | --- | --- | --- | --- |
 {rows}
-| `PORTWAIT_TARGETS` | | targets, with spaces or commas between them | stands in where no TARGET is given, for the guard, `explain` and `evict` |
+| `PORTWAIT_TARGETS` | | targets, with spaces or commas | where the guard, `explain` or `evict` has no TARGET |
 
 A value that cannot be read is an error (125) that names the variable. Any other variable that begins with `PORTWAIT_`
 is named in one line and has no effect, except those that Kubernetes sets for a Service called portwait

@@ -290,6 +290,15 @@ class TestEnvironment:
             assert evict(*words, str(PORT)).status == 0
             assert states_on(PORT) == []
 
+    def test_targets_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """PORTWAIT_TARGETS stands in where there is no TARGET, and only there."""
+        monkeypatch.setenv("PORTWAIT_TARGETS", str(PORT))
+        with outbound_established(PORT):
+            assert evict("30020").status == 0
+            assert "ESTABLISHED" in states_on(PORT)
+            assert evict().status == 0
+            assert states_on(PORT) == []
+
     def test_an_environment_that_evicts_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The verb has nothing to do then, and says what makes it."""
         monkeypatch.setenv("PORTWAIT_EVICT", "no")

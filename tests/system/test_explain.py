@@ -354,6 +354,16 @@ def test_colour_is_for_terminals(variables: dict[str, str], coloured: bool) -> N
     assert ("\x1b" in text) == coloured
 
 
+def test_targets_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PORTWAIT_TARGETS stands in where there is no TARGET, and only there."""
+    monkeypatch.setenv("PORTWAIT_TARGETS", f"{PORT}, 30020")
+    with held("outbound_established"):
+        done = explain(before=())
+        assert (done.status, "30020/tcp" in done.out) == (1, True)
+        assert f"{PORT}/tcp is held by" in done.out
+        assert explain("30020", before=()).status == 0
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -96,6 +96,38 @@ def test_a_bad_value_names_its_variable(
     assert len(err) < 400
 
 
+@pytest.mark.parametrize(
+    ("words", "text", "said"),
+    [
+        (("--", "false"), "8080;9090", "cannot read target '8080;9090': no tcp service is called '8080;9090'"),
+        (("-t", "5", "--", "false"), "70000", "cannot read target '70000': a port is a number from 1 to 65535"),
+        (("-v", "--", "false"), "8080 127.0.0.1", "the port is missing"),
+        (("-6", "--", "false"), "127.0.0.1:80", "an IPv4 address does not go with -6"),
+        ((), " , ", "cannot read ' , ': expected targets"),
+        (("explain",), "\x1b[31m", "expected PORT"),
+        (("evict", "--dry-run"), "70000", "a port is a number from 1 to 65535"),
+    ],
+)
+def test_targets_that_cannot_be_read_name_their_variable(
+    *,
+    words: tuple[str, ...],
+    text: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    main: Callable[..., int],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Rule: PORTWAIT_TARGETS is named in what is wrong with it, as every other variable is."""
+    monkeypatch.setenv("PORTWAIT_TARGETS", text)
+    assert main(*words) == 125
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("portwait: in the environment variable PORTWAIT_TARGETS: ")
+    assert said in err
+    assert "--timeout" not in err
+    assert err[:-1].isprintable()
+
+
 @pytest.mark.parametrize("name", TYPED_ONLY)
 def test_signals_have_no_variable(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     """They are sent only where the command line itself asks for them, and who tries the variable is told."""
