@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.report import table
 from tests.support.netns import forced_source_port
-from tests.support.programs import Program, running
+from tests.support.programs import Program, command_line, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -113,15 +113,9 @@ def cpu_share(command: Sequence[str], seconds: float = 10.0) -> float:
 
 def _forked_from(pid: int) -> list[int]:
     """Find a process and all that it has forked and that have the same command line: portwait's narrator, say."""
-    command = _command(pid)
-    return [each for each in (int(path.name) for path in Path("/proc").glob("[0-9]*")) if _command(each) == command]
-
-
-def _command(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:  # it has ended
-        return b""
+    command = command_line(pid)
+    pids = (int(path.name) for path in Path("/proc").glob("[0-9]*"))
+    return [each for each in pids if command_line(each) == command]
 
 
 def _cpu(pids: list[int]) -> float:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import machine
 import packages
+from packages import run
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
@@ -111,11 +112,6 @@ def sums(folder: Path) -> None:
     written = folder / "SHA256SUMS"
     files = [file for file in sorted(folder.iterdir()) if file != written]
     written.write_text("".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files))
-
-
-def run(*words: str | Path) -> None:
-    """Run a program that has to succeed; what it says goes to stderr, because stdout is for the files' names."""
-    subprocess.run(list(map(str, words)), check=True, stdout=sys.stderr)
 
 
 def read(*words: str | Path) -> str:

@@ -99,7 +99,7 @@ Description: {SUMMARY}
     sums = [f"{hashlib.md5(file.read_bytes()).hexdigest()}  {file.relative_to(root)}\n" for file in files]  # noqa: S324
     (control / "md5sums").write_text("".join(sums))
     file = folder / f"{NAME}_{version}_{architecture}.deb"
-    _run("dpkg-deb", "--root-owner-group", "-Zxz", "--build", root, file)
+    run("dpkg-deb", "--root-owner-group", "-Zxz", "--build", root, file)
 
 
 def rpm(packed: Path, source: Path, folder: Path, version: str, work: Path) -> None:
@@ -118,7 +118,7 @@ def rpm(packed: Path, source: Path, folder: Path, version: str, work: Path) -> N
     }
     defines = [word for name, value in values.items() for word in ("--define", f"{name} {value}")]
     target = f"--target={machine.of(packed / 'portwait').rpm}-linux"
-    _run("rpmbuild", "-bb", "--quiet", target, *defines, HERE / "rpm" / f"{NAME}.spec")
+    run("rpmbuild", "-bb", "--quiet", target, *defines, HERE / "rpm" / f"{NAME}.spec")
     for file in (top / "RPMS").rglob("*.rpm"):
         shutil.move(file, folder / file.name)
 
@@ -185,7 +185,8 @@ def _epoch() -> int:
     return int(os.environ["SOURCE_DATE_EPOCH"])
 
 
-def _run(*words: str | Path) -> None:
+def run(*words: str | Path) -> None:
+    """Run a program that has to succeed; what it says goes to stderr, because stdout is for the files' names."""
     subprocess.run(list(map(str, words)), check=True, stdout=sys.stderr)
 
 

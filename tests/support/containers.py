@@ -18,6 +18,7 @@ from tests.support.programs import DEADLINE, Program, eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+HARDENED = ("--user=65534:65534", "--cap-drop=all", "--security-opt=no-new-privileges", "--read-only")
 BUSYBOX = ("--volume=/bin/busybox:/busybox:ro",)
 """Programs for a container that has none of its own; static, so nothing else is needed."""
 

@@ -14,12 +14,13 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tests.support.guarding import Outcome, run
 from tests.support.packages import needs
+from tests.support.programs import portwait
+from tests.support.surroundings import PLAIN_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from tests.support.guarding import Outcome
 
 TESTS = Path(__file__).parents[1]
 
@@ -37,6 +38,11 @@ _VOLATILE = (
     (rf"portwait -t {_DURATION}", "portwait -t TIME"),
     (r"^( +process +)(\d+: )?.*", lambda match: match[1] + ("PID: " if match[2] else "") + "COMMAND"),
 )
+
+
+def explain(*words: str) -> Outcome:
+    """Explain on a host without systemd, to its end."""
+    return run([*PLAIN_HOST, *portwait("explain", *words)], env={**os.environ, **UNBROKEN})
 
 
 def service(port: int) -> dict[str, str]:

@@ -135,6 +135,14 @@ def youngest(pid: int) -> int:
     return pid
 
 
+def command_line(pid: int) -> list[str]:
+    """Read the command line of a process; of one that has ended it is empty."""
+    try:
+        return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).split("\0")[:-1]
+    except OSError:
+        return []
+
+
 def portwait(*words: str | bytes) -> list[str | bytes]:
     """Answer the command line of the portwait under test."""
     return [os.environ.get("PORTWAIT", str(Path(sys.executable).parent / "portwait")), *words]

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from tests.support.programs import Program
 
+EXAMPLES = ("/usr/bin/java -jar /opt/app/app.jar", "/usr/bin/gunicorn app:wsgi")
+"""What stands in the drop-ins for the service's own command."""
 ROOT = Path(__file__).parents[2]
 HELPERS = "/opt/helpers"
 _LIBRARIES = ("psutil", "structlog", "tenacity")

@@ -19,7 +19,7 @@ import pytest
 from tests.support.descriptors import sockets_of
 from tests.support.guarding import GAVE_UP, STARTED, guard
 from tests.support.hostile import TRAPS
-from tests.support.programs import eventually, portwait, running
+from tests.support.programs import command_line, eventually, portwait, running
 from tests.support.states import outbound_established, reset
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def narrators_of(guard: int) -> list[int]:
         except OSError:  # it has ended
             return ""
 
-    alike = [pid for pid in processes() if pid != guard and command(pid) == command(guard)]
+    alike = [pid for pid in processes() if pid != guard and command_line(pid) == command_line(guard)]
     return [pid for pid in alike if network(pid) == network(guard)]
 
 
@@ -216,13 +216,6 @@ def children(pid: int) -> list[int]:
 
 def processes() -> list[int]:
     return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
-
-
-def command(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 def mask(pid: int, name: str) -> int:

@@ -12,7 +12,7 @@ import pytest
 from tests.support.descriptors import sockets_of
 from tests.support.guarding import STARTED, events
 from tests.support.pipes import full_pipe
-from tests.support.programs import Program, eventually, portwait, running
+from tests.support.programs import Program, command_line, eventually, portwait, running
 from tests.support.states import outbound_established, reset
 
 pytestmark = pytest.mark.usefixtures("net")
@@ -95,7 +95,7 @@ def test_after_the_wait_they_are_the_services(number: signal.Signals) -> None:
         guarded.complains("waiting for")
         assert masked(guarded, "SigCgt", number)
         reset(blocker.sock)
-        eventually(lambda: command(guarded.pid) == ["sleep", "600"], "the service")
+        eventually(lambda: command_line(guarded.pid) == ["sleep", "600"], "the service")
         assert masks(guarded)["SigCgt"] == 0
         guarded.signal(number)
         assert guarded.status() == -number
@@ -116,7 +116,7 @@ def test_blocked_ones_wait() -> None:
 def test_where_nothing_is_waited_for(words: tuple[str, ...]) -> None:
     """A service that started at once has Python's handler for SIGINT neither."""
     with running(portwait(*words)) as service:
-        eventually(lambda: command(service.pid) == ["sleep", "600"], "the service")
+        eventually(lambda: command_line(service.pid) == ["sleep", "600"], "the service")
         assert masks(service)["SigCgt"] == 0
         service.signal(signal.SIGINT)
         assert service.status() == -signal.SIGINT
@@ -153,7 +153,3 @@ def masks(program: Program) -> dict[str, int]:
 
 def masked(program: Program, mask: str, number: signal.Signals) -> bool:
     return bool(masks(program)[mask] >> (number - 1) & 1)
-
-
-def command(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from tests.support.asking import http
-from tests.support.containers import BUSYBOX
+from tests.support.containers import BUSYBOX, HARDENED
 from tests.support.images import DOCKER, ROOT, registered
 from tests.support.manifests import composed, containers, services
 from tests.support.netns import sysctl
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.world, pytest.mark.usefixtures("net")]
 
 PORT = 30010
-HARDENED = ("--user=65534:65534", "--cap-drop=all", "--security-opt=no-new-privileges", "--read-only")
 HARDENED_WITHOUT_TMP = (*HARDENED, "--read-only-tmpfs=false")
 TRAP = 'trap "echo bye; exit 7" TERM; echo started as $$; while :; do /busybox sleep 600 & wait $!; done'
 SERVICE = ("/busybox", "sh", "-c", TRAP)

@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from portwait._linux import netns
-from tests.support.golden import UNBROKEN, assert_golden
-from tests.support.guarding import Outcome, run
+from tests.support.golden import assert_golden, explain
 from tests.support.netns import forced_source_port, in_network_of, sysctl
-from tests.support.programs import portwait
-from tests.support.surroundings import PLAIN_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.containers import Engine
+    from tests.support.guarding import Outcome
     from tests.support.images import Images
 
 pytestmark = pytest.mark.world
 
 PORT = 30010
 GOLDEN = Path(__file__).with_name("golden")
-
-
-def explain(*words: str) -> Outcome:
-    """Explain from out here."""
-    return run([*PLAIN_HOST, *portwait("explain", *words)], env={**os.environ, **UNBROKEN})
 
 
 CLIENT = """\

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import functools
-import os
 from pathlib import Path
 
 import pytest
 
-from tests.support.golden import UNBROKEN, assert_golden
-from tests.support.guarding import Outcome, run
+from tests.support.golden import assert_golden, explain
 from tests.support.packages import file_of
-from tests.support.programs import portwait, running
-from tests.support.surroundings import PLAIN_HOST, cgroup, in_cgroup
+from tests.support.programs import running
+from tests.support.surroundings import cgroup, in_cgroup
 
 pytestmark = pytest.mark.world
 
 PORT = 30010
 GOLDEN = Path(__file__).with_name("golden")
-
-
-def explain(*words: str) -> Outcome:
-    """Explain from out here."""
-    return run([*PLAIN_HOST, *portwait("explain", *words)], env={**os.environ, **UNBROKEN})
 
 
 @pytest.fixture(scope="session")

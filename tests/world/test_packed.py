@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.containers import BUSYBOX
+from tests.support.containers import BUSYBOX, HARDENED
 from tests.support.guarding import run
 from tests.support.images import DOCKER, ROOT
 from tests.support.states import bound_only, listening, outbound_established, reset
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.world
 
 PORT = 30010
-HARDENED = ("--user=65534:65534", "--cap-drop=all", "--security-opt=no-new-privileges", "--read-only")
 
 
 @pytest.fixture(scope="module")

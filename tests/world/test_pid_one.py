@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.asking import talk
 from tests.support.descriptors import sockets_of
-from tests.support.programs import DEADLINE, eventually, portwait, running
+from tests.support.programs import DEADLINE, command_line, eventually, portwait, running
 from tests.support.states import outbound_established, states_on
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def test_after_the_wait_pid_one_is_the_service() -> None:
         assert outside.process.poll() is None, outside.describe()
         assert [held.port for held in sockets_of(guard) if held.listening] == [PORT]
         assert in_namespace(guard) == 1
-        assert command(guard) == service
+        assert command_line(guard) == service
         assert talk(PORT, b"guard\n") == b"hello from python, guard\n"
 
 
@@ -75,7 +75,7 @@ def test_an_ignored_sighup_stays_ignored() -> None:
     """Under nohup a wait outlives the hangup, and the service inherits the signals that a bare start gives it."""
     nohup, service = ("env", "--ignore-signal=HUP"), ["sleep", "600"]
     with pid_one(service, nohup) as (_, bare):
-        eventually(lambda: command(bare) == service, "the bare start")
+        eventually(lambda: command_line(bare) == service, "the bare start")
         expected = signals(bare)
     with contextlib.ExitStack() as stack:
         with outbound_established(PORT):
@@ -83,7 +83,7 @@ def test_an_ignored_sighup_stays_ignored() -> None:
             outside.complains("outbound")
             assert ignores(guard, signal.SIGHUP)
             os.kill(guard, signal.SIGHUP)
-        eventually(lambda: command(guard) == service or outside.process.poll() is not None, "the service")
+        eventually(lambda: command_line(guard) == service or outside.process.poll() is not None, "the service")
         assert outside.process.poll() is None, outside.describe()
         assert ignores(guard, signal.SIGHUP)
         assert signals(guard) == expected
@@ -110,10 +110,6 @@ def milliseconds_to_end(pid: int, number: signal.Signals) -> float:
         return (time.monotonic() - began) * 1000
     finally:
         os.close(process)
-
-
-def command(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
 
 
 def in_namespace(pid: int) -> int:

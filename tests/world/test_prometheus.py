@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import urllib.parse
 import urllib.request
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.support.netns import forced_source_port
 from tests.support.packages import needs
 from tests.support.programs import eventually, portwait, running
+from tests.support.states import outbound_established
 from tests.support.systemd import ROOT
 
 if TYPE_CHECKING:
@@ -34,9 +33,7 @@ _DASHBOARD = json.loads((_FOLDER / "dashboard.json").read_text())
 @pytest.fixture
 def taken(net: None) -> Iterator[None]:  # noqa: ARG001  # the order: inside the private network
     """Let the kernel give the port to a client."""
-    with socket.create_server(("127.0.0.1", 7000)) as server, socket.socket() as client:
-        with forced_source_port(_PORT):
-            client.connect(server.getsockname())
+    with outbound_established(_PORT):
         yield
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.support.programs import DEADLINE, eventually
 from tests.support.roots import lines_of
 from tests.support.states import service_bind
-from tests.support.systemd import HELPERS, machine
+from tests.support.systemd import EXAMPLES, HELPERS, machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +26,6 @@ pytestmark = pytest.mark.world
 PORT = 30010
 DOCUMENTS = "/usr/share/doc/portwait-guard/systemd"
 METRICS = "var/lib/prometheus/node-exporter"
-EXAMPLES = ("/usr/bin/java -jar /opt/app/app.jar", "/usr/bin/gunicorn app:wsgi")
-"""What stands in the drop-ins for the service's own command."""
 ELSEWHERE = ("/usr/local/", "/opt/portwait", "/usr/bin/python3", "its first line names")
 OWN = f"/usr/bin/python3 {HELPERS}/unit_service.py"
 LISTENS = f"/usr/bin/python3 {HELPERS}/takes_socket.py"

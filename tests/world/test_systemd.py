@@ -15,7 +15,7 @@ import pytest
 from tests.support.netns import forced_source_port
 from tests.support.programs import DEADLINE, eventually
 from tests.support.states import listening, service_bind
-from tests.support.systemd import HELD_AT_BOOT, HELPERS, RESERVED_AT_BOOT, ROOT, contrib
+from tests.support.systemd import EXAMPLES, HELD_AT_BOOT, HELPERS, RESERVED_AT_BOOT, ROOT, contrib
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,8 +40,6 @@ UNITS = {
     "portwait-audit.timer": "portwait-audit.timer",
 }
 USER_UNITS = ("user/portwait-hold@.service",)
-EXAMPLES = ("/usr/bin/java -jar /opt/app/app.jar", "/usr/bin/gunicorn app:wsgi")
-"""What stands in the drop-ins for the service's own command."""
 
 
 def own_command(kind: str, port: int = PORT) -> str:
