@@ -89,15 +89,21 @@ _FOUND = """
 test "$(command -v portwait)" = /usr/local/bin/portwait
 portwait --version
 test "$(man -w portwait)" = /opt/portwait/share/man/man1/portwait.1
+setpriv --reuid=65534 --regid=65534 --clear-groups portwait --version
 """
 
 
 def test_the_installation_puts_the_command_and_the_page_in_place(tmp_path: Path) -> None:
-    """The command is on PATH then, and man finds its page. Nothing stays in /opt and /usr/local."""
-    [lines] = [block for block in _blocks("README.md") if block.startswith("python3 -m venv /opt/portwait")]
+    """The command is on PATH then, for every user, and man finds its page, also where root's umask is strict.
+
+    Nothing stays in /opt and /usr/local.
+    """
+    [lines] = [
+        block for block in _blocks("README.md") if block.startswith("umask 022 && python3 -m venv /opt/portwait")
+    ]
     _sh(f"git clone -q {_ADDRESS}; mkdir changes", tmp_path)
     path = "export PATH=/usr/local/bin:/usr/bin:/bin"
-    _sh(f"{path}{_OVER}{lines}{_FOUND}", tmp_path, "unshare", "--mount")
+    _sh(f"{path}{_OVER}umask 077\n{lines}{_FOUND}", tmp_path, "unshare", "--mount")
 
 
 @both
