@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from portwait.diagnosis.owners import user_name
 from portwait.errors import PortwaitError, TablesError, UsageError, quote
-from portwait.host import systemd_units, unit_files
+from portwait.host import permissions, systemd_units, unit_files
 from portwait.model import targets
 from portwait.model.targets import plain
 from portwait.options import reader
@@ -64,10 +64,11 @@ def run(words: Sequence[str]) -> tuple[int, str]:
 
 def _facts(word: str, words: Sequence[str], family: Family, user: str | None) -> dropin.Facts:
     name = _service_name(word)
-    unit = systemd_units.read([name], user=user).get(name)
+    unit = next(iter(systemd_units.read([name], user=user).values()), None)
     text = systemd_units.cat(name, user=user)
     if unit is None or not text:
-        raise PortwaitError(f"cannot read {quote(name)}: systemctl{' --user' if user else ''} knows no such unit here")
+        raise PortwaitError(f"cannot read {quote(name)}: {_why_unknown(name, user)}")
+    name = unit.name  # not one of its other names
     settings = unit_files.settings(text)
     if any("portwait" in line.partition(" ")[0] for line in settings.get("ExecStart", ())):
         raise PortwaitError(f"cannot guard {escape(name)}: its ExecStart= begins with portwait already")
@@ -81,7 +82,7 @@ def _facts(word: str, words: Sequence[str], family: Family, user: str | None) ->
         )
     ports = {target.port for target in targets.parse(wanted)}
     binding = [sock.name for sock in sockets if ports & {_port(line) for line in sock.listens}]
-    return dropin.Facts(
+    facts = dropin.Facts(
         name,
         settings,
         wanted,
@@ -92,6 +93,32 @@ def _facts(word: str, words: Sequence[str], family: Family, user: str | None) ->
         family=family or only,
         runtime=tuple(dict.fromkeys((sys.prefix, os.path.realpath(sys.executable)))),
     )
+    return facts._replace(closed=_why_closed(facts))
+
+
+def _why_unknown(name: str, user: str | None) -> str:
+    """Say why systemctl has told nothing of a unit."""
+    systemctl = f"systemctl{' --user' if user else ''}"
+    if shutil.which("systemctl") is None:
+        return "there is no systemctl here"
+    if not systemd_units.is_running():
+        return "systemd does not run here"
+    shown = systemd_units.show([name], ("LoadState",), user=user)
+    if not shown:
+        return f"{systemctl} does not answer here"
+    return "it is masked" if shown[0].get("LoadState") == "masked" else f"{systemctl} knows no such unit here"
+
+
+def _why_closed(facts: dropin.Facts) -> str:
+    """Say why the unit's user cannot execute portwait; nothing where it can, or where root runs ExecStart=."""
+    name = facts.last("User")
+    marks = "".join(line[: -len(line.lstrip("@-:+!|"))] for line in facts.settings.get("ExecStart", ()))
+    if facts.user or name in ("root", "0") or not (name or facts.is_set("DynamicUser")) or set(marks) & {*"+!"}:
+        return ""
+    paths = [facts.program, os.path.realpath(facts.program), *facts.runtime, os.path.dirname(os.path.abspath(__file__))]
+    path = permissions.closed(paths, *(permissions.account(name) if name else ()))
+    who = escape(f"User={name}") if name else "DynamicUser="
+    return f"{who} cannot execute portwait: {escape(path)} is closed to it" if path else ""
 
 
 def _sockets(unit: Unit, user: str | None) -> list[Unit]:
@@ -104,6 +131,11 @@ def _service_name(word: str) -> str:
     name = word if word.endswith(".service") else f"{word}.service"
     if not word or not _VALID.issuperset(word) or word.startswith("-"):
         raise UsageError(f"cannot read unit {quote(word)}: expected a service's name, as in orders.service")
+    if name.endswith("@.service"):
+        raise UsageError(
+            f"cannot guard {quote(name)}: it is a template; name an instance, as in "
+            f"`portwait unit {name.removesuffix('.service')}NAME`"
+        )
     if word.endswith((".socket", ".timer", ".target", ".mount", ".path", ".slice", ".scope")):
         raise UsageError(f"cannot guard {quote(word)}: only services are guarded; name the .service that it starts")
     return name

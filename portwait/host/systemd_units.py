@@ -143,8 +143,13 @@ def cat(name: str, *, user: str | None = None) -> str:
     return _ask("cat", "--", name, user=user)
 
 
+def is_running() -> bool:
+    """Whether systemd runs here, as sd_booted(3) has it."""
+    return sys.platform == "linux" and os.path.isdir("/run/systemd/system")
+
+
 def _ask(*words: str, user: str | None) -> str:
-    if sys.platform != "linux" or not os.path.isdir("/run/systemd/system"):
+    if not is_running():
         return ""
     manager = () if user is None else ("--user", *(() if _is_own(user) else ("-M", f"{user}@")))
     return ask(("systemctl", *manager, "--no-pager", "--no-ask-password", *words)) or ""

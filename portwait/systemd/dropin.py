@@ -41,6 +41,8 @@ class Facts(NamedTuple):
     """What portwait needs beside the program itself: its folder and its Python."""
     family: int = 0
     """4 or 6 where the service binds only that one."""
+    closed: str = ""
+    """Why the unit's user cannot execute portwait, in words; nothing where it can."""
 
     def last(self, name: str) -> str:
         """Answer a setting's last value, or nothing."""
@@ -110,7 +112,8 @@ def _choose(facts: Facts) -> tuple[str, tuple[str, ...]]:
     if facts.socket_unit is not None:
         return "guard-socket.conf", (f"{escape(facts.socket_unit)} binds the port, not the service",)
     debian = f"debian/{name}.conf"
-    if debian in TEMPLATES and command and f" -- {command}\n" in TEMPLATES[debian] and not facts.selinux:
+    fits = debian in TEMPLATES and command and f" -- {command}\n" in TEMPLATES[debian]
+    if fits and not facts.selinux and not facts.closed:
         return debian, (f"this is Debian's {name}, with the ExecStart= that the package has",)
     reason = _why_not_in_front(facts, command)
     if reason:
@@ -141,7 +144,7 @@ def _why_not_in_front(facts: Facts, command: str) -> str:
             return f"{name}= keeps portwait from being executed in the unit's sandbox"
     if facts.is_set("ProtectHome") and facts.program.startswith(("/home/", "/root/", "/run/user/")):
         return f"ProtectHome= hides {escape(facts.program)} from the unit"
-    return ""
+    return facts.closed
 
 
 def _command(facts: Facts) -> tuple[str, str]:
@@ -240,7 +243,7 @@ def _cannot(facts: Facts, template: str) -> tuple[str, ...]:
         if facts.user:
             lines.append("It runs as you: it cannot evict, and does not see whose other users' connections are.")
         return tuple(lines)
-    lines = []
+    lines = [f"It fails with 203/EXEC: {facts.closed}."] if facts.closed else []
     narrowed = [name for name in ("User", "DynamicUser", "PrivateUsers") if facts.is_set(name)]
     narrowed += ["ProtectProc"] if facts.last("ProtectProc") in ("invisible", "noaccess", "ptraceable") else []
     if (narrowed and facts.last("User") != "root") or facts.user:

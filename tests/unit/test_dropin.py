@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +15,7 @@ import pytest
 
 from portwait.commands.unit import _as_json, _as_text, _port, as_targets
 from portwait.errors import UsageError
+from portwait.host import permissions, systemd_units
 from portwait.host.unit_files import settings
 from portwait.model.sockets import KernelSocket
 from portwait.options.table import rows_of
@@ -79,6 +84,14 @@ CHOICES = [
         "Debian",
     ),
     (["ExecStart=/opt/nginx/nginx"], {"unit": "nginx.service"}, "guard-exec.conf", "becomes"),
+    (["User=daemon", "Restart=always"], {"closed": "User=daemon cannot"}, "guard-pre.conf", "User=daemon cannot"),
+    (
+        ["ExecStart=/usr/sbin/nginx -g 'daemon on; master_process on;'", "User=www-data"],
+        {"unit": "nginx.service", "closed": "User=www-data cannot"},
+        "guard-pre.conf",
+        "User=www-data cannot",
+    ),
+    (["User=daemon"], {"closed": "x", "socket_unit": "orders.socket"}, "guard-socket.conf", "orders.socket"),
 ]
 
 
@@ -292,8 +305,11 @@ def test_the_family_is_in_the_lines() -> None:
         (("",), "cannot read unit '': expected a service's name"),
         (("orders.socket",), "cannot guard 'orders.socket': only services are guarded"),
         (("orders@.timer", "30010"), "cannot guard 'orders@.timer': only services are guarded"),
-        (("no-such-unit", "30010"), "cannot read 'no-such-unit.service': systemctl knows no such unit here"),
-        (("--user", "no-such-unit.service", "30010"), "systemctl --user knows no such unit here"),
+        (
+            ("tmpl@", "30017"),
+            "cannot guard 'tmpl@.service': it is a template; name an instance, as in `portwait unit tmpl@NAME",
+        ),
+        (("tmpl@.service",), "it is a template; name an instance"),
     ],
 )
 def test_what_cannot_be_guarded(
@@ -302,6 +318,149 @@ def test_what_cannot_be_guarded(
     """No unit, none of systemd's names, none that is a service, none that systemd has: in words, and status 125."""
     assert main("unit", *words) == 125
     assert said in capfd.readouterr().err
+
+
+UNKNOWN = [
+    # words, whether there is a systemctl, whether systemd runs, what systemctl shows, what is said
+    ((), True, True, [{"LoadState": "not-found"}], "systemctl knows no such unit here"),
+    (("--user",), True, True, [{"LoadState": "not-found"}], "systemctl --user knows no such unit here"),
+    ((), True, True, [{"Id": "orders.service", "LoadState": "masked"}], "it is masked"),
+    (("--user",), True, True, [], "systemctl --user does not answer here"),
+    ((), True, False, [], "systemd does not run here"),
+    ((), False, False, [], "there is no systemctl here"),
+]
+
+
+@pytest.mark.parametrize(("words", "installed", "runs", "known", "said"), UNKNOWN)
+def test_why_a_unit_is_unknown(
+    *,
+    words: tuple[str, ...],
+    installed: bool,
+    runs: bool,
+    known: list[dict[str, str]],
+    said: str,
+    main: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Rule: that systemctl knows no such unit is said only where systemctl says so."""
+    monkeypatch.setattr(shutil, "which", lambda _name: "/usr/bin/systemctl" if installed else None)
+    monkeypatch.setattr(systemd_units, "is_running", lambda: runs)
+    monkeypatch.setattr(systemd_units, "show", lambda *_, **__: known)
+    monkeypatch.setattr(systemd_units, "cat", lambda *_, **__: "")
+    assert main("unit", *words, "orders", "30010") == 125
+    assert capfd.readouterr().err == f"portwait: cannot read 'orders.service': {said}\n"
+
+
+def test_a_unit_by_another_name(
+    main: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Rule: an alias (`mysql` is mariadb.service) stands for its unit, and the drop-in goes to that."""
+    unit = {"Id": "mariadb.service", "LoadState": "loaded"}
+    text = f"# /usr/lib/systemd/system/mariadb.service\n[Service]\nExecStart={JAVA}\n"
+    monkeypatch.setattr(systemd_units, "show", lambda names, *_, **__: [unit] if "mysql.service" in names else [])
+    monkeypatch.setattr(systemd_units, "cat", lambda *_, **__: text)
+    assert main("unit", "mysql", "3306") == 0
+    assert capfd.readouterr().out.startswith("# /etc/systemd/system/mariadb.service.d/portwait.conf\n")
+
+
+MODES = {
+    "/": (0o755, 0, 0),
+    "/opt": (0o755, 0, 0),
+    "/opt/open": (0o755, 0, 0),
+    "/opt/listed": (0o711, 0, 0),
+    "/opt/listed/portwait": (0o755, 0, 0),
+    "/opt/strict": (0o700, 0, 0),
+    "/opt/strict/portwait": (0o755, 0, 0),
+    "/opt/theirs": (0o700, 33, 33),
+    "/opt/group": (0o2750, 0, 33),
+    "/opt/odd": (0o705, 0, 33),
+    "/opt/script": (0o744, 0, 0),
+    "/opt/binary": (0o711, 0, 0),
+}
+"""Paths: the mode, the owner and the group."""
+
+CLOSED = [
+    # paths, the user and its groups, what is closed
+    (["/opt/open"], permissions.NOBODY, (), ""),
+    (["/opt/listed/portwait"], permissions.NOBODY, (), ""),
+    (["/opt/listed"], permissions.NOBODY, (), "/opt/listed (mode 0711)"),
+    (["/opt/open", "/opt/strict/portwait"], permissions.NOBODY, (), "/opt/strict (mode 0700)"),
+    (["/opt/strict/portwait"], 33, (33,), "/opt/strict (mode 0700)"),
+    (["/opt/strict/portwait"], 0, (), ""),
+    (["/opt/theirs"], 33, (), ""),
+    (["/opt/theirs"], 34, (33,), "/opt/theirs (mode 0700)"),
+    (["/opt/group"], 34, (7, 33), ""),
+    (["/opt/group"], 34, (7,), "/opt/group (mode 2750)"),
+    (["/opt/odd"], 34, (33,), "/opt/odd (mode 0705)"),
+    (["/opt/script"], permissions.NOBODY, (), "/opt/script (mode 0744)"),
+    (["/opt/binary"], permissions.NOBODY, (), "/opt/binary (mode 0711)"),
+    (["/opt/missing/portwait", "/opt/script/"], permissions.NOBODY, (), "/opt/script (mode 0744)"),
+    ([], permissions.NOBODY, (), ""),
+]
+
+
+@pytest.mark.parametrize(("paths", "uid", "groups", "expected"), CLOSED)
+def test_which_path_is_closed(paths: list[str], uid: int, groups: tuple[int, ...], expected: str) -> None:
+    """Rule: the owner's bits count for the owner, the group's for its members, else those of others."""
+
+    def stat(path: str) -> os.stat_result:
+        if path not in MODES:
+            raise FileNotFoundError(path)
+        mode, owner, group = MODES[path]
+        return os.stat_result((mode, 0, 0, 0, owner, group, 0, 0, 0, 0))
+
+    assert permissions.closed(paths, uid, groups, stat=stat) == expected
+
+
+def test_a_users_number_and_groups() -> None:
+    """By name and by number; of one that is not there nothing is known."""
+    assert permissions.account("root")[0] == permissions.account("0")[0] == 0
+    assert 0 in permissions.account("root")[1]
+    assert permissions.account("no-such-user") == permissions.account("4294967290") == (permissions.NOBODY, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (["User=daemon"], "User=daemon cannot execute portwait: {path} (mode 0700) is closed to it"),
+        (["DynamicUser=yes"], "DynamicUser= cannot execute portwait: {path} (mode 0700) is closed to it"),
+        (["User=root"], "portwait becomes the service"),
+        (["DynamicUser=no"], "portwait becomes the service"),
+        (["User=daemon", f"ExecStart=+{JAVA}"], "portwait becomes the service"),
+        (["User=daemon", f"ExecStart=-:!{JAVA}"], "portwait becomes the service"),
+    ],
+)
+def test_a_program_that_the_units_user_cannot_execute(
+    lines: list[str],
+    reason: str,
+    *,
+    tmp_path: Path,
+    main: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Rule: portwait stands in front of ExecStart= only where the one who runs that can execute portwait."""
+    closed = tmp_path / "closed"
+    closed.mkdir(0o700)
+    (closed / "portwait").touch(0o755)
+
+    def stat(path: str) -> os.stat_result:  # who runs the tests may have closed what is above
+        return Path(path if path.startswith(str(closed)) else "/").stat()
+
+    monkeypatch.setattr(permissions, "closed", partial(permissions.closed, stat=stat))
+    own = lines if any(line.startswith("ExecStart=") for line in lines) else [*lines, f"ExecStart={JAVA}"]
+    text = "\n".join(["# /etc/systemd/system/orders.service", "[Service]", *own, ""])
+    unit = {"Id": "orders.service", "LoadState": "loaded"}
+    monkeypatch.setattr(sys, "argv", [str(closed / "portwait")])
+    monkeypatch.setattr(systemd_units, "show", lambda names, *_, **__: [unit] if "orders.service" in names else [])
+    monkeypatch.setattr(systemd_units, "cat", lambda *_, **__: text)
+    assert main("unit", "--json", "orders", "30010") == 0
+    made = json.loads(capfd.readouterr().out)
+    assert made["why"][0].startswith(reason.format(path=closed))
+    assert made["template"] == ("guard-pre.conf" if "closed" in reason else "guard-exec.conf")
+    assert main("unit", "--json", "--template", "guard-exec.conf", "orders", "30010") == 0
+    assert ("203/EXEC" in json.loads(capfd.readouterr().out)["cannot"][0]) == ("closed" in reason)
 
 
 @pytest.mark.parametrize(
