@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from portwait.advice import advise, gather, units_of
 from portwait.bind.survey import Survey
-from portwait.diagnosis import evictable
+from portwait.diagnosis import evictable, owners
 from portwait.errors import PortwaitError, UsageError
 from portwait.eviction.actions import news
 from portwait.eviction.clear import Removal
@@ -80,7 +80,7 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     if options.evict == frozenset():
         raise UsageError("cannot evict: PORTWAIT_EVICT in the environment says no; --evict wins over it")
     survey = Survey(wanted, reuseaddr=options.reuseaddr, mode="none" if options.dry_run else "default")
-    inspection = Inspection(survey)
+    inspection = Inspection(survey, {owners.this_process()})
     log = Log(options.log_format, quiet=options.quiet)
     actions: list[Action] = []
 

@@ -7,6 +7,7 @@ import os
 
 from portwait.advice import advise, for_many, gather, units_of
 from portwait.bind.survey import Survey
+from portwait.diagnosis import owners
 from portwait.errors import UsageError
 from portwait.host.machine import machine
 from portwait.host.port_settings import port_settings
@@ -65,7 +66,7 @@ def run(words: Sequence[str]) -> tuple[int, str]:
         raise UsageError(
             "cannot explain nothing: name a TARGET, as in `portwait explain 30010`, or set PORTWAIT_TARGETS"
         )
-    inspection = Inspection(Survey(wanted, reuseaddr=asked.reuseaddr))
+    inspection = Inspection(Survey(wanted, reuseaddr=asked.reuseaddr), {owners.this_process()})
     survey = inspection.survey
     if not inspection.probe() or survey.undecided:
         inspection.inspect()

@@ -231,11 +231,12 @@ def _wait(survey: Survey, options: Options, began: float, deadline: float, comma
 def _narrator(survey: Survey, options: Options, log: Log) -> Narrator | None:
     """Start the process that names, advises, evicts and signals."""
     with continuing_without("see who is in the way", options):
+        from portwait.diagnosis import owners
         from portwait.text import stderr
         from portwait.wait import narrator
 
         acts = bool(options.evict or options.terminate)
-        columns, pid = stderr.columns(), os.getpid()
+        columns, pid, number = stderr.columns(), os.getpid(), owners.this_process()
 
         def clearing(events: Events) -> Removal:
             from portwait.eviction import clear
@@ -245,7 +246,7 @@ def _narrator(survey: Survey, options: Options, log: Log) -> Narrator | None:
         def narrate(line: Channel) -> None:
             from portwait.wait import narration
 
-            narration.narrate(line, survey, clearing if acts else None, columns)
+            narration.narrate(line, survey, number, clearing if acts else None, columns)
 
         return narrator.start(narrate, log, acts=acts)
     return None

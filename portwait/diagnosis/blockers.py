@@ -53,14 +53,16 @@ def diagnose(
     *,
     reuseaddr: bool = True,
     ours: Collection[int] = (),
+    ourselves: Collection[int] = (),
     held: Collection[Target] = (),
     early: Callable[[Diagnosis], None] | None = None,
 ) -> Diagnosis:
     """Find what is in the way of each target.
 
     `reuseaddr` is whether the service sets SO_REUSEADDR, `ours` are inodes of sockets to leave out, the caller's own
-    holds, and `held` are targets that bind itself has called so. `early` is told what the tables say before the owners
-    are looked for, which can take long. Raises TablesError where no table can be read at all.
+    holds, and `held` are targets that bind itself has called so. `ourselves` are PIDs of this portwait: whatever they
+    have open is `inherited`, and they are no owners of it. `early` is told what the tables say before the owners are
+    looked for, which can take long. Raises TablesError where no table can be read at all.
     """
     opened, lost = tables.open_tables(sorted({target.protocol for target in targets}))
     held = frozenset(held)
@@ -101,7 +103,7 @@ def diagnose(
             )
         shown = {_identity(sock): sock for entries in blocking.values() for _, sock in entries}
         peers = _peers(opened, shown.values())
-    known = _Known(list(shown.values()), peers)
+    known = _Known(list(shown.values()), peers, ourselves)
     return Diagnosis(
         {
             target: tuple(known.blocker(kind, sock) for kind, sock in sorted(blocking.get(target, ()), key=_ends))
@@ -184,8 +186,14 @@ def _peers(opened: tables.Tables, sockets: Iterable[KernelSocket]) -> dict[tuple
 class _Known:
     """Everything that is known of the processes behind some sockets and their other ends."""
 
-    def __init__(self, sockets: Sequence[KernelSocket], peers: Mapping[tuple[object, ...], KernelSocket]) -> None:
+    def __init__(
+        self,
+        sockets: Sequence[KernelSocket],
+        peers: Mapping[tuple[object, ...], KernelSocket],
+        ourselves: Collection[int],
+    ) -> None:
         self._peers = peers
+        self._ourselves = ourselves
         self._named: dict[int, Owner | None] = {}
         self._devices: dict[int, str | None] = {}
         self._services: dict[tuple[int, str], str | None] = {}
@@ -210,6 +218,8 @@ class _Known:
         unseen = self._owners.unsearched if owners else None if nobody else self._owners.unseen
         if sock.uid < 0 and not owners and not nobody:
             unseen = "owner not visible" if _is_root() else "owner not visible: run as root"
+        others = tuple(owner for owner in owners if owner.pid not in self._ourselves)
+        inherited, owners = len(others) < len(owners), others
         peer = self._peers.get(_identity(sock))
         peer_owner = None if peer is None else self._first(peer)
         place = self._places.get(sock.cgroup)
@@ -230,6 +240,7 @@ class _Known:
             unit=owners[0].unit if owners else (place.unit if place else None),
             container=owners[0].container if owners else (place.container if place else None),
             device=self._device(sock.interface),
+            inherited=inherited,
         )
         return blocker._replace(evictable=evictable.by_default(blocker))
 

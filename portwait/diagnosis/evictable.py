@@ -70,7 +70,7 @@ def names_needed(blocker: Blocker) -> frozenset[str]:
         names.add("udp")
     if blocker.socket.mptcp and blocker.socket.inode:
         names.add("mptcp")
-    if blocker.socket.inode and not blocker.owners:
+    if blocker.socket.inode and not blocker.is_owned:
         names.add("unseen")
     return frozenset(names)
 

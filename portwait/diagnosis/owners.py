@@ -6,6 +6,7 @@ take. Elsewhere psutil does, and there the socket tables name the processes.
 
 from __future__ import annotations
 
+import os
 import sys
 
 from portwait.model.owner import Owner, forwarded
@@ -26,6 +27,14 @@ class Owners(Record):
     unseen: str | None
     unsearched: str | None = None
     """Why more processes than these may share a socket, in words."""
+
+
+def this_process() -> int:
+    """Answer the number of this process in /proc, which can have been mounted for another PID namespace."""
+    try:
+        return int(os.readlink("/proc/self"))
+    except (OSError, ValueError):
+        return os.getpid()
 
 
 _places: dict[str, Place] = {}

@@ -164,7 +164,7 @@ class Removal:
         read = inspection.diagnosis.blockers
         if inspection.survey.verdicts[target].state != "held" or target not in read or read[target]:
             return ()
-        return tuple(blocker for blocker in self._evicted.get(target, ()) if blocker.owners)
+        return tuple(blocker for blocker in self._evicted.get(target, ()) if blocker.is_owned)
 
     def _terminate(self, inspection: Inspection, termination: Termination) -> None:
         """Signal the owners of what is left, unless one of a target's blockers would stay: then it would be in vain."""

@@ -28,6 +28,7 @@ _FOREIGN = Refusal(
     "/proc numbers processes of another PID namespace than ours",
     "run portwait in that PID namespace, or mount its own /proc",
 )
+_ITSELF = Refusal("self", "it is this process, which was started with the socket open", "close it before")
 
 
 class Termination(NamedTuple):
@@ -83,6 +84,8 @@ def refusal(
     """
     if blocker.kind.name == "hold":
         return Refusal("hold", "it is another portwait's hold", "it goes when that service binds the port, or ends")
+    if blocker.inherited:
+        return _ITSELF
     if not blocker.owners:
         return Refusal("unseen", blocker.unseen or "no process owns it", "it has to end by itself", passing=True)
     if any(owner.foreign_pid for owner in blocker.owners):
@@ -92,7 +95,7 @@ def refusal(
         return _not_named(missing, kinds)
     for owner in blocker.owners:
         if owner.pid == us.pid:
-            return Refusal("self", "it is this process, which was started with the socket open", "close it before")
+            return _ITSELF
         if owner.pid == 1:
             return Refusal("init", "it is PID 1", "stop what it started, or the container")
         if owner.pid in us.ancestors:

@@ -40,6 +40,13 @@ class Blocker(Record):
     """Likewise."""
     device: str | None = None
     """The interface or VRF that the socket is bound to."""
+    inherited: bool = False
+    """Whether this portwait has the socket open too, from whoever started it: `owners` are the others."""
+
+    @property
+    def is_owned(self) -> bool:
+        """Whether a process that has it open is known: another one, or this one."""
+        return bool(self.owners) or self.inherited
 
     @property
     def local(self) -> str:

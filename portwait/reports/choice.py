@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from portwait.diagnosis.blockers import diagnose
+from portwait.diagnosis.owners import this_process
 from portwait.errors import TablesError
 from portwait.reports.sockets import pid
 from portwait.text.escape import escape
@@ -88,7 +89,7 @@ def _holders(targets: list[Target]) -> list[str]:
     if not targets:
         return []
     try:
-        blockers = diagnose(targets, reuseaddr=False).blockers
+        blockers = diagnose(targets, reuseaddr=False, ourselves={this_process()}).blockers
     except TablesError as error:
         return [f"{len(targets)} {is_or_are(targets)} held, by whom cannot be seen: {error}"]
     groups: dict[str, list[Blocker | None]] = {}

@@ -64,6 +64,7 @@ def of_blocker(blocker: Blocker) -> dict[str, object]:
         "idle": blocker.idle,
         "evictable": blocker.evictable,
         "owners": [of_owner(owner) for owner in blocker.owners],
+        "inherited": blocker.inherited,
         "peer": None if blocker.peer is None else of_owner(blocker.peer),
         "peer_user": _safe(blocker.peer_user),
         "peer_unit": _safe(blocker.peer_unit),

@@ -47,9 +47,9 @@ def of(blockers: Sequence[Blocker], explained: Blocker | None = None) -> list[Li
     """Describe the blockers, of those that are alike a few; the headline has `explained` why an owner is not seen."""
     alike: dict[object, list[Blocker]] = {}
     for blocker in blockers:
-        alike.setdefault(
-            (blocker.kind, blocker.socket.state, tuple(owner.pid for owner in blocker.owners), blocker.unseen), []
-        ).append(blocker)
+        owners = tuple(owner.pid for owner in blocker.owners)
+        key = blocker.kind, blocker.socket.state, owners, blocker.inherited, blocker.unseen
+        alike.setdefault(key, []).append(blocker)
     lines: list[Line] = []
     for group in alike.values():
         shown = group if len(group) <= _ALIKE + 1 else group[:_ALIKE]
@@ -130,6 +130,9 @@ def _whose(blocker: Blocker, *, said: bool) -> list[Line]:
             lines.append(_labelled("forwards", f"to the container's {escape(owner.forwards)}"))
         if owner.pod is not None:
             lines.append(_labelled("pod", escape(owner.pod)))
+    if blocker.inherited:
+        too = " too" if blocker.owners else ""
+        lines.append(_labelled("inherited", f"this portwait has it open{too}, from whoever started it"))
     if len(blocker.owners) > _OWNERS:
         lines.append(_labelled("process", f"and {len(blocker.owners) - _OWNERS} more that share it"))
     if blocker.unseen is not None and not said:

@@ -89,6 +89,9 @@ def _by(blockers: Sequence[Blocker]) -> str:
     for blocker in blockers:
         for owner in blocker.owners:
             who.setdefault(process(owner))
+    if any(blocker.inherited for blocker in blockers):
+        itself = f"this portwait has inherited {'it' if len(blockers) == 1 else 'them'}"
+        return f"by {what}: {f'{listed(list(who), most=3)}; ' if who else ''}{itself}"
     if who:
         return f"by {what}: {listed(list(who), most=3)}"
     if all(blocker.socket.inode == 0 and blocker.unseen is None for blocker in blockers):
@@ -105,7 +108,7 @@ def _first_unseen(blockers: Sequence[Blocker]) -> Blocker:
 
 def _unseen_of(case: Case) -> Blocker | None:
     """Name the blocker whose missing owner the headline has explained already; None where it names processes."""
-    if not case.blockers or any(blocker.owners for blocker in case.blockers):
+    if not case.blockers or any(blocker.is_owned for blocker in case.blockers):
         return None
     return _first_unseen(case.blockers)
 

@@ -15,7 +15,7 @@ from portwait.model.verdict import Verdict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from portwait.bind.survey import Survey
     from portwait.model.blocker import Blocker
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 class Inspection:
     """A survey together with what the tables said when they were last read."""
 
-    def __init__(self, survey: Survey) -> None:
-        """Nothing is read yet."""
+    def __init__(self, survey: Survey, ourselves: Collection[int] = ()) -> None:
+        """Nothing is read yet; `ourselves` are PIDs of this portwait, which can have inherited what is in the way."""
         self.survey = survey
+        self._ourselves = ourselves
         self.diagnosis = Diagnosis({}, None)
         self._by_tables: dict[Target, Verdict] = {}
         self._contested: set[int] = set()
@@ -82,7 +83,9 @@ class Inspection:
                 self.probe()
 
         try:
-            self.diagnosis = diagnose(concerned, reuseaddr=reuseaddr, ours=holds, held=held, early=early)
+            self.diagnosis = diagnose(
+                concerned, reuseaddr=reuseaddr, ours=holds, ourselves=self._ourselves, held=held, early=early
+            )
         except TablesError as error:
             self.diagnosis = Diagnosis({}, str(error))
             served = survey.served

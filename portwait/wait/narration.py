@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from portwait.advice import advise, gather
 from portwait.bind.survey import Survey
+from portwait.diagnosis import owners
 from portwait.host.port_settings import port_settings
 from portwait.log import Events
 from portwait.model.port_settings import PortSettings
@@ -55,13 +56,17 @@ class Narration:
         self,
         line: Channel,
         survey: Survey,
+        guard: int,
         clearing: Callable[[Events], Removal] | None = None,
         columns: int = 0,
     ) -> None:
-        """`clearing` makes what does something about the blockers once they were reported, where that was asked for."""
+        """`guard` is the PID of the guard in /proc.
+
+        `clearing` makes what does something about the blockers once they were reported, where that was asked for.
+        """
         self._line = line
         self._survey = SurveyOfTheGuard(line, survey)
-        self._inspection = Inspection(self._survey)
+        self._inspection = Inspection(self._survey, {guard, owners.this_process()})
         self._log = EventsForTheGuard(line)
         self._clearing = clearing and clearing(self._log)
         self._told: dict[Target, object] = {}
@@ -130,11 +135,11 @@ class Narration:
 
 
 def narrate(
-    line: Channel, survey: Survey, clearing: Callable[[Events], Removal] | None = None, columns: int = 0
+    line: Channel, survey: Survey, guard: int, clearing: Callable[[Events], Removal] | None = None, columns: int = 0
 ) -> None:
     """Serve until the guard has gone."""
     with contextlib.suppress(GuardHasGone):
-        Narration(line, survey, clearing, columns).run()
+        Narration(line, survey, guard, clearing, columns).run()
 
 
 class SurveyOfTheGuard(Survey):

@@ -115,6 +115,7 @@ WITHOUT_COOKIE = blocker("outbound", evidence="syn-count", cookie=0)
         pytest.param(MULTIPATH_REST, None, {"time-wait"}, id="multipath-rest"),
         pytest.param(UDP_CLIENT, "udp", {"outbound", "udp"}, id="udp"),
         pytest.param(UNSEEN, "unseen", {"outbound", "unseen"}, id="unseen"),
+        pytest.param(UNSEEN._replace(inherited=True), None, {"outbound"}, id="inherited"),
     ],
 )
 def test_what_has_to_be_named(which: Blocker, code: str | None, names: set[str]) -> None:
@@ -425,6 +426,8 @@ OF_A_USER = LIVE._replace(socket=LIVE.socket._replace(uid=33))
         pytest.param(UDP_SERVER, (), frozenset(["udp", "bound"]), ANYBODY, None, id="udp-named"),
         pytest.param(HOLD, (), ALL, ANYBODY, "hold", id="hold"),
         pytest.param(UNSEEN, (), ALL, ANYBODY, "unseen", id="unseen"),
+        pytest.param(UNSEEN._replace(inherited=True), (), ALL, ANYBODY, "self", id="inherited"),
+        pytest.param(LIVE._replace(inherited=True), (), ALL, ANYBODY, "self", id="inherited-and-shared"),
     ],
 )
 def test_whose_owner_may_be_signalled(

@@ -131,6 +131,11 @@ NFS = blocker("outbound", port=845, remote=2049, service="nfs", unseen="no proce
 WRAPPED = blocker("outbound", "ESTABLISHED", JVM, port=31000, remote=32000, evictable=True)
 
 
+def inherited(which: Blocker) -> Blocker:
+    """Let this portwait alone have it open."""
+    return which._replace(owners=(), inherited=True)
+
+
 def by(*owners: Owner) -> Blocker:
     """Build a listener of these."""
     return LISTENER._replace(owners=owners)
@@ -322,7 +327,11 @@ TABLES: dict[str, Table] = {
                 ("ip -details -oneline link | grep -w -e 4789 -e wireguard",),
             )
         },
-        {"a server": facts(UDP_SERVER, target="4789/udp"), "TCP": facts(BOUND._replace(owners=()))},
+        {
+            "a server": facts(UDP_SERVER, target="4789/udp"),
+            "TCP": facts(BOUND._replace(owners=())),
+            "ours": facts(inherited(UDP_SERVER), target="4789/udp", span=(32768, 60999)),
+        },
     ),
     "docker-proxy": Table(
         {
@@ -455,11 +464,34 @@ TABLES: dict[str, Table] = {
             "in a session": (facts(BOUND), ("kill 200",)),
             "in a unit": (facts(BOUND._replace(owners=(ORDERS,))), ("systemctl stop orders.service",)),
             "unseen": (facts(BOUND._replace(owners=())), ()),
+            "inherited, and others have it": (facts(BOUND._replace(inherited=True)), ("kill 200",)),
         },
-        {"a hold": facts(HOLD), "UDP": facts(UDP_SERVER, target="30010/udp"), "a client": facts(OUTBOUND)},
+        {
+            "ours": facts(inherited(BOUND)),
+            "a hold": facts(HOLD),
+            "UDP": facts(UDP_SERVER, target="30010/udp"),
+            "a client": facts(OUTBOUND),
+        },
     ),
     "other-guard": Table(
-        {"a hold": (facts(HOLD), ("systemctl stop orders.service",))}, {"only bound": facts(BOUND), "free": FREE}
+        {"a hold": (facts(HOLD), ("systemctl stop orders.service",))},
+        {"only bound": facts(BOUND), "free": FREE, "ours": facts(HOLD._replace(inherited=True))},
+    ),
+    "inherited-socket": Table(
+        {
+            "a listener": (facts(inherited(LISTENER)), ()),
+            "a listener that others have too": (facts(LISTENER._replace(inherited=True)), ()),
+            "only bound": (facts(inherited(BOUND)), ()),
+            "a client": (facts(inherited(OUTBOUND)), ()),
+        },
+        {"another's": facts(LISTENER), "a hold": facts(inherited(HOLD)), "free": FREE},
+    ),
+    "inherited-hold": Table(
+        {
+            "alone": (facts(inherited(HOLD)), ()),
+            "with whoever started it": (facts(HOLD._replace(inherited=True), reuseaddr=False), ()),
+        },
+        {"another's": facts(HOLD), "a listener": facts(inherited(LISTENER))},
     ),
     "reserve-port": Table(
         {

@@ -6,6 +6,7 @@ from portwait.advice.rules import (
     address,
     bound,
     evict,
+    inherited,
     kernel_sockets,
     leftovers,
     listener,
@@ -16,6 +17,8 @@ from portwait.advice.rules import (
 from portwait.advice.tanuki import rules as tanuki
 
 RULES = (
+    inherited.inherited_socket,
+    inherited.inherited_hold,
     leftovers.wait,
     evict.evict,
     tanuki.use_pipe,

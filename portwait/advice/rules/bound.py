@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 def bound_only(facts: Facts) -> Remedy | None:
     """A client or a server that is not finished, or one that was evicted and had bound by number."""
     blockers = [
-        blocker for blocker in facts.blockers if blocker.kind.name == "bound" and blocker.socket.protocol == "tcp"
+        blocker
+        for blocker in facts.blockers
+        if blocker.kind.name == "bound"
+        and blocker.socket.protocol == "tcp"
+        and not (blocker.inherited and not blocker.owners)
     ]
     if not blockers:
         return None
@@ -31,7 +35,7 @@ def bound_only(facts: Facts) -> Remedy | None:
 
 def other_guard(facts: Facts) -> Remedy | None:
     """Another portwait holds the port for somebody."""
-    blockers = [blocker for blocker in facts.blockers if blocker.kind.name == "hold"]
+    blockers = [blocker for blocker in facts.blockers if blocker.kind.name == "hold" and not blocker.inherited]
     if not blockers:
         return None
     known = shell_commands.owners(blockers)

@@ -18,7 +18,7 @@ _PRIVILEGED = range(665, 1024)  # sunrpc.min_resvport to sunrpc.max_resvport (RP
 def kernel_rpc(facts: Facts) -> Remedy | None:
     """The kernel's RPC client binds low ports by number, one at random, so reserving does not keep it away."""
     if not any(
-        not blocker.owners
+        not blocker.is_owned
         and blocker.socket.inode
         and blocker.socket.uid == 0
         and (blocker.remote_service in _RPC or blocker.socket.remote_port == 2049)
@@ -66,7 +66,7 @@ def kernel_tunnel(facts: Facts) -> Remedy | None:
     blockers = [
         blocker for blocker in facts.blockers if blocker.kind.name == "bound" and blocker.socket.protocol == "udp"
     ]
-    if not any(not blocker.owners and blocker.socket.inode and blocker.socket.uid == 0 for blocker in blockers):
+    if not any(not blocker.is_owned and blocker.socket.inode and blocker.socket.uid == 0 for blocker in blockers):
         return None
     return Remedy(
         "kernel-tunnel",

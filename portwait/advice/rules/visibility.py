@@ -65,4 +65,4 @@ def share_processes(facts: Facts) -> Remedy | None:
 
 def _helps(facts: Facts, cure: str) -> bool:
     """Whether an owner is missing, and the reason that is given for it names this cure."""
-    return any(cure in (blocker.unseen or "") and not blocker.owners for blocker in facts.blockers)
+    return any(cure in (blocker.unseen or "") and not blocker.is_owned for blocker in facts.blockers)
