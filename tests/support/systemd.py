@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -150,6 +151,15 @@ class Machine:
         """Put this thread into the machine's network for the length of the body."""
         with in_network_of(self.pid):
             yield
+
+    def ask(self, port: int, question: bytes = b"") -> bytes:
+        """Ask a server on the machine's loopback; nothing where none listens."""
+        try:
+            with self.network(), socket.create_connection(("127.0.0.1", port), DEADLINE) as client:
+                client.sendall(question)
+                return client.recv(4096)  # closed from this end first: no TIME_WAIT there
+        except ConnectionError:
+            return b""
 
 
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_PAGER": ""}

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import struct
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests.support.scripts import load
 
 ROOT = Path(__file__).parents[2]
 AARCH64, ARM, I386, IA_64, LOONGARCH, PPC64, RISCV, S390, X86_64 = 183, 40, 3, 50, 258, 21, 243, 22, 62  # elf.h
 
 
-def module(path: str) -> Any:
-    """Load a script of contrib, which is no package."""
-    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
-    assert spec is not None
-    assert spec.loader is not None
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
-machine = module("contrib/release/machine.py")
-pack = module("contrib/docker/pack.py")
+machine = load("contrib/release/machine.py")
+pack = load("contrib/docker/pack.py")
 
 
 def program(folder: Path, bits: int, order: str, number: int) -> Path:

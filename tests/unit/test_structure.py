@@ -20,6 +20,7 @@ import pytest
 import portwait
 from portwait.options.record import GUARD, VERBS
 from tests.support.programs import DEADLINE
+from tests.support.scripts import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -300,11 +301,7 @@ def test_no_test_here_needs_a_network_of_its_own() -> None:
 
 def test_nothing_imports_what_the_packed_folder_has_not() -> None:
     """contrib/docker/pack.py leaves modules out, for size and for the libraries behind them."""
-    spec = importlib.util.spec_from_file_location("pack", Path(__file__).parents[2] / "contrib" / "docker" / "pack.py")
-    assert spec is not None
-    assert spec.loader is not None
-    pack = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(pack)
+    pack = load("contrib/docker/pack.py")
     imported = {
         (module, name.partition(".")[0])
         for module in MODULES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -19,6 +18,7 @@ import pytest
 from tests.support.containers import BUSYBOX, HARDENED
 from tests.support.guarding import run
 from tests.support.images import DOCKER, ROOT
+from tests.support.scripts import load
 from tests.support.states import bound_only, listening, outbound_established, reset
 from tools.join_modules import MODULES
 
@@ -44,12 +44,7 @@ def folder(engine: Engine, images: Images) -> Path:
 @pytest.fixture(scope="module")
 def packer() -> ModuleType:
     """Load contrib/docker/pack.py."""
-    spec = importlib.util.spec_from_file_location("pack", DOCKER / "pack.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("contrib/docker/pack.py")
 
 
 def test_every_promise_of_the_handoff(folder: Path) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.programs import DEADLINE, eventually
+from tests.support.programs import eventually
 from tests.support.roots import lines_of
 from tests.support.states import service_bind
 from tests.support.systemd import EXAMPLES, HELPERS, machine
@@ -68,16 +67,6 @@ def status(system: Machine, unit: str) -> str:
 def state(system: Machine, unit: str) -> str:
     """Say whether it is active."""
     return system.show(unit, "ActiveState")["ActiveState"]
-
-
-def asks(system: Machine, port: int, question: bytes = b"") -> bytes:
-    """Answer what a service says; nothing where nobody listens."""
-    try:
-        with system.network(), socket.create_connection(("127.0.0.1", port), DEADLINE) as client:
-            client.sendall(question)
-            return client.recv(100)  # closed from this end first: no TIME_WAIT there
-    except ConnectionError:
-        return b""
 
 
 def test_no_document_names_another_place(system: Machine) -> None:
@@ -144,7 +133,7 @@ def test_a_guarded_unit(system: Machine, name: str) -> None:
         with system.blocked(PORT, "outbound"):
             system.systemctl("start", "--no-block", "app")
             eventually(lambda: f"waiting: {PORT}/tcp is held by an outbound" in status(system, "app"), "the wait")
-        eventually(lambda: asks(system, PORT) != b"", "an answer")
+        eventually(lambda: system.ask(PORT) != b"", "an answer")
         system.systemctl("stop", "app")
         assert state(system, "app") == "inactive"
 
@@ -160,7 +149,7 @@ def test_a_guarded_socket(system: Machine) -> None:
         with system.blocked(PORT, "outbound"):
             system.systemctl("start", "--no-block", "app.socket")
             eventually(lambda: state(system, "app.socket") == "activating", "the wait")
-        eventually(lambda: asks(system, PORT) == b"hello\n", "an answer")
+        eventually(lambda: system.ask(PORT) == b"hello\n", "an answer")
         system.systemctl("stop", "app.socket")
         assert state(system, "app.socket") == "inactive"
 
@@ -172,8 +161,8 @@ def test_within_redis_servers_hardening(system: Machine) -> None:
         with system.blocked(6379, "outbound"):
             system.systemctl("start", "--no-block", unit)
             eventually(lambda: "waiting: 6379/tcp is held" in status(system, unit), "the wait")
-        eventually(lambda: asks(system, 6379, b"PING\r\n").startswith(b"+PONG"), "an answer")
+        eventually(lambda: system.ask(6379, b"PING\r\n").startswith(b"+PONG"), "an answer")
         system.systemctl("restart", unit)
-        eventually(lambda: asks(system, 6379, b"PING\r\n").startswith(b"+PONG"), "an answer after the restart")
+        eventually(lambda: system.ask(6379, b"PING\r\n").startswith(b"+PONG"), "an answer after the restart")
         system.systemctl("stop", unit)
         assert state(system, unit) == "inactive"

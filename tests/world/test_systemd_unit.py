@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.packages import needs
-from tests.support.programs import DEADLINE, eventually, running
+from tests.support.programs import eventually, running
 from tests.support.systemd import HELPERS
 
 if TYPE_CHECKING:
@@ -51,16 +50,6 @@ def pasted(host: Machine, made: dict[str, Any]) -> Iterator[Program]:
             host.systemctl("daemon-reload")
 
 
-def answer(host: Machine, port: int, question: bytes = b"") -> bytes:
-    """Ask a server on the machine's loopback; nothing where none listens."""
-    try:
-        with host.network(), socket.create_connection(("127.0.0.1", port), DEADLINE) as client:
-            client.sendall(question)
-            return client.recv(4096)
-    except ConnectionError:
-        return b""
-
-
 def status(host: Machine, name: str = "app.service") -> str:
     """Read what the unit says of itself."""
     return host.show(name, "StatusText")["StatusText"]
@@ -95,7 +84,7 @@ def test_the_unit_starts_over_a_held_port(host: Machine, template: str, kind: st
             said = host.run("systemd-analyze", "verify", "--recursive-errors=no", "app.service")
             assert (said.stdout, said.stderr) == ("", "")
             host.systemctl("stop", "blocker")
-            eventually(lambda: answer(host, PORT) == b"hello from a unit\n", "an answer")
+            eventually(lambda: host.ask(PORT) == b"hello from a unit\n", "an answer")
             assert shell.status() == 0, shell.describe()
             host.systemctl("stop", "app.service")
 
@@ -128,7 +117,7 @@ def test_a_service_that_takes_sockets(host: Machine) -> None:
         with pasted(host, made) as shell:
             eventually(lambda: "waiting" in status(host), "the wait")
             host.systemctl("stop", "blocker")
-            eventually(lambda: answer(host, PORT, _HTTP).startswith(b"HTTP/1.1 200 OK"), "an answer")
+            eventually(lambda: host.ask(PORT, _HTTP).startswith(b"HTTP/1.1 200 OK"), "an answer")
             assert shell.status() == 0, shell.describe()
             host.systemctl("stop", "app.service")
 
@@ -148,7 +137,7 @@ def test_a_socket_unit(host: Machine) -> None:
         with pasted(host, made) as shell:
             eventually(lambda: host.show("app.socket", "SubState")["SubState"] == "start-pre", "the wait")
             host.systemctl("stop", "blocker")
-            eventually(lambda: answer(host, PORT, _HTTP).startswith(b"HTTP/1.1 200 OK"), "an answer")
+            eventually(lambda: host.ask(PORT, _HTTP).startswith(b"HTTP/1.1 200 OK"), "an answer")
             assert shell.status() == 0, shell.describe()
             host.systemctl("stop", "app.socket", "app.service")
 
@@ -166,7 +155,7 @@ def test_a_service_of_debian(host: Machine, package: str, port: int, question: b
     name = f"{package}.service"
     needs(f"/lib/systemd/system/{name}", package)
     host.systemctl("start", name)
-    eventually(lambda: answer(host, port, question).startswith(expected), "an answer before")
+    eventually(lambda: host.ask(port, question).startswith(expected), "an answer before")
     made = printed(host, package)
     host.systemctl("stop", name)
     assert made["template"] == f"debian/{package}.conf"
@@ -179,7 +168,7 @@ def test_a_service_of_debian(host: Machine, package: str, port: int, question: b
             said = host.run("systemd-analyze", "verify", "--recursive-errors=no", name)
             assert (said.stdout, said.stderr) == ("", "")
             host.systemctl("stop", "blocker")
-            eventually(lambda: answer(host, port, question).startswith(expected), "an answer")
+            eventually(lambda: host.ask(port, question).startswith(expected), "an answer")
             assert shell.status() == 0, shell.describe()
         finally:
             host.systemctl("stop", name)
