@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import socket
@@ -227,10 +228,19 @@ class TestGivingUp:
             running(portwait("--timeout", "1", str(PORT), "--", *STARTED)) as guarded,
             socket.create_server((LOOPBACK, 7100)) as server,
         ):
+            came = 0
             while guarded.process.poll() is None:  # somebody who binds the port of another address by number
-                with socket.create_connection((LOOPBACK, 7100), source_address=("127.0.0.2", PORT)) as other:
+                with socket.socket() as other:
+                    try:
+                        other.bind(("127.0.0.2", PORT))
+                    except OSError as error:
+                        assert error.errno == errno.EADDRINUSE  # noqa: PT017  # a hold that is tried stands in the way
+                        continue
+                    other.connect((LOOPBACK, 7100))
                     other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 server.accept()[0].close()
+                came += 1
+            assert came > 0
             assert guarded.status() == GAVE_UP
             assert guarded.out == []
 
