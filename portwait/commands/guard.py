@@ -214,7 +214,7 @@ def _wait(survey: Survey, options: Options, began: float, deadline: float, comma
         free, waited = not survey.obstructed and not survey.undecided, 0.0
         try:
             if not free:
-                narrator = _narrator(survey, options, log)
+                narrator = _narrator(survey, options, log, command)
                 loop = WaitLoop(survey, log, began, deadline, narrator)
                 free, waited = loop.wait(), loop.waited
         except Stopped as stopped:
@@ -228,7 +228,7 @@ def _wait(survey: Survey, options: Options, began: float, deadline: float, comma
     return _wait_plainly(survey, options, deadline) or options.anyway  # bind alone can do it
 
 
-def _narrator(survey: Survey, options: Options, log: Log) -> Narrator | None:
+def _narrator(survey: Survey, options: Options, log: Log, command: Sequence[str]) -> Narrator | None:
     """Start the process that names, advises, evicts and signals."""
     with continuing_without("see who is in the way", options):
         from portwait.diagnosis import owners
@@ -248,7 +248,7 @@ def _narrator(survey: Survey, options: Options, log: Log) -> Narrator | None:
 
             narration.narrate(line, survey, number, clearing if acts else None, columns)
 
-        return narrator.start(narrate, log, acts=acts)
+        return narrator.start(narrate, log, acts=acts, ends=not command)
     return None
 
 

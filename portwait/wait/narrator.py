@@ -16,12 +16,14 @@ import contextlib
 import math
 import os
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING
 
 from portwait.errors import PortwaitError, own_fault
 from portwait.model.verdict import Verdict
 from portwait.wait import channel, polling
+from portwait.wait.leaving import FORCED, Leaving, collect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,14 +39,15 @@ FREE, HELD = 1, 2
 """The socket tables' word on one target, in a message; 0 is none."""
 
 _POLITE = 0.05  # seconds to begin nothing new
-_TOLD = 1.0  # seconds to tell what it has begun, or to end after SIGKILL, on a host that is too busy to let it run
-_FORCED = 0.02  # seconds for the kernel to end it; who is in state D takes longer than anybody can wait
+_TOLD = 1.0  # seconds to tell what it has begun, on a host that is too busy to let it run
 
 
 class Narrator:
     """The guard's end of the line to the narrator; nothing here blocks."""
 
-    def __init__(self, line: Channel, pid: int, log: Log, *, acts: bool, was_pending: bool) -> None:
+    def __init__(
+        self, line: Channel, pid: int, log: Log, *, acts: bool, was_pending: bool, leaving: Leaving | None = None
+    ) -> None:
         """Use `start` instead."""
         self.lost = False
         """Whether it has ended before it was told to: nobody names and evicts any more."""
@@ -68,6 +71,7 @@ class Narrator:
         self._acting = False
         """Whether it is about to destroy or signal, and has not told yet what came of it."""
         self._was_pending = was_pending
+        self._leaving = leaving
 
     def fileno(self) -> int:
         """The descriptor to poll for reading."""
@@ -115,11 +119,13 @@ class Narrator:
             with contextlib.suppress(OSError):
                 os.kill(self._pid, signal.SIGKILL)  # its end of the line is open, so the PID is still its own
             if may_act:
-                self._ends_within(_FORCED)
+                self._ends_within(FORCED)
         self._hear_all()
         self.lost = True
         self._line.close()
-        _collect(self._pid)
+        if self._leaving is not None:
+            self._leaving.wait()
+        collect(self._pid)
         _forget_child(was_pending=self._was_pending)
 
     def _ends_within(self, seconds: float) -> bool:
@@ -163,8 +169,12 @@ class Narrator:
             self._log.warning("failed", why)
 
 
-def start(narrate: Narrate, log: Log, *, acts: bool) -> Narrator:
-    """Fork a process that does `narrate`; `acts` is whether it evicts or signals. Raises OSError where none starts."""
+def start(narrate: Narrate, log: Log, *, acts: bool, ends: bool = False) -> Narrator:
+    """Fork a process that does `narrate`; `acts` is whether it evicts or signals. Raises OSError where none starts.
+
+    `ends`: whether this process ends afterwards and does not become a service, so that it may take the time to wait
+    until the other one has really left: systemd warns of what is still in the cgroup of a unit that it starts.
+    """
     was_pending = signal.SIGCHLD in signal.sigpending()
     ours, its = channel.pair()
     try:
@@ -177,7 +187,8 @@ def start(narrate: Narrate, log: Log, *, acts: bool) -> Narrator:
         status = 0
     _forget_child(was_pending=was_pending)
     for (pid,) in ours.received():
-        return Narrator(ours, pid, log, acts=acts, was_pending=was_pending)
+        leaving = Leaving(pid) if ends and sys.platform == "linux" else None
+        return Narrator(ours, pid, log, acts=acts, was_pending=was_pending, leaving=leaving)
     ours.close()
     raise OSError(os.WEXITSTATUS(status), os.strerror(os.WEXITSTATUS(status)))
 
@@ -237,25 +248,6 @@ def _learn(survey: Survey, codes: bytes, served: tuple[int, ...] | None, contest
         if code
     }
     survey.learn(by_tables, None if served is None else frozenset(served), contested)
-
-
-def _collect(pid: int) -> None:
-    """Collect it where it is our child, as PID 1 or as a subreaper; nobody can collect what is in state D."""
-    killed = time.monotonic()
-    with contextlib.suppress(OSError):  # ChildProcessError: somebody else's
-        while os.waitpid(pid, os.WNOHANG) == (0, 0):
-            waited = time.monotonic() - killed
-            if waited > _TOLD or (waited > _FORCED and _is_stuck(pid)):
-                return
-            time.sleep(0.001)
-
-
-def _is_stuck(pid: int) -> bool:
-    """Whether a process is in state D, which not even SIGKILL ends; any other only waits for a processor."""
-    from portwait._linux import procfs
-
-    stat = procfs.stat_of(pid)
-    return stat is None or stat.state == "D"  # None: no /proc, and nobody can tell
 
 
 def _forget_child(*, was_pending: bool) -> None:

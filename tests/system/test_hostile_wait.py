@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from portwait._linux import procfs
 from tests.support.descriptors import sockets_of
 from tests.support.guarding import GAVE_UP, STARTED, guard
 from tests.support.hostile import TRAPS
@@ -192,6 +193,39 @@ class TestNothingIsInherited:
             reset(made.sock)
             guarded.says("started")
             assert len([line for line in guarded.err if "failed" in line]) == 1
+
+
+_LATE_END = """
+import os, sys, time
+from portwait.__main__ import start
+from portwait.wait import leaving, narration
+
+def kill_later(pid, number, kill=os.kill):
+    if os.fork() == 0:
+        time.sleep(3)
+        kill(pid, number)
+        os._exit(0)
+
+os.kill, leaving._LATEST = kill_later, 60
+narration.narrate = lambda *_: time.sleep(3600)
+sys.argv[0] = "portwait"
+sys.exit(start())
+"""
+"""The guard of a host where the narrator is deaf, and SIGKILL takes a while to end it."""
+
+
+def test_a_guard_without_a_command_leaves_nobody_behind() -> None:
+    """Rule: systemd finds no process of an ExecStartPre= guard in the unit when it starts what comes next."""
+    with contextlib.ExitStack() as stack:
+        with outbound_established(PORT) as made:
+            guarded = stack.enter_context(running((sys.executable, "-Ic", _LATE_END, str(PORT))))
+            guarded.complains("waiting for")
+            (narrator,) = narrators_of(guarded.pid)
+            reset(made.sock)
+        guarded.process.wait()
+        stat = procfs.stat_of(narrator)
+        assert stat is None or stat.state == "Z"
+        assert guarded.status() == 0
 
 
 # What the tests are made of

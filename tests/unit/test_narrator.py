@@ -15,8 +15,9 @@ import pytest
 
 from portwait._linux import procfs
 from portwait.log import Events
-from portwait.wait import channel
-from portwait.wait.narrator import Narrator, _collect, start
+from portwait.wait import channel, leaving
+from portwait.wait.leaving import Leaving, collect
+from portwait.wait.narrator import Narrator, start
 from portwait.wait.starvation import seconds
 from tests.support.programs import eventually, running
 
@@ -109,10 +110,32 @@ def test_who_ends_late_is_collected() -> None:
     with process.stdin, process.stdout:
         process.stdout.readline()
         threading.Timer(LATE, process.stdin.close).start()
-        _collect(process.pid)
+        collect(process.pid)
     with pytest.raises(ChildProcessError):
         os.waitpid(process.pid, os.WNOHANG)
     process.wait()
+
+
+@pytest.mark.parametrize("has_pidfd", [True, False], ids=["pidfd", "proc"])
+def test_who_leaves_late_is_waited_for(has_pidfd: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: the end of a process is waited for with a pidfd and without; one that has ended already takes no time."""
+    if not has_pidfd:
+        monkeypatch.delattr(os, "pidfd_open", raising=False)
+    with subprocess.Popen(("sleep", str(LATE))) as process:
+        Leaving(process.pid).wait()
+        stat = procfs.stat_of(process.pid)
+        assert stat is not None
+        assert stat.state == "Z"  # which is in no cgroup any more
+        Leaving(process.pid).wait()
+
+
+def test_nobody_waits_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: the wait for somebody who does not leave has an end."""
+    monkeypatch.setattr(leaving, "_LATEST", LATE)
+    with subprocess.Popen(("sleep", "60")) as process:
+        Leaving(process.pid).wait()
+        assert process.poll() is None
+        process.kill()
 
 
 @pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this kernel does not count it")
