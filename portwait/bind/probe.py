@@ -65,6 +65,8 @@ def attempt(target: Target, *, reuseaddr: bool = True, joins: bool = False) -> t
         is_joinable = target.reuseport and target.protocol == "udp" and not joins
         if error.errno == errno.EADDRINUSE and is_joinable and may_join(target):
             return Verdict("free"), None
+        if error.errno == errno.ENODEV and not (target.device or target.zone):  # nothing is named that could be missing
+            return Verdict("unknown", errno.ENODEV), None
         return verdict_of(error), None
 
 
