@@ -89,6 +89,30 @@ def test_the_unit_starts_over_a_held_port(host: Machine, template: str, kind: st
             host.systemctl("stop", "app.service")
 
 
+@pytest.mark.parametrize("who", ["User=daemon", "DynamicUser=yes"])
+def test_a_portwait_that_the_units_user_cannot_execute(host: Machine, who: str) -> None:
+    """As after an installation under umask 077: in front of ExecStart= it fails with 203/EXEC, so it goes before it."""
+    program = host.root / "opt/portwait"
+    mode = program.stat().st_mode
+    program.chmod(0o700)
+    try:
+        with host.units({"app.service": unit("simple", who)}):
+            made = printed(host, "app", str(PORT))
+            assert made["template"] == "guard-pre.conf"
+            assert "/opt/portwait (mode 0700) is closed to it" in made["why"][0]
+            with pasted(host, made) as shell:
+                assert shell.status() == 0, shell.describe()
+                eventually(lambda: host.ask(PORT) == b"hello from a unit\n", "an answer")
+                host.systemctl("stop", "app.service")
+            made = printed(host, "--template", "guard-exec.conf", "app", str(PORT))
+            with pasted(host, made):
+                eventually(lambda: host.show("app.service", "ExecMainStatus")["ExecMainStatus"] == "203", "the failure")
+            host.systemctl("stop", "app.service")
+            host.systemctl("reset-failed", "app.service")
+    finally:
+        program.chmod(mode)
+
+
 def test_the_text_is_the_file(host: Machine) -> None:
     """What is printed without --json can be redirected into the file as it is, and systemd warns of nothing."""
     with host.units({"app.service": unit("simple", "Restart=always")}):
@@ -183,6 +207,7 @@ def test_what_cannot_be_guarded(host: Machine) -> None:
     with host.units(files):
         for words, said in (
             (["nothing.service", "80"], "knows no such unit"),
+            (["user@", "80"], "it is a template; name an instance, as in `portwait unit user@NAME`"),
             (["app.socket"], "only services are guarded"),
             (["app.service"], "it has no listener now, so name a TARGET, as in `portwait unit app.service 30010`"),
             (["own.service", "80"], "begins with portwait already"),
