@@ -84,6 +84,10 @@ def run(options: Options, command: Sequence[str]) -> int:
         return outcome.rehearsed(command)
     with continuing_without("hold the port", options):
         plan.settle()
+        if options.verbose:
+            from portwait.wait import outcome
+
+            outcome.tell_holds(survey, options)
         if os.path.basename(command[0]) in _CLOSING and (survey.holds or options.listen):
             from portwait.wait import outcome
 

@@ -68,6 +68,12 @@ def _free(survey: Survey, options: Options, log: Log, command: Sequence[str], wa
             log.warning(
                 "contested", _contested(each.target, command[0], reuseaddr=survey.reuseaddr), target=str(each.target)
             )
+
+
+def tell_holds(survey: Survey, options: Options) -> None:
+    """Say for -v what holds each port, now that it is inherited by the service."""
+    log = Log(options.log_format, quiet=options.quiet, verbose=options.verbose)
+    for each in survey.holds if options.hold != "none" and not survey.obstructed else ():
         kept = _hold(each.form, ready=each.ready, possible=each.possible) + _breaks(each)
         log.debug("hold", f"hold on {escape(str(each.target))}: {kept}")
 

@@ -78,6 +78,13 @@ class TestWhatItSays:
         assert f"{PORT}/tcp is free" in seen.err
         assert "hold on" in seen.err
 
+    def test_no_hold_is_told_that_could_not_be_made_to_last(self) -> None:
+        """Rule: -v says of a hold that it stays only when it does; here no descriptor has a number for it."""
+        seen = guard("-v", str(PORT), "--", *STARTED, before=("prlimit", "--nofile=100"))
+        assert seen.started
+        assert "failed to hold the port" in seen.err
+        assert "hold on" not in seen.err
+
     def test_quiet(self) -> None:
         """Only why the command was not started."""
         with outbound_established(PORT):
