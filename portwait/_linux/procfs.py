@@ -16,6 +16,8 @@ from portwait.model.record import Record
 _LONGEST = 1 << 15  # bytes of a command line; a JVM's class path has been seen to fill half of it
 _PATIENCE = 0.5  # seconds
 _MOST_UNANSWERED = 16  # threads that wait for an answer; with as many, nothing more is asked
+_LONGEST_MOUNTS = 1 << 20  # bytes of /proc/self/mountinfo
+_HIDING = ("2", "invisible", "4", "ptraceable")  # values of hidepid= that leave processes out
 _INITIAL_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO, linux/proc_ns.h
 
 
@@ -60,6 +62,22 @@ def shows_all_processes() -> bool | None:
         return None
     kthreadd = stat_of(2)
     return kthreadd is not None and kthreadd.kernel
+
+
+def hides_processes() -> bool:
+    """Whether /proc does not list all processes of its PID namespace to us (hidepid=, proc(5)).
+
+    Process 1 is always there. A user who owns it sees it all the same; then the mount's options tell.
+    """
+    if not os.path.exists("/proc/1"):
+        return os.path.exists("/proc/self")
+    for line in reversed(read_text("/proc/self/mountinfo", _LONGEST_MOUNTS).splitlines()):
+        words = line.split()
+        if len(words) > 6 and words[4] == "/proc":
+            options = words[-1].split(",")
+            exempt = os.geteuid() == 0 or any(f"gid={group}" in options for group in os.getgroups())
+            return not exempt and any(f"hidepid={how}" in options for how in _HIDING)
+    return False
 
 
 def numbers_are_ours() -> bool:

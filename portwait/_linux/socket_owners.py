@@ -223,16 +223,16 @@ def why_unseen(denied: int) -> str:
     shows_all = procfs.shows_all_processes()
     if shows_all is None and not denied:
         return "owner not visible: /proc cannot be read"
+    hidden = procfs.hides_processes()
+    if not (denied or hidden or shows_all is False or os.geteuid()):
+        return "no process has it open: it belongs to the kernel (NFS, iSCSI), or is on its way between processes"
+    reasons = [f"{processes} may not be looked into"] if denied else []
+    reasons += ["it is hidden (hidepid=)"] if hidden or not (denied or shows_all is False) else []
+    cures = [privilege] if reasons else []
     if shows_all is False:
         from portwait._linux import netns
 
-        why = f"{processes} may not be looked into, or it is" if denied else "it is"
-        kernel = "" if denied else ", or it is the kernel"
-        more = f"{privilege}, or look from the host" if denied else "look from the host"
-        inside = "" if netns.is_initial() else ", in this network namespace"
-        return f"owner not visible: {why} in another PID namespace{kernel}; {more}{inside}"
-    if denied:
-        return f"owner not visible: {processes} may not be looked into; {privilege}"
-    if os.geteuid() != 0:
-        return "owner not visible: it is hidden (hidepid=) or it is the kernel; run as root"
-    return "no process has it open: it belongs to the kernel (NFS, iSCSI), or is on its way between processes"
+        reasons.append("it is in another PID namespace")
+        cures.append("look from the host" + ("" if netns.is_initial() else ", in this network namespace"))
+    reasons += [] if denied else ["it is the kernel"]
+    return f"owner not visible: {', or '.join(reasons)}; {', or '.join(cures)}"
