@@ -13,6 +13,20 @@ if TYPE_CHECKING:
     from portwait.model.targets import Target
     from portwait.model.verdict import Verdict
 
+    AddressTrouble = Literal[
+        "absent",
+        "tentative",
+        "duplicate",
+        "ipv6-off",
+        "vrf",
+        "no-zone",
+        "no-interface",
+        "no-family",
+        "loopback-down",
+        "loopback",
+    ]
+    """The last two are of an address of the loopback interface, which never moves to another host."""
+
 
 class Remedy(Record):
     """A piece of advice tied to what was seen.
@@ -28,7 +42,7 @@ class Remedy(Record):
 class AddressState(Record):
     """Why an address cannot be bound, and at which interface or VRF that is so."""
 
-    code: Literal["absent", "tentative", "duplicate", "ipv6-off", "vrf", "no-zone"]
+    code: AddressTrouble
     device: str = ""
 
 

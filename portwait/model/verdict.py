@@ -33,6 +33,11 @@ class Verdict(Value):
         self._fill(by=by, errno=errno, state=state)
 
     @property
+    def starved(self) -> bool:
+        """Whether bind could not be asked because no file descriptor was left: this process's, or the system's."""
+        return self.errno in (errno.EMFILE, errno.ENFILE)
+
+    @property
     def errno_name(self) -> str | None:
         """The error's name, `EADDRINUSE`, or None for none."""
         return errno.errorcode.get(self.errno, str(self.errno)) if self.errno else None

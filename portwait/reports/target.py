@@ -6,6 +6,8 @@ The words of DESIGN are kept: a port is `free` or `held`. Text of other processe
 
 from __future__ import annotations
 
+import errno
+
 from portwait.advice import shell_commands
 from portwait.model.targets import ANY, plain
 from portwait.reports import sockets as socket_report
@@ -13,7 +15,7 @@ from portwait.reports.sockets import process
 from portwait.text import durations
 from portwait.text.escape import escape, shell
 from portwait.text.layout import Paper
-from portwait.text.plural import listed
+from portwait.text.plural import listed, names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,18 +54,28 @@ def headline(case: Case) -> str:
         return f"{name}: binding is denied to this user ({verdict.errno_name}); nothing is known to hold it"
     if verdict.state == "unknown" and case.address is not None and case.address.code == "no-zone":
         return f"{name} cannot be bound: {_why_unavailable(case)} ({verdict.errno_name})"
+    if verdict.state == "unknown" and verdict.starved:
+        return starvation([case])
     if verdict.state == "unknown":
         return f"{name}: the kernel gave no verdict ({verdict.errno_name or 'the socket tables cannot be read'})"
     return f"{name} is free"
 
 
+def starvation(cases: Sequence[Case]) -> str:
+    """Say once that no file descriptor was left to ask bind with, and the cure, whoever ran out of them."""
+    asked = names([case.target for case in cases])
+    if cases[0].verdict.errno == errno.EMFILE:
+        who = "portwait has run out of file descriptors (EMFILE)"
+        cure = "raise its limit: LimitNOFILE= in the [Service] of a unit, ulimit -n in a shell"
+    else:
+        who = "this system has run out of file descriptors (ENFILE)"
+        cure = "raise fs.file-max (sysctl), or end what has so many open"
+    return f"{asked}: {who}, so nobody can tell whether {'they are' if len(cases) > 1 else 'it is'} free; {cure}"
+
+
 def _why_unavailable(case: Case) -> str:
     """Say which of the things that the error can mean it is."""
     target = case.target
-    if case.verdict.errno_name == "ENODEV":
-        return f"the interface {escape(target.device or target.zone)} is not on this host"
-    if target.address == ANY and not target.device:
-        return "no such address family"
     code, device = (case.address.code, escape(case.address.device)) if case.address is not None else ("absent", "")
     words = {
         "tentative": f"{target.address} is tentative on {device}: the kernel still asks whether another host has it",
@@ -71,6 +83,10 @@ def _why_unavailable(case: Case) -> str:
         "ipv6-off": f"IPv6 is switched off (net.ipv6.conf.{device}.disable_ipv6 is 1)",
         "vrf": f"{target.address} is in the VRF {device}, and a bind without that device does not see it",
         "no-zone": f"{target.address} is a link-local address, which has to be named with its interface",
+        "no-interface": f"the interface {device} is not on this host",
+        "no-family": "no such address family",
+        "loopback-down": "the loopback interface lo is down",
+        "loopback": f"the loopback interface lo does not have the address {target.address}",
     }
     return words.get(code, f"the address {target.address} is not on this host")
 
@@ -144,8 +160,12 @@ def _by_tables(verdict: Verdict) -> list[str]:
     """Say so where the socket tables decided, not bind."""
     if verdict.state != "held" or verdict.by != "tables":
         return []
-    if verdict.errno:
+    if verdict.starved:
+        return [f"No file descriptor was left to ask bind with ({verdict.errno_name}), so the socket tables decide."]
+    if verdict.errno in (errno.EACCES, errno.EPERM):
         return [f"Binding is denied to this user ({verdict.errno_name}), so the socket tables decide."]
+    if verdict.errno:
+        return [f"The kernel gave no verdict ({verdict.errno_name}), so the socket tables decide."]
     return ["The socket tables say so; bind was not asked."]
 
 

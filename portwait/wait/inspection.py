@@ -8,7 +8,7 @@ from portwait.diagnosis.blockers import Diagnosis, diagnose
 from portwait.errors import TablesError
 from portwait.host import addresses
 from portwait.host.port_settings import port_settings
-from portwait.model.case import Case
+from portwait.model.case import AddressState, Case
 from portwait.model.port_settings import PortSettings
 from portwait.model.targets import ANY, plain
 from portwait.model.verdict import Verdict
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from portwait.bind.survey import Survey
     from portwait.model.blocker import Blocker
-    from portwait.model.case import AddressState
     from portwait.model.targets import Target
 
 
@@ -144,6 +143,10 @@ class Inspection:
 
 def _address_state(target: Target, verdict: Verdict) -> AddressState | None:
     """Say why a target's address cannot be bound; None where it can, or where that is not the trouble."""
+    if verdict.state == "unavailable" and verdict.errno == errno.ENODEV:
+        return AddressState("no-interface", target.device or target.zone)
+    if verdict.state == "unavailable" and verdict.errno == errno.EAFNOSUPPORT:
+        return AddressState("no-family")
     missing = verdict.state == "unavailable" or (verdict.state == "unknown" and verdict.errno == errno.EINVAL)
     return addresses.why_unavailable(target.address, target.zone) if missing and target.address != ANY else None
 

@@ -21,6 +21,7 @@ from portwait.model.verdict import Verdict
 from portwait.reports import document
 from portwait.reports import target as target_report
 from portwait.text.layout import Paper
+from portwait.text.plural import names
 from portwait.wait.inspection import Inspection
 from portwait.wait.narrator import FREE, HELD
 from portwait.wait.pace import Pace
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from portwait.log import Level
     from portwait.model.blocker import Blocker
+    from portwait.model.case import Case
     from portwait.model.targets import Target
     from portwait.wait.channel import Channel
 
@@ -102,6 +104,7 @@ class Narration:
             self._told_lost.add(diagnosis.lost)
             self._log.warning("tables-limited", f"cannot see everything: {diagnosis.lost}", reason=diagnosis.lost)
         settings = port_settings()
+        starved: list[Case] = []
         for target in self._survey.targets:
             case = self._inspection.case(target, settings)
             verdict = case.verdict
@@ -121,6 +124,9 @@ class Narration:
             self._told[target] = told
             if verdict.state == "free":
                 continue
+            if verdict.state == "unknown" and verdict.starved:
+                starved.append(case)
+                continue
             event = verdict.state if first else "changed"
             # Advice when a wait begins, on one screen; afterwards only what has changed.
             advised = first and target in self._survey.obstructed and len(self._told) <= _MOST_ADVISED
@@ -128,6 +134,9 @@ class Narration:
                 case = case._replace(remedies=advise(gather(case)))
             text = target_report.full(case, self._paper, briefly=True)
             self._log.warning(event, text, **document.of_case(case))
+        if starved:
+            text, asked = target_report.starvation(starved), names([case.target for case in starved])
+            self._log.warning("unknown", text, target=asked, errno=starved[0].verdict.errno_name)
 
     def _headlines(self) -> str:
         cases = (self._inspection.case(target, PortSettings()) for target in self._survey.obstructed)

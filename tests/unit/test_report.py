@@ -178,6 +178,14 @@ def test_the_headline(blockers: list[Blocker], line: str) -> None:
             "192.0.2.1:80/tcp is unavailable: the address 192.0.2.1 is not on this host (EADDRNOTAVAIL)",
         ),
         (
+            Verdict("unknown", 24),
+            Target("80", 80),
+            (
+                "80/tcp: portwait has run out of file descriptors (EMFILE), so nobody can tell whether it is free; "
+                "raise its limit: LimitNOFILE= in the [Service] of a unit, ulimit -n in a shell"
+            ),
+        ),
+        (
             Verdict("unknown", by="tables"),
             Target("80", 80),
             "80/tcp: the kernel gave no verdict (the socket tables cannot be read)",

@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 def _state(facts: Facts) -> str:
     """Say what is the matter with the target's address; empty where nothing is."""
-    if facts.target.address == ANY or facts.verdict.state not in ("unavailable", "unknown"):
+    if facts.verdict.state not in ("unavailable", "unknown"):
         return ""
     if facts.case.address is None:
-        return "absent" if facts.verdict.state == "unavailable" else ""
+        return "absent" if facts.verdict.state == "unavailable" and facts.target.address != ANY else ""
     return facts.case.address.code
 
 
 def look_at_addresses(facts: Facts) -> Remedy | None:
     """Show which addresses there are, or what is the matter with this one."""
     state = _state(facts)
-    if not state or facts.machine.system != "linux":
+    if state in ("", "no-family", "loopback-down", "loopback") or facts.machine.system != "linux":
         return None
     device = facts.case.address.device if facts.case.address is not None else ""
     if state in ("tentative", "duplicate"):
@@ -50,7 +50,26 @@ def look_at_addresses(facts: Facts) -> Remedy | None:
             f"Name the interface with the address, {escape(word)}. See which it is on:",
             (shell(("ip", "-6", "-brief", "address")),),
         )
+    if state == "no-interface":
+        return Remedy(
+            "list-addresses", f"There is no interface {escape(device)} here. See which there are:", ("ip -brief link",)
+        )
     return Remedy("list-addresses", "See which addresses this host has:", ("ip -brief address",))
+
+
+def loopback(facts: Facts) -> Remedy | None:
+    """Give the loopback interface back what every host has."""
+    state = _state(facts)
+    if state not in ("loopback-down", "loopback") or facts.machine.system != "linux":
+        return None
+    if state == "loopback-down":
+        words = "The loopback interface lo is down, as it is in a new network namespace. Bring it up:"
+        command = shell_commands.as_root(facts.machine, "ip", "link", "set", "lo", "up")
+    else:
+        words = "Every host has this address on its loopback interface, and somebody has removed it. Add it again:"
+        usual = "::1/128" if facts.target.family == 6 else "127.0.0.1/8"
+        command = shell_commands.as_root(facts.machine, "ip", "address", "add", usual, "dev", "lo")
+    return Remedy("loopback", words, (command,))
 
 
 def switch_ipv6_on(facts: Facts) -> Remedy | None:
