@@ -59,6 +59,8 @@ class Refusal(Record):
     """Whether another look can change it: data in flight hides who called connect()."""
     general: bool = False
     """Whether it is so for every socket here, and not for this one alone."""
+    option: str = ""
+    """An option of the guard that helps, which stands behind the cure as a whole command."""
 
 
 def names_needed(blocker: Blocker) -> frozenset[str]:
@@ -95,7 +97,8 @@ def refusal(blocker: Blocker, selection: Selection) -> Refusal | None:
         return Refusal(
             "listener",
             "it is a listener, whose process would be left deaf",
-            "stop its service, or have that process signalled: --terminate=listener",
+            "stop its service, or have that process signalled",
+            option="--terminate=listener",
         )
     if sock.cookie == 0:
         return Refusal(

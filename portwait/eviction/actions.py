@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from portwait.advice import shell_commands
 from portwait.reports import document
 from portwait.reports.sockets import process
-from portwait.text.escape import escape
+from portwait.text.escape import escape, shell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -46,7 +47,7 @@ class Action(NamedTuple):
             who=self.owner and process(self.owner),
             signal=self.signal,
             why=self.refusal and escape(self.refusal.why),
-            cure=self.refusal and escape(self.refusal.cure),
+            cure=self.refusal and self._cure(self.refusal),
         )
 
     def fields(self) -> dict[str, object]:
@@ -57,8 +58,15 @@ class Action(NamedTuple):
         if self.signal is not None:
             fields["signal"] = self.signal
         if self.refusal is not None:
-            fields |= {"code": self.refusal.code, "why": escape(self.refusal.why), "cure": escape(self.refusal.cure)}
+            fields |= {"code": self.refusal.code, "why": escape(self.refusal.why), "cure": self._cure(self.refusal)}
         return fields
+
+    def _cure(self, refusal: Refusal) -> str:
+        """Write what helps; an option of the guard as a command to paste, whichever verb says so."""
+        if not refusal.option:
+            return escape(refusal.cure)
+        asked = shell_commands.asked_for([self.target], reuseaddr=True)
+        return f"{escape(refusal.cure)}: {shell(('portwait', refusal.option, *asked))}"
 
 
 def _ends(blocker: Blocker) -> str:

@@ -117,7 +117,7 @@ def refusal(
 def _not_named(missing: frozenset[str], kinds: frozenset[str]) -> Refusal:
     option = f"--terminate={','.join(kind for kind in TERMINABLE if kind in kinds | missing)}"
     if "listener" in missing:
-        return Refusal("listener", "it listens on the port", f"stop its service, or name it: {option}")
+        return Refusal("listener", "it listens on the port", "stop its service, or name it", option=option)
     if "udp" in missing:
         return Refusal("udp", "a UDP socket's owner is signalled only when that is named", f"name it: {option}")
     if "unknown" in missing:

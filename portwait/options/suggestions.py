@@ -200,12 +200,29 @@ def _option_hint(verb: str, own: Sequence[str], place: int) -> str:
         return f"a port stands alone: portwait {'' if verb == GUARD else f'{verb} '}{escape(port)}"
     verbs = [name for name in (GUARD, *VERBS) if flag in _flags(rows_of(name))]
     if verbs:
-        alone = command_line([own[each] for each in _alone(verb, own)], _LONGEST) or verb_of(verbs[0]).metavar
         whose = " and ".join("the guard" if name == GUARD else f"portwait {name}" for name in verbs[:2])
-        example = f"portwait {'' if verbs[0] == GUARD else f'{verbs[0]} '}{flag} {alone}"
+        example = f"portwait {'' if verbs[0] == GUARD else f'{verbs[0]} '}{_for_verb(verbs[0], own)}"
         return f"it is an option of {whose}: {example}"
     near = difflib.get_close_matches(flag, [each for each in _flags(rows_of(verb)) if each[:2] == "--"], 1, 0.7)
     return f"did you mean {near[0]}?" if near and flag[:2] == "--" else ""
+
+
+def _for_verb(verb: str, own: Sequence[str]) -> str:
+    """Repeat words for another verb: those of its options that are among them with their values, then all the rest."""
+    all_rows = [row for name in (GUARD, *VERBS) for row in rows_of(name)]
+    valued = {flag for row in all_rows if row.metavar and not row.bare for flag in row.flags}
+    known = _flags(rows_of(verb))
+    options: list[str] = []
+    others: list[str] = []
+    place = 0
+    while place < len(own):
+        length = 2 if own[place] in valued else 1
+        if own[place][:1] != "-":
+            others.append(own[place])
+        elif own[place].partition("=")[0] in known:
+            options += own[place : place + length]
+        place += length
+    return command_line([*options, *(others or [verb_of(verb).metavar])], _LONGEST)
 
 
 def _flags(rows: Sequence[Row]) -> set[str]:
