@@ -45,6 +45,7 @@ def advise(audit: Audit) -> tuple[Advice, ...]:
         _move(audit, exposed, known),
         _narrow(audit, exposed, used),
         _apart(audit, exposed, known, used),
+        _reserve_fewer(audit, exposed, used),
     )
     return tuple(cure for cure in cures if cure is not None)
 
@@ -79,9 +80,9 @@ def _targets(listed: tuple[Range, ...]) -> list[str]:
 
 
 def _reserve(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | None:
-    if not exposed:
+    leftover = port_range.leftover(audit.settings, exposed)
+    if not exposed or not leftover.suffices(used):
         return None
-    left = ports.subtract(ports.subtract([audit.span], audit.settings.reserved), exposed)
     if audit.machine.may_set:
         summary = f"Reserve {abbreviate(exposed)}, now and at boot."
         lines = [shell_commands.as_root(audit.machine, "portwait", "reserve", "--persist", ports.show(exposed))]
@@ -91,9 +92,21 @@ def _reserve(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | No
     return Advice(
         "reserve",
         summary,
-        f"leaves {amount(left)} to this host's own connections, which use {used:,} now; has to be repeated on every "
-        "host and for every new port",
+        f"leaves {leftover}, which use {used:,} now; has to be repeated on every host and for every new port",
         tuple(lines),
+    )
+
+
+def _reserve_fewer(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | None:
+    """Say why reserving is not among the cures, where it would leave too few ports."""
+    leftover = port_range.leftover(audit.settings, exposed)
+    if not exposed or leftover.suffices(used):
+        return None
+    return Advice(
+        "reserve-fewer",
+        "Reserve only the ports that services bind, or move the services out of the range.",
+        f"all of {abbreviate(exposed)} together would leave {leftover}, which use {used:,} now",
+        (),
     )
 
 

@@ -180,15 +180,20 @@ def _leave_out_what_only_linux_has(options: Options) -> None:
 def _reserve(wanted: Sequence[targets.Target], options: Options) -> None:
     """Keep the ports out of the kernel's own choice, before the first look at them."""
     with continuing_without("reserve the port", options):
+        from portwait.advice import port_range
+        from portwait.host.port_settings import port_settings
         from portwait.model import ports
         from portwait.reserved import runtime
 
         named = ports.merge((target.port, target.port) for target in wanted)
-        runtime.reserve(named, patience=_RESERVE_PATIENCE)
-        if options.verbose:
+        changed = runtime.reserve(named, patience=_RESERVE_PATIENCE)
+        leftover = port_range.leftover(port_settings()._replace(reserved=()), changed.after)
+        if options.verbose or not leftover.suffices():
             from portwait.log import Log
 
-            Log(options.log_format, verbose=True).debug("reserved", f"{ports.show(named)}: reserved")
+            log = Log(options.log_format, quiet=options.quiet, verbose=options.verbose)
+            text = f"{ports.show(named)}: reserved; that leaves {leftover}"
+            (log.debug if leftover.suffices() else log.warning)("reserved", text)
 
 
 def _slowly(survey: Survey, options: Options, began: float, command: Sequence[str]) -> bool:

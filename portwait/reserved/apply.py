@@ -9,6 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Literal
 
+from portwait.advice import port_range
 from portwait.diagnosis import tables
 from portwait.errors import TablesError
 from portwait.host.machine import machine
@@ -72,6 +73,7 @@ def _notes(verb: Verb, changed: Change, persisted: Persisted | None) -> tuple[st
     if changed.unrecorded:
         notes.append(f"portwait will not know later that this was its doing: {changed.unrecorded}")
     if verb == "reserve":
+        notes += _on_what_is_left(changed)
         notes += _on_use(changed.changed)
     elif persisted is not None and (again := ports.intersect(changed.named, persisted.plan.theirs)):
         notes.append(f"other files of sysctl.d reserve {abbreviate(again)} again at boot")
@@ -84,6 +86,17 @@ def _notes(verb: Verb, changed: Change, persisted: Persisted | None) -> tuple[st
         if persisted.plan.text is not None:
             notes += _on_boot()
     return tuple(notes)
+
+
+def _on_what_is_left(changed: Change) -> list[str]:
+    """Say how much of the range all reserved ports leave together, where that is noticed."""
+    settings = port_settings()
+    span = settings.ephemeral_range
+    if span is None or not ports.count(changed.named, span):
+        return []
+    leftover = port_range.leftover(settings._replace(reserved=()), changed.after)
+    at_none = "" if leftover.left else ": no connect() works until some are released"
+    return [f"leaves {leftover}{at_none}"] if leftover.is_noticeable else []
 
 
 def _on_use(reserved: tuple[Range, ...]) -> list[str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from portwait.advice import port_range
 from portwait.bind import hold
 from portwait.errors import CommandNotExecutableError, CommandNotFoundError
+from portwait.host.port_settings import port_settings
 from portwait.log import Log
 from portwait.model import ports
 from portwait.options.table import would
@@ -16,12 +18,13 @@ from portwait.text.masking import command_line
 from portwait.text.plural import is_or_are, names
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from portwait.bind.survey import Survey
     from portwait.model.targets import Target
     from portwait.options.record import Options
 
+_RESERVE = "portwait reserve"
 _MOST_ASKED = 4  # targets in a command to paste
 
 
@@ -96,7 +99,8 @@ def warn_of_closing(survey: Survey, options: Options, command: Sequence[str]) ->
     wanted = shell([target.text for target in concerned])
     put = f"put portwait behind it: {name} [OPTION...] portwait {wanted} -- COMMAND"
     listed = ports.show(ports.merge((target.port, target.port) for target in concerned))
-    or_reserve = "" if options.listen else f"; or keep the kernel from choosing it: portwait reserve {listed}"
+    may_reserve = not options.listen and _may_reserve(concerned)
+    or_reserve = f"; or keep the kernel from choosing it: {_RESERVE} {listed}" if may_reserve else ""
     Log(options.log_format, quiet=options.quiet, verbose=options.verbose).warning(
         "closes", f"{name} closes {what} when it starts{lost}. Better {put}{or_reserve}", target=asked
     )
@@ -104,7 +108,13 @@ def warn_of_closing(survey: Survey, options: Options, command: Sequence[str]) ->
 
 def _too_many(survey: Survey) -> str:
     listed = ports.show(ports.merge((target.port, target.port) for target in survey.targets))
-    return f"{listed}: nothing is held, because at most {hold.MOST} ports are; portwait reserve {listed} keeps them all"
+    cure = f"; {_RESERVE} {listed} keeps them all" if _may_reserve(survey.targets) else ""
+    return f"{listed}: nothing is held, because at most {hold.MOST} ports are{cure}"
+
+
+def _may_reserve(targets: Iterable[Target]) -> bool:
+    """Whether reserving all these ports leaves enough others for outgoing connections."""
+    return port_range.leftover(port_settings(), ((target.port, target.port) for target in targets)).suffices()
 
 
 def _contested(target: Target, command: str, *, reuseaddr: bool) -> str:

@@ -48,11 +48,21 @@ def _can_be_picked(facts: Facts) -> bool:
 
 def reserve(facts: Facts) -> Remedy | None:
     """Reserve the port."""
-    if not _can_be_picked(facts) or not facts.machine.may_set:
+    if not _can_be_picked(facts) or not facts.machine.may_set or not _leftover(facts).suffices():
         return None
     port = str(facts.target.port)
     command = shell_commands.as_root(facts.machine, "portwait", "reserve", "--persist", port)
-    return Remedy("reserve-port", f"{_reserve_words(facts)}{_stays(facts)}", (command,))
+    return Remedy("reserve-port", f"{_reserve_words(facts)}{_price(facts)}{_stays(facts)}", (command,))
+
+
+def _leftover(facts: Facts) -> port_range.Leftover:
+    return port_range.leftover(facts.settings, [(facts.target.port,) * 2])
+
+
+def _price(facts: Facts) -> str:
+    """Say what reserving the port leaves, where the range is so small that it is noticed."""
+    leftover = _leftover(facts)
+    return f" That leaves {leftover}." if leftover.is_noticeable else ""
 
 
 def _reserve_words(facts: Facts) -> str:
@@ -78,10 +88,12 @@ def _stays(facts: Facts) -> str:
 def reserve_from_outside(facts: Facts) -> Remedy | None:
     """In a container whose /proc/sys is read-only, say how it is started with the port reserved."""
     machine, port = facts.machine, facts.target.port
-    if not _can_be_picked(facts) or machine.may_set:
+    if not _can_be_picked(facts) or machine.may_set or not _leftover(facts).suffices():
         return None
     words, lines = shell_commands.reserved_from_outside(machine, str(port), [(port, port)], facts.settings.reserved)
-    return Remedy("node-sysctl" if machine.host_network else "container-sysctl", f"{words}{_stays(facts)}", lines)
+    return Remedy(
+        "node-sysctl" if machine.host_network else "container-sysctl", f"{words}{_price(facts)}{_stays(facts)}", lines
+    )
 
 
 def narrow_range(facts: Facts) -> Remedy | None:
