@@ -15,6 +15,7 @@ NLMSG_DONE = 3
 
 # linux/rtnetlink.h, linux/if_link.h
 RTM_NEWLINK = 16
+SIOCGIFFLAGS, IFF_UP = 0x8913, 1  # linux/sockios.h, linux/if.h
 RTM_GETLINK = 18
 IFLA_MASTER = 10
 IFLA_LINKINFO = 18

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port id
 _LINK = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
 _ATTRIBUTE = struct.Struct("=HH")
+_FLAGS = struct.Struct("=16sH22x")  # ifreq: name, flags; 40 bytes
 _NUMBER = struct.Struct("=I")
 _TYPE_MASK = 0x3FFF  # without NLA_F_NESTED and NLA_F_NET_BYTEORDER
 _DEADLINE = 2.0  # seconds; the kernel answers at once
@@ -44,6 +45,21 @@ def vrf_of(index: int) -> int:
     except OSError:
         return 0
     return parse(data) if sender[0] == 0 else 0
+
+
+def is_down(name: str) -> bool:
+    """Whether an interface is down; where the kernel does not say, it is not."""
+    import fcntl
+
+    try:
+        sock = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
+        try:
+            answer = fcntl.ioctl(sock.fileno(), kernel.SIOCGIFFLAGS, _FLAGS.pack(name.encode(), 0))
+        finally:
+            sock.close()
+    except OSError:
+        return False
+    return not _FLAGS.unpack(answer)[1] & kernel.IFF_UP
 
 
 def request(index: int) -> bytes:

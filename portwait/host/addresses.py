@@ -5,14 +5,11 @@ from __future__ import annotations
 import _socket
 import errno
 import os
-import struct
 import sys
 
 from portwait.model.case import AddressState
 
 _TENTATIVE, _DUPLICATE = 0x40, 0x08  # IFA_F_TENTATIVE, IFA_F_DADFAILED (linux/if_addr.h)
-_SIOCGIFFLAGS, _IFF_UP = 0x8913, 1  # linux/sockios.h, linux/if.h
-_IFREQ = struct.Struct("=16sH22x")  # the name, the flags; 40 bytes
 _CLASSES = "/sys/class/net"
 
 
@@ -44,7 +41,9 @@ def why_unavailable(address: str, zone: str = "") -> AddressState:
         for interface in ("lo",) if address == "::1" else ("all",):
             if _text(f"/proc/sys/net/ipv6/conf/{interface}/disable_ipv6") == "1":
                 return AddressState("ipv6-off", interface)
-    if _is_loopback(address) and _is_down("lo"):
+    from portwait._linux import links
+
+    if _is_loopback(address) and links.is_down("lo"):
         return AddressState("loopback-down", "lo")
     for vrf in _vrfs():
         if _binds_in(address, vrf):
@@ -54,21 +53,6 @@ def why_unavailable(address: str, zone: str = "") -> AddressState:
 
 def _is_loopback(address: str) -> bool:
     return address == "::1" or address.startswith("127.")
-
-
-def _is_down(interface: str) -> bool:
-    """Whether an interface is down; where the kernel does not say, it is not."""
-    import fcntl
-
-    try:
-        sock = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
-        try:
-            answer = fcntl.ioctl(sock.fileno(), _SIOCGIFFLAGS, _IFREQ.pack(interface.encode(), 0))
-        finally:
-            sock.close()
-    except OSError:
-        return False
-    return not _IFREQ.unpack(answer)[1] & _IFF_UP
 
 
 def _interface_of(address: str) -> str:
