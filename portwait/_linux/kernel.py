@@ -13,9 +13,12 @@ NLMSG_ERROR = 2
 MAX_ERRNO = 4095  # linux/err.h
 NLMSG_DONE = 3
 
+# linux/sockios.h, linux/if.h
+SIOCGIFFLAGS = 0x8913
+IFF_UP = 1
+
 # linux/rtnetlink.h, linux/if_link.h
 RTM_NEWLINK = 16
-SIOCGIFFLAGS, IFF_UP = 0x8913, 1  # linux/sockios.h, linux/if.h
 RTM_GETLINK = 18
 IFLA_MASTER = 10
 IFLA_LINKINFO = 18

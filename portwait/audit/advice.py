@@ -83,6 +83,7 @@ def _reserve(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | No
     leftover = port_range.leftover(audit.settings, exposed)
     if not exposed or not leftover.suffices(used):
         return None
+    left = ports.subtract(ports.subtract([audit.span], audit.settings.reserved), exposed)
     if audit.machine.may_set:
         summary = f"Reserve {abbreviate(exposed)}, now and at boot."
         lines = [shell_commands.as_root(audit.machine, "portwait", "reserve", "--persist", ports.show(exposed))]
@@ -92,7 +93,8 @@ def _reserve(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | No
     return Advice(
         "reserve",
         summary,
-        f"leaves {leftover}, which use {used:,} now; has to be repeated on every host and for every new port",
+        f"leaves {amount(left)} to this host's own connections, which use {used:,} now; has to be repeated on every "
+        "host and for every new port",
         tuple(lines),
     )
 

@@ -193,7 +193,10 @@ def _reserve(wanted: Sequence[targets.Target], options: Options) -> None:
 
             log = Log(options.log_format, quiet=options.quiet, verbose=options.verbose)
             text = f"{ports.show(named)}: reserved; that leaves {leftover}"
-            (log.debug if leftover.suffices() else log.warning)("reserved", text)
+            if leftover.suffices():
+                log.debug("reserved", text)
+            else:
+                log.warning("reserved", text)
 
 
 def _slowly(survey: Survey, options: Options, began: float, command: Sequence[str]) -> bool:

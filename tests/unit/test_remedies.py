@@ -681,19 +681,14 @@ TABLES: dict[str, Table] = {
                 ("ip -6 -brief address",),
             ),
             "no such interface": (unusable("0.0.0.0%eth9:30010", "no-interface", "eth9"), ("ip -brief link",)),
+            "loopback is down": (unusable("[::1]:30010", "loopback-down", "lo"), ("ip link set lo up",)),
+            "::1 was removed": (unusable("[::1]:30010", "loopback", "lo"), ("ip address add ::1/128 dev lo",)),
+            "127.0.0.1 was removed": (
+                unusable("127.0.0.1:30010", "loopback", "lo"),
+                ("ip address add 127.0.0.1/8 dev lo",),
+            ),
         },
         {"no family": facts(state="unavailable"), "held": facts(OUTBOUND, target="192.0.2.1:30010")},
-    ),
-    "loopback": Table(
-        {
-            "down": (unusable("[::1]:30010", "loopback-down", "lo"), ("ip link set lo up",)),
-            "IPv6 removed": (unusable("[::1]:30010", "loopback", "lo"), ("ip address add ::1/128 dev lo",)),
-            "IPv4 removed": (unusable("127.0.0.1:30010", "loopback", "lo"), ("ip address add 127.0.0.1/8 dev lo",)),
-        },
-        {
-            "another address": facts(target="192.0.2.1:30010", state="unavailable"),
-            "no such interface": unusable("127.0.0.1%eth9:30010", "no-interface", "eth9"),
-        },
     ),
     "network-online": Table(
         {

@@ -411,7 +411,15 @@ def test_numbers_are_those_of_the_headers(tmp_path: Path) -> None:
     numbers = {name: value for name, value in vars(kernel).items() if name.isupper() and isinstance(value, int)}
     headers = (
         *("sys/socket.h", "netinet/tcp.h", "linux/netlink.h", "linux/sock_diag.h", "linux/inet_diag.h"),
-        *("linux/filter.h", "linux/bpf.h", "linux/rtnetlink.h", "linux/if_link.h", "signal.h"),
+        *(
+            "linux/filter.h",
+            "linux/bpf.h",
+            "linux/rtnetlink.h",
+            "linux/if_link.h",
+            "linux/sockios.h",
+            "linux/if.h",
+            "signal.h",
+        ),
     )
     source = tmp_path / "numbers.c"
     source.write_text(

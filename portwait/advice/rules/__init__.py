@@ -36,7 +36,6 @@ RULES = (
     permission.bind_capability,
     permission.unprivileged_ports,
     permission.bind_policy,
-    address.loopback,
     address.look_at_addresses,
     address.switch_ipv6_on,
     address.network_online,

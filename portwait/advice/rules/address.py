@@ -24,8 +24,10 @@ def _state(facts: Facts) -> str:
 def look_at_addresses(facts: Facts) -> Remedy | None:
     """Show which addresses there are, or what is the matter with this one."""
     state = _state(facts)
-    if state in ("", "no-family", "loopback-down", "loopback") or facts.machine.system != "linux":
+    if state in ("", "no-family") or facts.machine.system != "linux":
         return None
+    if state in ("loopback-down", "loopback"):
+        return _loopback(facts, state)
     device = facts.case.address.device if facts.case.address is not None else ""
     if state in ("tentative", "duplicate"):
         flag = "tentative" if state == "tentative" else "dadfailed"
@@ -57,11 +59,8 @@ def look_at_addresses(facts: Facts) -> Remedy | None:
     return Remedy("list-addresses", "See which addresses this host has:", ("ip -brief address",))
 
 
-def loopback(facts: Facts) -> Remedy | None:
+def _loopback(facts: Facts, state: str) -> Remedy:
     """Give the loopback interface back what every host has."""
-    state = _state(facts)
-    if state not in ("loopback-down", "loopback") or facts.machine.system != "linux":
-        return None
     if state == "loopback-down":
         words = "The loopback interface lo is down, as it is in a new network namespace. Bring it up:"
         command = shell_commands.as_root(facts.machine, "ip", "link", "set", "lo", "up")
@@ -69,7 +68,7 @@ def loopback(facts: Facts) -> Remedy | None:
         words = "Every host has this address on its loopback interface, and somebody has removed it. Add it again:"
         usual = "::1/128" if facts.target.family == 6 else "127.0.0.1/8"
         command = shell_commands.as_root(facts.machine, "ip", "address", "add", usual, "dev", "lo")
-    return Remedy("loopback", words, (command,))
+    return Remedy("list-addresses", words, (command,))
 
 
 def switch_ipv6_on(facts: Facts) -> Remedy | None:
