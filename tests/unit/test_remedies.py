@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from portwait.advice import Facts, Remedy, advise, shell_commands
+from portwait.advice import Facts, Remedy, advise, port_range, shell_commands
 from portwait.advice.rules import RULES
 from portwait.advice.tanuki import config
 from portwait.host.machine import Machine
@@ -905,3 +905,21 @@ def test_sudo_is_where_it_is_needed(machine: Machine, command: str, appending: s
     """In each command of root's, and in none in a container, which has no sudo."""
     assert shell_commands.as_root(machine, "sysctl", "-w", "a=1") == command
     assert shell_commands.append(machine, "/etc/x", ["a"]) == appending
+
+
+@pytest.mark.parametrize(
+    ("wanted", "used", "suffices", "is_noticeable"),
+    [
+        ((30010, 30010), 0, True, False),
+        ((40000, 40000), 28_000, True, False),
+        ((32768, 42767), 0, True, True),
+        ((32768, 42767), 10_000, False, True),
+        ((32768, 59000), 0, False, True),
+        ((32768, 60999), 0, False, True),
+        ((1, 65535), 0, False, True),
+    ],
+)
+def test_what_may_be_reserved(wanted: tuple[int, int], used: int, suffices: bool, is_noticeable: bool) -> None:
+    """Nobody proposes to reserve so much that few ports stay for connections; a large part has its price named."""
+    leftover = port_range.leftover(PortSettings((32768, 60999)), [wanted])
+    assert (leftover.suffices(used), leftover.is_noticeable) == (suffices, is_noticeable)
