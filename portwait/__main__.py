@@ -93,8 +93,11 @@ def _hide_ours() -> None:
 
 
 def _rehearses(words: list[str]) -> bool:
-    """Whether --dry-run is asked for, which starts nothing."""
-    return "--dry-run" in words[: words.index("--")] or bool(os.environ.get("PORTWAIT_DRY_RUN"))
+    """Whether --dry-run is asked for, which starts nothing; the option wins over the variable."""
+    asked = [word for word in words[: words.index("--")] if word in ("--dry-run", "--no-dry-run")]
+    if asked:
+        return asked[-1] == "--dry-run"
+    return os.environ.get("PORTWAIT_DRY_RUN", "").lower() not in ("", "0", "no", "false", "off")
 
 
 def _say(line: str) -> None:

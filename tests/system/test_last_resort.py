@@ -138,12 +138,22 @@ def test_a_broken_portwait_runs_a_script_without_a_shebang(
 
 
 @pytest.mark.parametrize("module", ["__main__.py", "cli.py", "wait/outcome.py", "wait/signals.py"])
-def test_a_dry_run_starts_nothing(module: str, copy: Path) -> None:
-    """Rule: whatever cannot be loaded, --dry-run does not end in a start."""
+@pytest.mark.parametrize(
+    ("words", "variable", "starts"),
+    [
+        (["--dry-run"], "", False),
+        ([], "1", False),
+        (["--no-dry-run", "--dry-run"], "0", False),
+        (["--no-dry-run"], "1", True),
+        ([], "0", True),
+        ([], "Off", True),
+    ],
+)
+def test_a_dry_run_starts_nothing(module: str, words: list[str], variable: str, starts: bool, copy: Path) -> None:
+    """Rule: whatever cannot be loaded, --dry-run does not end in a start; the option wins over its variable."""
     (copy.parent / "portwait" / module).write_text("def")
-    assert run([str(copy), "--dry-run", str(PORT), "--", *STARTED]).out == ""
-    env = {**os.environ, "PORTWAIT_DRY_RUN": "1"}
-    assert run([str(copy), str(PORT), "--", *STARTED], env=env).out == ""
+    env = {**os.environ, "PORTWAIT_DRY_RUN": variable}
+    assert ("started" in run([str(copy), *words, str(PORT), "--", *STARTED], env=env).out) == starts
 
 
 @pytest.mark.parametrize("own", [("web", "db"), ("web",), ()], ids=["around it", "before it", "none"])
