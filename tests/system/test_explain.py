@@ -253,7 +253,7 @@ def test_several_targets() -> None:
             "64 asked, by bind: 1 held, 63 free.",
             f"Of the free ones the kernel may give 30000-30009,30011-30063 to any client {span}.",
             "One of them in full: portwait explain 30010",
-            "Reserve what the kernel may hand out, so that it never picks one of them by itself again:",
+            "Reserve what the kernel may hand out, so that it never picks one of them by itself again.",
             "  portwait reserve --persist 30000-30063",
         ]
         many = explain("30000-30064")

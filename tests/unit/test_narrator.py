@@ -39,11 +39,12 @@ def test_what_was_done_is_told(acting: bool) -> None:
     """Who has begun to evict gets the time to say so, though the port is free; who has not is ended at once."""
     ours, its = channel.pair()
     log = Heard()
+    is_over = threading.Event()
 
     def narrate() -> None:
         its.send("acting", acting)
         assert its.receive() is None  # the guard needs it no more
-        threading.Event().wait(LATE)
+        is_over.wait(LATE if acting else None)
         with contextlib.suppress(BrokenPipeError):
             its.send("log", "warning", "evicted", "evicted it", {})
             its.send("acting", False)
@@ -57,6 +58,7 @@ def test_what_was_done_is_told(acting: bool) -> None:
         narrator.busy = True
         narrator.stop()
     finally:
+        is_over.set()
         thread.join()
         process.kill()
         process.wait()
