@@ -62,7 +62,7 @@ ANSWERS = {
     "-8080-8090": "a port has no dash in front: portwait 8080-8090",
     "explain -8080": "a port has no dash in front: portwait explain 8080",
     "reserve -8080": "a port has no dash in front: portwait reserve 8080",
-    "-qx 8080": "the option -q/--quiet takes no value, and 'x' is one",
+    "--quiet=x 8080": "the option -q/--quiet takes no value, and 'x' is one",
     "--no-evict=yes 8080": "the option --no-evict takes no value, and 'yes' is one",
     "explain --json=yes 8080": "the option --json takes no value, and 'yes' is one",
     "-t 8080 -- true": "(8080 was read as the --timeout)",
