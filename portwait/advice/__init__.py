@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from portwait.host.systemd_units import Unit, UnitsOf
     from portwait.model.case import Case
     from portwait.model.owner import Owner
-    from portwait.model.port_settings import PortSettings
+    from portwait.model.port_settings import Leftover, PortSettings
     from portwait.model.sockets import Range
 
 _MOST_ANCESTORS = 8
@@ -44,20 +44,21 @@ def for_many(cases: Sequence[Case], where: Machine) -> tuple[Remedy, ...]:
     if not exposed:
         return ()
     settings = cases[0].settings
-    leftover = port_range.leftover(settings, exposed)
-    price = f" That leaves {leftover}." if leftover.is_noticeable else ""
+    leftover = settings.after_reserving(exposed)
     if not leftover.suffices():
         return _instead_of_reserving(settings, exposed, leftover, where)
     if where.may_set:
-        words = f"Reserve what the kernel may hand out, so that it never picks one of them by itself again.{price}"
+        words = (
+            f"Reserve what the kernel may hand out, so that it never picks one of them by itself again.{leftover.price}"
+        )
         command = shell_commands.as_root(where, "portwait", "reserve", "--persist", ports.show(exposed))
         return (Remedy("reserve-port", words, (command,)),)
     summary, lines = shell_commands.reserved_from_outside(where, abbreviate(exposed), exposed, settings.reserved)
-    return (Remedy("container-sysctl", f"{summary}{price}", lines),)
+    return (Remedy("container-sysctl", f"{summary}{leftover.price}", lines),)
 
 
 def _instead_of_reserving(
-    settings: PortSettings, exposed: Sequence[Range], leftover: port_range.Leftover, where: Machine
+    settings: PortSettings, exposed: Sequence[Range], leftover: Leftover, where: Machine
 ) -> tuple[Remedy, ...]:
     """Narrow the range where a part of it is left; else say why not all these ports can be reserved."""
     span = settings.ephemeral_range

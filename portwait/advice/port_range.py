@@ -7,58 +7,20 @@ the setting is one line, of which the last one counts.
 from __future__ import annotations
 
 from portwait.model import ports
-from portwait.model.record import Record
+from portwait.model.port_settings import ENOUGH, HEADROOM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from portwait.model.port_settings import PortSettings
     from portwait.model.sockets import Range
 
 USUAL = (32768, 60999)
 """The kernel's own default (inet_init_net)."""
-ENOUGH = 10_000
-"""Ports that a host should keep for its own connections at least: a third of the kernel's default."""
 _AMPLE = 16_384
 """Source ports for one destination with room to spare: connect() looks at half of them first."""
-HEADROOM = 4
-"""A host should keep this many times the ports that its connections use now."""
 APART = 20_000
 """Where the range starts when services have to move below it."""
-
-
-class Leftover(Record):
-    """What reserving some ports leaves: how many the kernel can still hand out, of how many that there were."""
-
-    left: int
-    before: int
-
-    @property
-    def is_noticeable(self) -> bool:
-        """Whether it takes more than a tenth, so that the price has to stand beside the advice."""
-        return self.left * 10 < self.before * 9
-
-    def suffices(self, used: int = 0) -> bool:
-        """Whether the reservation may be proposed to a host whose own connections use this many ports now.
-
-        One that takes hardly anything may. A larger one has to leave as many as a host should have, or at least half
-        of what it had, and room for what it uses.
-        """
-        if not self.is_noticeable:
-            return True
-        return (self.left >= ENOUGH or self.left * 2 >= self.before) and self.left >= max(1, HEADROOM * used)
-
-    def __str__(self) -> str:
-        """Say it after `leaves`."""
-        return f"{self.left:,} of {self.before:,} ports for outgoing connections"
-
-
-def leftover(settings: PortSettings, wanted: Iterable[Range]) -> Leftover:
-    """Count what reserving these ports leaves; nothing of nothing where the range cannot be read."""
-    span = [settings.ephemeral_range] if settings.ephemeral_range is not None else []
-    before = ports.subtract(span, settings.reserved)
-    return Leftover(ports.count(ports.subtract(before, ports.merge(wanted))), ports.count(before))
 
 
 def narrower(span: Range, services: Iterable[int], used: int = 0) -> Range | None:

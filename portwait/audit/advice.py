@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from portwait.audit.scan import Audit
+    from portwait.model.port_settings import Leftover
     from portwait.model.sockets import Range
 
 _SERVICES = (10_000, 10_100)
@@ -39,13 +40,15 @@ def advise(audit: Audit) -> tuple[Advice, ...]:
     exposed = ports.join(finding.port for finding in audit.at_risk if finding.in_range and not finding.reserved)
     known = {finding.port for finding in audit.findings if finding.listening} | audit.served
     used = audit.used
+    leftover = audit.settings.after_reserving(exposed)
+    may_reserve = leftover.suffices(used)
     cures = (
         _evict(audit),
-        _reserve(audit, exposed, used),
+        _reserve(audit, exposed, leftover, used) if exposed and may_reserve else None,
         _move(audit, exposed, known),
         _narrow(audit, exposed, used),
         _apart(audit, exposed, known, used),
-        _reserve_fewer(audit, exposed, used),
+        None if may_reserve or not exposed else _reserve_fewer(exposed, leftover, used),
     )
     return tuple(cure for cure in cures if cure is not None)
 
@@ -79,11 +82,7 @@ def _targets(listed: tuple[Range, ...]) -> list[str]:
     return ports.show(listed).split(",") if listed else []
 
 
-def _reserve(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | None:
-    leftover = port_range.leftover(audit.settings, exposed)
-    if not exposed or not leftover.suffices(used):
-        return None
-    left = ports.subtract(ports.subtract([audit.span], audit.settings.reserved), exposed)
+def _reserve(audit: Audit, exposed: tuple[Range, ...], leftover: Leftover, used: int) -> Advice:
     if audit.machine.may_set:
         summary = f"Reserve {abbreviate(exposed)}, now and at boot."
         lines = [shell_commands.as_root(audit.machine, "portwait", "reserve", "--persist", ports.show(exposed))]
@@ -93,17 +92,14 @@ def _reserve(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | No
     return Advice(
         "reserve",
         summary,
-        f"leaves {amount(left)} to this host's own connections, which use {used:,} now; has to be repeated on every "
-        "host and for every new port",
+        f"leaves {leftover.left:,} port{'' if leftover.left == 1 else 's'} to this host's own connections, which use "
+        f"{used:,} now; has to be repeated on every host and for every new port",
         tuple(lines),
     )
 
 
-def _reserve_fewer(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | None:
+def _reserve_fewer(exposed: tuple[Range, ...], leftover: Leftover, used: int) -> Advice:
     """Say why reserving is not among the cures, where it would leave too few ports."""
-    leftover = port_range.leftover(audit.settings, exposed)
-    if not exposed or leftover.suffices(used):
-        return None
     return Advice(
         "reserve-fewer",
         "Reserve only the ports that services bind, or move the services out of the range.",

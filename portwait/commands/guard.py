@@ -180,14 +180,13 @@ def _leave_out_what_only_linux_has(options: Options) -> None:
 def _reserve(wanted: Sequence[targets.Target], options: Options) -> None:
     """Keep the ports out of the kernel's own choice, before the first look at them."""
     with continuing_without("reserve the port", options):
-        from portwait.advice import port_range
         from portwait.host.port_settings import port_settings
         from portwait.model import ports
         from portwait.reserved import runtime
 
         named = ports.merge((target.port, target.port) for target in wanted)
-        changed = runtime.reserve(named, patience=_RESERVE_PATIENCE)
-        leftover = port_range.leftover(port_settings()._replace(reserved=()), changed.after)
+        runtime.reserve(named, patience=_RESERVE_PATIENCE)
+        leftover = port_settings().leftover
         if options.verbose or not leftover.suffices():
             from portwait.log import Log
 

@@ -9,7 +9,6 @@ import os
 import sys
 from typing import TYPE_CHECKING, Literal
 
-from portwait.advice import port_range
 from portwait.diagnosis import tables
 from portwait.errors import TablesError
 from portwait.host.machine import machine
@@ -94,7 +93,7 @@ def _on_what_is_left(changed: Change) -> list[str]:
     span = settings.ephemeral_range
     if span is None or not ports.count(changed.named, span):
         return []
-    leftover = port_range.leftover(settings._replace(reserved=()), changed.after)
+    leftover = settings.leftover
     at_none = "" if leftover.left else ": no connect() works until some are released"
     return [f"leaves {leftover}{at_none}"] if leftover.is_noticeable else []
 

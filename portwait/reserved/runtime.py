@@ -12,7 +12,6 @@ import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from portwait.advice import container_sysctl
 from portwait.errors import PortwaitError, UsageError
 from portwait.model import ports
 from portwait.reserved import lock, notes
@@ -195,6 +194,8 @@ def _refused(verb: str, named: Ports, goal: Ports, error: OSError) -> Reservatio
         return ReservationError(f"{what}: permission denied; it requires root in this network namespace")
     if error.errno != errno.EROFS:
         return ReservationError(f"{what}: {error.strerror}")
+    from portwait.advice import container_sysctl  # advice loads much, and a guard with --reserve starts a service
+
     lines = container_sysctl.lines(KEY, ports.show(goal))
     return ReservationError(
         "\n".join(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from portwait.advice import port_range
 from portwait.bind import hold
 from portwait.errors import CommandNotExecutableError, CommandNotFoundError
 from portwait.host.port_settings import port_settings
@@ -114,7 +113,7 @@ def _too_many(survey: Survey) -> str:
 
 def _may_reserve(targets: Iterable[Target]) -> bool:
     """Whether reserving all these ports leaves enough others for outgoing connections."""
-    return port_range.leftover(port_settings(), ((target.port, target.port) for target in targets)).suffices()
+    return port_settings().after_reserving((target.port, target.port) for target in targets).suffices()
 
 
 def _contested(target: Target, command: str, *, reuseaddr: bool) -> str:

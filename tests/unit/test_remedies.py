@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from portwait.advice import Facts, Remedy, advise, port_range, shell_commands
+from portwait.advice import Facts, Remedy, advise, shell_commands
 from portwait.advice.rules import RULES
 from portwait.advice.tanuki import config
 from portwait.host.machine import Machine
@@ -921,5 +921,5 @@ def test_sudo_is_where_it_is_needed(machine: Machine, command: str, appending: s
 )
 def test_what_may_be_reserved(wanted: tuple[int, int], used: int, suffices: bool, is_noticeable: bool) -> None:
     """Nobody proposes to reserve so much that few ports stay for connections; a large part has its price named."""
-    leftover = port_range.leftover(PortSettings((32768, 60999)), [wanted])
+    leftover = PortSettings((32768, 60999)).after_reserving([wanted])
     assert (leftover.suffices(used), leftover.is_noticeable) == (suffices, is_noticeable)

@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from portwait.advice.facts import Facts
     from portwait.model.blocker import Blocker
+    from portwait.model.port_settings import Leftover
 
 
 def _picked(facts: Facts) -> list[Blocker]:
@@ -52,17 +53,11 @@ def reserve(facts: Facts) -> Remedy | None:
         return None
     port = str(facts.target.port)
     command = shell_commands.as_root(facts.machine, "portwait", "reserve", "--persist", port)
-    return Remedy("reserve-port", f"{_reserve_words(facts)}{_price(facts)}{_stays(facts)}", (command,))
+    return Remedy("reserve-port", f"{_reserve_words(facts)}{_leftover(facts).price}{_stays(facts)}", (command,))
 
 
-def _leftover(facts: Facts) -> port_range.Leftover:
-    return port_range.leftover(facts.settings, [(facts.target.port,) * 2])
-
-
-def _price(facts: Facts) -> str:
-    """Say what reserving the port leaves, where the range is so small that it is noticed."""
-    leftover = _leftover(facts)
-    return f" That leaves {leftover}." if leftover.is_noticeable else ""
+def _leftover(facts: Facts) -> Leftover:
+    return facts.settings.after_reserving([(facts.target.port,) * 2])
 
 
 def _reserve_words(facts: Facts) -> str:
@@ -92,7 +87,9 @@ def reserve_from_outside(facts: Facts) -> Remedy | None:
         return None
     words, lines = shell_commands.reserved_from_outside(machine, str(port), [(port, port)], facts.settings.reserved)
     return Remedy(
-        "node-sysctl" if machine.host_network else "container-sysctl", f"{words}{_price(facts)}{_stays(facts)}", lines
+        "node-sysctl" if machine.host_network else "container-sysctl",
+        f"{words}{_leftover(facts).price}{_stays(facts)}",
+        lines,
     )
 
 
