@@ -57,7 +57,9 @@ class Inspection:
         if case.verdict.state != "free" and not any(blocker.kind.name == "listener" for blocker in case.blockers):
             return ()
         try:
-            blockers = diagnose([case.target], reuseaddr=False, ours=self.survey.own_inodes()).blockers[case.target]
+            blockers = diagnose(
+                [case.target], reuseaddr=False, ours=self.survey.own_inodes(), ourselves=self._ourselves
+            ).blockers[case.target]
         except TablesError:
             return ()
         return tuple(blocker for blocker in blockers if blocker.kind.name == "hold")

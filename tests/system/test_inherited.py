@@ -120,6 +120,12 @@ class TestNested:
 
         assert_golden(HERE / "golden" / "inherited-hold.txt", explain)
 
+    def test_a_free_port(self) -> None:
+        """Rule: nor is the explain inside the keeper of the hold, where that is in nobody's way."""
+        seen = guard(str(PORT), "--", *portwait("explain", str(PORT)))
+        assert "A hold of portwait stands on it: no connect() gets it." in seen.out
+        assert "pid" not in seen.out
+
     @pytest.mark.parametrize(
         ("outer", "inner"), [((), ()), (("--no-hold",), ("--no-reuseaddr",))], ids=["both set it", "no hold outside"]
     )
