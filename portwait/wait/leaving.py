@@ -5,12 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from typing import TYPE_CHECKING
 
 from portwait.wait import polling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FORCED = 0.02
 """Seconds for the kernel to end a process; who is in state D takes longer than anybody can wait."""
 _LATEST = 1.0  # seconds to end, on a host that is too busy to let it run
+_MOMENT = 0.001  # seconds
 
 
 class Leaving:
@@ -37,11 +42,7 @@ class Leaving:
 
     def wait(self) -> None:
         """Wait until it has left, within bounds; nobody can wait for what is in state D."""
-        began = time.monotonic()
-        while not self._has_left():
-            waited = time.monotonic() - began
-            if waited > _LATEST or (waited > FORCED and _is_stuck(self._pid)):
-                break
+        _wait(self._pid, self._has_left)
         if self._pidfd >= 0:
             os.close(self._pidfd)
 
@@ -54,19 +55,30 @@ class Leaving:
         stat = procfs.stat_of(self._pid)
         if stat is None or stat.birth != self._birth or stat.state in ("Z", "X"):
             return True
-        time.sleep(0.001)
+        time.sleep(_MOMENT)
         return False
 
 
 def collect(pid: int) -> None:
     """Collect it where it is our child, as PID 1 or as a subreaper; nobody can collect what is in state D."""
-    killed = time.monotonic()
+
+    def is_collected() -> bool:
+        if os.waitpid(pid, os.WNOHANG) != (0, 0):
+            return True
+        time.sleep(_MOMENT)
+        return False
+
     with contextlib.suppress(OSError):  # ChildProcessError: somebody else's
-        while os.waitpid(pid, os.WNOHANG) == (0, 0):
-            waited = time.monotonic() - killed
-            if waited > _LATEST or (waited > FORCED and _is_stuck(pid)):
-                return
-            time.sleep(0.001)
+        _wait(pid, is_collected)
+
+
+def _wait(pid: int, is_over: Callable[[], bool]) -> None:
+    """Look, with a short sleep in each look that says no, until it is over or cannot come to an end."""
+    began = time.monotonic()
+    while not is_over():
+        waited = time.monotonic() - began
+        if waited > _LATEST or (waited > FORCED and _is_stuck(pid)):
+            return
 
 
 def _is_stuck(pid: int) -> bool:
