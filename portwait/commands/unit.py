@@ -112,7 +112,7 @@ def _why_unknown(name: str, user: str | None) -> str:
 def _why_closed(facts: dropin.Facts) -> str:
     """Say why the unit's user cannot execute portwait; nothing where it can, or where root runs ExecStart=."""
     name = facts.last("User")
-    marks = "".join(line[: -len(line.lstrip("@-:+!|"))] for line in facts.settings.get("ExecStart", ()))
+    _, marks = dropin.command_of(facts)
     if facts.user or name in ("root", "0") or not (name or facts.is_set("DynamicUser")) or set(marks) & {*"+!"}:
         return ""
     paths = [facts.program, os.path.realpath(facts.program), *facts.runtime, os.path.dirname(os.path.abspath(__file__))]

@@ -209,8 +209,7 @@ def _option_hint(verb: str, own: Sequence[str], place: int) -> str:
 
 def _for_verb(verb: str, own: Sequence[str]) -> str:
     """Repeat words for another verb: those of its options that are among them with their values, then all the rest."""
-    all_rows = [row for name in (GUARD, *VERBS) for row in rows_of(name)]
-    valued = {flag for row in all_rows if row.metavar and not row.bare for flag in row.flags}
+    valued = {flag for name in (GUARD, *VERBS) for flag in _valued(name)}
     known = _flags(rows_of(verb))
     options: list[str] = []
     others: list[str] = []

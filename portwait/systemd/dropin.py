@@ -82,7 +82,7 @@ def fit(facts: Facts, template: str | None = None) -> DropIn:
     else:
         why = ("it was asked for by --template",)
         asked = ("--template", template)
-    command, prefix = _command(facts)
+    command, prefix = command_of(facts)
     unit = facts.unit
     if template == "guard-socket.conf":
         if facts.socket_unit is None:
@@ -108,7 +108,7 @@ def fit(facts: Facts, template: str | None = None) -> DropIn:
 def _choose(facts: Facts) -> tuple[str, tuple[str, ...]]:
     """Say which template fits, and why; the first reason that applies decides."""
     name = facts.unit.removesuffix(".service")
-    command, _ = _command(facts)
+    command, _ = command_of(facts)
     if facts.socket_unit is not None:
         return "guard-socket.conf", (f"{escape(facts.socket_unit)} binds the port, not the service",)
     debian = f"debian/{name}.conf"
@@ -147,7 +147,7 @@ def _why_not_in_front(facts: Facts, command: str) -> str:
     return facts.closed
 
 
-def _command(facts: Facts) -> tuple[str, str]:
+def command_of(facts: Facts) -> tuple[str, str]:
     """Take the one ExecStart= apart into the command and the characters in front of it; nothing where there is none."""
     lines = facts.settings.get("ExecStart", ())
     if len(lines) != 1:
