@@ -127,11 +127,11 @@ def _as_text(before: Cases, after: Cases, actions: Mapping[Target, Sequence[Acti
     blocks: list[str] = []
     free: list[Target] = []
     is_news = news()
-    starved = [case for case in after.values() if case.verdict.state == "unknown" and case.verdict.starved]
+    starved = [case for case in after.values() if case.starved]
     if starved:
         blocks.append(target_report.starvation(starved))
     for target, case in after.items():
-        if case in starved:
+        if case.starved:
             continue
         own = actions.get(target, ())
         if case.held:

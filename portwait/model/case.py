@@ -67,6 +67,11 @@ class Case(Record):
     """Whether the service sets SO_REUSEADDR."""
 
     @property
+    def starved(self) -> bool:
+        """Whether nothing is known because no file descriptor was left to ask bind with."""
+        return self.verdict.state == "unknown" and self.verdict.starved
+
+    @property
     def held(self) -> bool:
         """Whether something is in the way of the target."""
         return self.verdict.state == "held"

@@ -24,15 +24,15 @@ def as_text(
 ) -> str:
     """Write the report on all targets: each in full, or a line for each that is not free and the rest summed up."""
     head = paper.wrap(f"cannot see everything: {lost}") if lost else []
-    starved = [case for case in cases if case.verdict.state == "unknown" and case.verdict.starved]
+    starved = [case for case in cases if case.starved]
     head += paper.wrap(target_report.starvation(starved), "", "  ") if starved else []
     if in_full:
-        parts = [target_report.full(case, paper) for case in cases if case not in starved]
+        parts = [target_report.full(case, paper) for case in cases if not case.starved]
         return "\n\n".join(["\n".join(head), *parts] if head else parts) + "\n"
     taken = [case for case in cases if case.verdict.state != "free"]
     lines = head
     for case in taken:
-        if case in starved:
+        if case.starved:
             continue
         style = "held" if case.verdict.state == "held" else "other"
         lines += [paper.paint(line, style) for line in paper.wrap(target_report.headline(case), "", "  ")]

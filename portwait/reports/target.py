@@ -54,7 +54,7 @@ def headline(case: Case) -> str:
         return f"{name}: binding is denied to this user ({verdict.errno_name}); nothing is known to hold it"
     if verdict.state == "unknown" and case.address is not None and case.address.code == "no-zone":
         return f"{name} cannot be bound: {_why_unavailable(case)} ({verdict.errno_name})"
-    if verdict.state == "unknown" and verdict.starved:
+    if case.starved:
         return starvation([case])
     if verdict.state == "unknown":
         return f"{name}: the kernel gave no verdict ({verdict.errno_name or 'the socket tables cannot be read'})"

@@ -124,7 +124,7 @@ class Narration:
             self._told[target] = told
             if verdict.state == "free":
                 continue
-            if verdict.state == "unknown" and verdict.starved:
+            if case.starved:
                 starved.append(case)
                 continue
             event = verdict.state if first else "changed"
