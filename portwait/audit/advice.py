@@ -103,7 +103,7 @@ def _reserve_fewer(exposed: tuple[Range, ...], leftover: Leftover, used: int) ->
     return Advice(
         "reserve-fewer",
         "Reserve only the ports that services bind, or move the services out of the range.",
-        f"all of {abbreviate(exposed)} together would leave {leftover}, which use {used:,} now",
+        f"reserving {abbreviate(exposed)} would leave {leftover}, which use {used:,} now",
         (),
     )
 

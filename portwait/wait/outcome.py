@@ -129,8 +129,8 @@ def _contested(target: Target, command: str, *, reuseaddr: bool) -> str:
 
 def _hold(form: str | None, *, ready: bool, possible: bool) -> str:
     forms = {
-        "v6only": "[::], IPv6 only",
-        "dual": "[::], both families",
+        "v6only": "[::] (IPv6 only)",
+        "dual": "[::] (both families)",
         "last": "127.255.255.254",
         "any4": "0.0.0.0",
         "udp": "127.255.255.254",
