@@ -18,7 +18,6 @@ from portwait.eviction.clear import Removal
 from portwait.host.machine import machine
 from portwait.host.port_settings import port_settings
 from portwait.log import Log
-from portwait.model import targets
 from portwait.options import reader
 from portwait.options.table import EVICTED
 from portwait.reports import document
@@ -72,9 +71,7 @@ examples:
 def run(words: Sequence[str]) -> tuple[int, str]:
     """Evict; the status and the report. Raises UsageError, and PortwaitError where nothing can be seen."""
     options = reader.read("evict", words, (_DESCRIPTION, _EPILOG))
-    wanted = targets.asked_for(
-        options.targets, os.environ, options.family, reuseport=options.reuseport, freebind=options.freebind
-    )
+    wanted = options.wanted(os.environ)
     if not wanted:
         raise UsageError("cannot evict nothing: name a TARGET, as in `portwait evict 30010`, or set PORTWAIT_TARGETS")
     if options.evict == frozenset():

@@ -11,7 +11,6 @@ from portwait.diagnosis import owners
 from portwait.errors import UsageError
 from portwait.host.machine import machine
 from portwait.host.port_settings import port_settings
-from portwait.model import targets
 from portwait.options import reader
 from portwait.reports import summary
 from portwait.text import terminal
@@ -59,9 +58,7 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     """Explain; status 1 when something is held, else 0. Raises UsageError."""
     gc.disable()  # this process ends before there is anything to collect
     asked = reader.read("explain", words, (_DESCRIPTION, _EPILOG))
-    wanted = targets.asked_for(
-        asked.targets, os.environ, asked.family, reuseport=asked.reuseport, freebind=asked.freebind
-    )
+    wanted = asked.wanted(os.environ)
     if not wanted:
         raise UsageError(
             "cannot explain nothing: name a TARGET, as in `portwait explain 30010`, or set PORTWAIT_TARGETS"

@@ -15,13 +15,13 @@ from portwait.bind import hold
 from portwait.bind.survey import Survey
 from portwait.commands.continuing import continuing_without, say
 from portwait.errors import PortwaitError, UsageError, own_fault
-from portwait.model import targets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from portwait.log import Events, Log
+    from portwait.model.targets import Target
     from portwait.options.record import Options
     from portwait.systemd.handover import Handover
     from portwait.wait.channel import Channel
@@ -112,9 +112,7 @@ def _occupy_standard_numbers() -> None:
 
 def _plan(options: Options, command: Sequence[str]) -> Plan:
     """Read what is wanted. Raises UsageError."""
-    wanted = targets.asked_for(
-        options.targets, os.environ, options.family, reuseport=options.reuseport, freebind=options.freebind
-    )
+    wanted = options.wanted(os.environ)
     if not wanted:
         raise UsageError(
             "cannot guard nothing: name a TARGET, as in `portwait 30010 -- COMMAND`, or set PORTWAIT_TARGETS"
@@ -145,7 +143,7 @@ def _plan(options: Options, command: Sequence[str]) -> Plan:
         with continuing_without("use the sockets that were passed in or kept", options):
             sockets = handover.Handover(options, wanted)
             return Plan(sockets.survey(mode), sockets)
-    passed_in: frozenset[targets.Target] = frozenset()
+    passed_in: frozenset[Target] = frozenset()
     if "LISTEN_FDS" in os.environ:
         passed_in = frozenset(wanted)  # where they cannot be read: they may be what bind() would meet
         with continuing_without("use the sockets that were passed in", options):
@@ -177,7 +175,7 @@ def _leave_out_what_only_linux_has(options: Options) -> None:
     options.reserve = options.fdstore = False
 
 
-def _reserve(wanted: Sequence[targets.Target], options: Options) -> None:
+def _reserve(wanted: Sequence[Target], options: Options) -> None:
     """Keep the ports out of the kernel's own choice, before the first look at them."""
     with continuing_without("reserve the port", options):
         from portwait.host.port_settings import port_settings

@@ -1,15 +1,17 @@
 """The verbs, and the record of what the user asked for, with its defaults.
 
-On the free path: imports nothing.
+On the free path: imports nothing before it is asked for targets.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from portwait.bind.hold import Mode
     from portwait.log import Format
-    from portwait.model.targets import Family
+    from portwait.model.targets import Family, Target
 
 GUARD = "guard"
 """What the table calls the guard, which no word starts."""
@@ -103,6 +105,12 @@ class Options:
     user: bool = False
     template: str | None = None
     json: bool = False
+
+    def wanted(self, variables: Mapping[str, str]) -> tuple[Target, ...]:
+        """Read its TARGETs, or those of PORTWAIT_TARGETS where it has none; () without either. Raises UsageError."""
+        from portwait.model import targets
+
+        return targets.asked_for(self.targets, variables, self.family, reuseport=self.reuseport, freebind=self.freebind)
 
     @property
     def surely_reuseaddr(self) -> bool:
