@@ -262,6 +262,16 @@ class Situation(NamedTuple):
         return f"{PORT}/udp" in self.words
 
 
+def refusing(
+    *options: str,
+    beside: Callable[[Beside], AbstractContextManager[object]] = outbound,
+    without: str = "",
+    like: tuple[str, ...] = ("guard, held", "guard, --evict, another user's"),
+) -> Situation:
+    """Build one of a guard that is asked to evict or to signal somebody else than who is in the way, or may not."""
+    return Situation(("-t", WAIT, *options, P, *RUN), beside, "waits", refused=True, without=without, like=like)
+
+
 _FLAGS = ("quiet", "verbose", "listen", "fdstore", "evict", "reserve", "anyway", "dry-run", "reuseport", "freebind")
 P = str(PORT)
 UDP = f"{P}/udp"
@@ -385,38 +395,11 @@ _GUARD_ACTS = {
     "guard, --evict --evict-user": Situation(
         ("-t", LONG, "--evict", "--evict-user=root", P, *RUN), outbound, "cleared", like=("guard, --evict",)
     ),
-    "guard, --evict, another user's": Situation(
-        ("-t", WAIT, "--evict", "--evict-user=nobody", P, *RUN), outbound, "waits", refused=True, like=("guard, held",)
-    ),
-    "guard, --evict, another unit's": Situation(
-        ("-t", WAIT, "--evict", "--evict-unit=app.service", P, *RUN),
-        outbound,
-        "waits",
-        refused=True,
-        like=("guard, held", "guard, --evict, another user's"),
-    ),
-    "guard, --evict=time-wait, a live one": Situation(
-        ("-t", WAIT, "--evict=time-wait", P, *RUN),
-        outbound,
-        "waits",
-        refused=True,
-        like=("guard, held", "guard, --evict, another user's"),
-    ),
-    "guard, --evict, a listener": Situation(
-        ("-t", WAIT, "--evict", P, *RUN),
-        listener,
-        "waits",
-        refused=True,
-        like=("guard, held", "guard, --evict, another user's"),
-    ),
-    "guard, --evict, without the right": Situation(
-        ("-t", WAIT, "--evict", P, *RUN),
-        outbound,
-        "waits",
-        refused=True,
-        without="net_admin",
-        like=("guard, held", "guard, --evict, another user's"),
-    ),
+    "guard, --evict, another user's": refusing("--evict", "--evict-user=nobody", like=("guard, held",)),
+    "guard, --evict, another unit's": refusing("--evict", "--evict-unit=app.service"),
+    "guard, --evict=time-wait, a live one": refusing("--evict=time-wait"),
+    "guard, --evict, a listener": refusing("--evict", beside=listener),
+    "guard, --evict, without the right": refusing("--evict", without="net_admin"),
     "guard, --terminate": Situation(
         ("-t", LONG, "--terminate", P, *RUN), outbound, "cleared", like=("guard, --evict",)
     ),
@@ -438,20 +421,8 @@ _GUARD_ACTS = {
         "cleared",
         like=("guard, --evict", "guard, --terminate"),
     ),
-    "guard, --terminate, a listener": Situation(
-        ("-t", WAIT, "--terminate", P, *RUN),
-        listener,
-        "waits",
-        refused=True,
-        like=("guard, held", "guard, --evict, another user's"),
-    ),
-    "guard, --terminate, another user's": Situation(
-        ("-t", WAIT, "--terminate", "--evict-user=nobody", P, *RUN),
-        outbound,
-        "waits",
-        refused=True,
-        like=("guard, held", "guard, --evict, another user's"),
-    ),
+    "guard, --terminate, a listener": refusing("--terminate", beside=listener),
+    "guard, --terminate, another user's": refusing("--terminate", "--evict-user=nobody"),
     "guard, --evict --terminate": Situation(
         ("-t", LONG, "--evict=time-wait", "--terminate", P, *RUN),
         outbound,
