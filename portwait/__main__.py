@@ -1,5 +1,6 @@
 """Start portwait: `python -m portwait`, and what the installed script calls."""
 
+import _signal
 import os
 import sys
 
@@ -27,6 +28,8 @@ def _forget_the_services_modules() -> None:
 
 def start() -> int:
     """Run the command line; the exit status, unless it becomes the command."""
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # Ctrl-C ends it by the signal, without a traceback
     _forget_the_services_modules()
     try:
         _load_in_one_piece()
@@ -62,8 +65,6 @@ def _start_all_the_same(fault: Exception) -> int:
 
         handoff.become(command)
     except Exception:  # noqa: BLE001  # no part of portwait can be loaded
-        import _signal
-
         for number in (_signal.SIGPIPE, _signal.SIGXFSZ):  # which Python ignores, and the command would too
             _signal.signal(number, _signal.SIG_DFL)
         try:

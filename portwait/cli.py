@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _signal
 import os
 import sys
 
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run portwait with these words, or the process's own; the exit status, unless it becomes the command."""
-    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
-        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # Ctrl-C ends it by the signal, without a traceback
     own = sys.argv[1:] if words is None else list(words)
     try:
         return _dispatch(own)

@@ -122,18 +122,19 @@ def test_where_nothing_is_waited_for(words: tuple[str, ...]) -> None:
         assert service.status() == -signal.SIGINT
 
 
-def test_a_signal_before_the_guard_is_ready(tmp_path: Path) -> None:
-    """A SIGINT while it reads its words ends it without a traceback, too."""
+@pytest.mark.parametrize("step", ["__main__._load_in_one_piece", "cli._dispatch"])
+def test_a_signal_before_the_guard_is_ready(step: str, tmp_path: Path) -> None:
+    """A SIGINT while it loads its modules or reads its words ends it without a traceback, too."""
     slow = tmp_path / "slow.py"
     slow.write_text(
         "import sys, os, signal\n"
-        "from portwait import cli\n"
+        "from portwait import __main__, cli\n"
         "def interrupted(*_):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
-        "cli._dispatch = interrupted\n"
-        "sys.exit(cli.main(['30010']))\n"
+        f"{step} = interrupted\n"
+        "sys.exit(__main__.start())\n"
     )
-    with running([sys.executable, str(slow)], cwd=Path(__file__).parents[2]) as guarded:
+    with running([sys.executable, str(slow), "30010"], cwd=Path(__file__).parents[2]) as guarded:
         assert guarded.status() == -signal.SIGINT
         assert guarded.err == []
 

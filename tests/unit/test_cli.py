@@ -330,6 +330,7 @@ def test_help_that_cannot_be_written_is_an_error(words: list[str]) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.usefixtures("main")
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -340,11 +341,16 @@ def test_help_that_cannot_be_written_is_an_error(words: list[str]) -> None:
     ids=["Python's own", "ignored", "default"],
 )
 def test_ctrl_c_ends_it_by_the_signal(
-    before: Callable[..., object] | signal.Handlers, after: object, calls: list[Call], main: Callable[..., int]
+    before: Callable[..., object] | signal.Handlers,
+    after: object,
+    calls: list[Call],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without a traceback; what was ignored from the start stays ignored."""
+    monkeypatch.setattr(sys, "argv", ["portwait", "30010"])
+    monkeypatch.setattr(sys, "path", list(sys.path))
     signal.signal(signal.SIGINT, before)
-    main("30010")
+    __main__.start()
     assert calls
     assert signal.getsignal(signal.SIGINT) == after
 
