@@ -7,19 +7,21 @@ of a connection and the service's start.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Literal
 
 from portwait.text import stderr, terminal
 from portwait.text.escape import cut
 from portwait.text.layout import Paper
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Literal
 
     from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-Format = Literal["auto", "console", "logfmt", "json"]
-Level = Literal["debug", "info", "warning", "error"]
+    Format = Literal["auto", "console", "logfmt", "json"]
+    Level = Literal["debug", "info", "warning", "error"]
+
 _LEVELS: dict[Level, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}  # the logging module's numbers
 _PRIORITIES: dict[Level, int] = {"debug": 7, "info": 6, "warning": 4, "error": 3}  # syslog's (sd-daemon(3))
 _COLOURS: dict[Level, str] = {"warning": "\x1b[33m", "error": "\x1b[31m"}

@@ -214,7 +214,6 @@ def _wait(survey: Survey, options: Options, began: float, deadline: float, comma
     with continuing_without("wait as it should", options):  # a bug, or a library that is missing
         from portwait.log import Log
         from portwait.wait import outcome
-        from portwait.wait.loop import WaitLoop
         from portwait.wait.signals import Stopped
 
         log = Log(options.log_format, quiet=options.quiet, verbose=options.verbose)
@@ -223,6 +222,8 @@ def _wait(survey: Survey, options: Options, began: float, deadline: float, comma
         free, waited = not survey.obstructed and not survey.undecided, 0.0
         try:
             if not free:
+                from portwait.wait.loop import WaitLoop
+
                 narrator = _narrator(survey, options, log, command)
                 loop = WaitLoop(survey, log, began, deadline, narrator)
                 free, waited = loop.wait(), loop.waited

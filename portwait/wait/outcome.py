@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from portwait.bind import hold
 from portwait.errors import CommandNotExecutableError, CommandNotFoundError
@@ -16,6 +15,7 @@ from portwait.text.escape import escape, shell
 from portwait.text.masking import command_line
 from portwait.text.plural import is_or_are, names
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 

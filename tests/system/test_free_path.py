@@ -106,9 +106,10 @@ def test_targets_from_the_environment() -> None:
     [
         (("--timeout", "3", "--no-hold"), {}),
         (("-t", "3", "--evict", "--reuseport", "-4", "--terminate=bound", "--signal=INT"), {}),
+        (("--verbose", "--fdstore"), {}),
         ((), {"PORTWAIT_TIMEOUT": "2m", "PORTWAIT_EVICT": "yes"}),
     ],
-    ids=["some", "many", "variables"],
+    ids=["some", "many", "talking", "variables"],
 )
 def test_options_need_nothing_heavy(words: tuple[str, ...], environment: dict[str, str]) -> None:
     """Words that are spelt exactly, and variables, are read from the table without argparse."""
