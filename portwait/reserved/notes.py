@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from portwait.errors import UsageError
 from portwait.model import ports
 from portwait.reserved import atomic_file, lock
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from portwait.model.sockets import Range
 

@@ -10,13 +10,14 @@ import contextlib
 import errno
 import sys
 import time
-from typing import TYPE_CHECKING, NamedTuple
 
 from portwait.errors import PortwaitError, UsageError
 from portwait.model import ports
+from portwait.model.record import Record
 from portwait.reserved import lock, notes
 from portwait.text.plural import abbreviate
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -36,7 +37,7 @@ class ReservationError(PortwaitError):
     """The kernel's list cannot be read or changed."""
 
 
-class Change(NamedTuple):
+class Change(Record):
     """What a verb did to the list: the ports that were named, the list before and after."""
 
     named: Ports
