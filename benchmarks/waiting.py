@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 PORT = 30010
+_GOLDEN = 0.6180339887  # its multiples lie evenly over 1 s, and over each part of it
 
 LOOP = f"""
 import socket, sys, time, os
@@ -85,7 +86,7 @@ def latency(command: Sequence[str], runs: int, let_go: Callable[[socket.socket, 
         with outbound() as ends:
             program = Program(command)
             program.complains("waiting")
-            time.sleep(0.1 + run / runs)  # evenly over the pauses of each, so that chance has no part in the median
+            time.sleep(0.1 + run * _GOLDEN % 1)  # evenly over the pauses of each, so that chance has no part in it
             begin = time.monotonic_ns()
             let_go(*ends)
             took.append((int(program.says("")) - begin) / 1e9)
