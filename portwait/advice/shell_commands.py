@@ -86,7 +86,7 @@ def asked(case: Case) -> tuple[str, ...]:
 def asked_for(targets: Sequence[Target], *, reuseaddr: bool) -> tuple[str, ...]:
     """Write targets of one call, with the options that they were asked with."""
     flags = {
-        **{f"-{target.family}": target.address == ANY for target in targets if target.family},
+        **{f"-{target.family}": True for target in targets if target.family and target.address == ANY},
         "--no-reuseaddr": not reuseaddr,
         "--reuseport": any(target.reuseport for target in targets),
         "--freebind": any(target.freebind for target in targets),

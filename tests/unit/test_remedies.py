@@ -22,6 +22,7 @@ from portwait.model.port_settings import PortSettings
 from portwait.model.sockets import KernelSocket
 from portwait.model.targets import parse
 from portwait.model.verdict import Verdict
+from portwait.text.escape import shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -905,6 +906,23 @@ def test_sudo_is_where_it_is_needed(machine: Machine, command: str, appending: s
     """In each command of root's, and in none in a container, which has no sudo."""
     assert shell_commands.as_root(machine, "sysctl", "-w", "a=1") == command
     assert shell_commands.append(machine, "/etc/x", ["a"]) == appending
+
+
+@pytest.mark.parametrize(
+    ("words", "family", "asked"),
+    [
+        (["30010", "[::1]:30011"], 6, "-6 30010 '[::1]:30011'"),
+        (["[::1]:30011", "30010"], 6, "-6 '[::1]:30011' 30010"),
+        (["30010", "127.0.0.1:30011"], 4, "-4 30010 127.0.0.1:30011"),
+        (["30010", "127.0.0.1:30011"], 0, "30010 127.0.0.1:30011"),
+        (["[::1]:30011", "127.0.0.1:30011"], 0, "'[::1]:30011' 127.0.0.1:30011"),
+    ],
+)
+def test_targets_are_asked_for_as_they_were(words: list[str], family: Any, asked: str) -> None:
+    """The family is a target's own where it has an address, and an option where one of them has none."""
+    targets = parse(words, family)
+    assert shell(shell_commands.asked_for(targets, reuseaddr=True)) == asked
+    assert parse([word for word in shlex.split(asked) if word[0] != "-"], family) == targets
 
 
 @pytest.mark.parametrize(
