@@ -6,7 +6,7 @@ from portwait.advice import shell_commands
 from portwait.model import ports
 from portwait.reports import document
 from portwait.reports import target as target_report
-from portwait.text.escape import shell
+from portwait.text.escape import escape, shell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def _summed_up(cases: Sequence[Case], taken: Sequence[Case]) -> list[str]:
         span = "{}-{}".format(*settings.ephemeral_range)
         lines.append(f"Of the free ones the kernel may give {exposed} to any client (ip_local_port_range {span}).")
     if taken:
-        lines.append(f"One of them in full: {shell(('portwait', 'explain', *shell_commands.asked(taken[0])))}")
+        command = shell(("portwait", "explain", *shell_commands.asked(taken[0])))
+        lines.append(f"{escape(str(taken[0].target))} in full: {command}")
     return lines
 
 

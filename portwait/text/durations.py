@@ -51,3 +51,8 @@ def show(seconds: float) -> str:
             rest = whole % size // part
             return f"{whole // size}{unit}{rest}{smaller}" if rest else f"{whole // size}{unit}"
     return f"{whole}s"
+
+
+def limit(seconds: float) -> str:
+    """Say for how long something is waited for."""
+    return "as long as it takes" if seconds == INF else f"for at most {show(seconds)}"

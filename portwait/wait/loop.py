@@ -173,14 +173,13 @@ class WaitLoop:
         self._progress.tell(f"waiting: {self._status}")
         for_ports = names(self._survey.obstructed)
         left = max(0.0, self._deadline - time.monotonic())  # naming and imports may have taken all of it
-        limit = "until it is free" if left == math.inf else f"for at most {durations.show(left)}"
         held = {hold.target for hold in self._survey.holds if hold.form is not None}
         is_kept = held.issuperset(self._survey.obstructed)
         kept = "; no new connection can be given the port meanwhile" if is_kept else ""
         self._remind_at = time.monotonic() + self._reminder
         self._log.info(
             "waiting",
-            f"waiting for {for_ports} {limit}{kept}",
+            f"waiting for {for_ports} {durations.limit(left)}{kept}",
             target=for_ports,
             timeout=_finite(left),
             hold=is_kept,

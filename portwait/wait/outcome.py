@@ -237,7 +237,7 @@ def _wait(survey: Survey, options: Options) -> str:
     """Say what a run would do about the targets that are not free."""
     asked = names(survey.obstructed)
     if options.timeout:
-        return f"wait for {asked} for at most {durations.show(options.timeout)}"
+        return f"wait for {asked} {durations.limit(options.timeout)}"
     if options.anyway:
         return f"not wait for {asked} (--timeout 0)"
     if _clears(options):

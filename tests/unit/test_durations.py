@@ -89,6 +89,11 @@ def test_a_duration_is_shown_in_two_units_at_most(seconds: float, text: str) -> 
     assert durations.show(seconds) == text
 
 
+def test_a_wait_without_end_has_words_of_its_own() -> None:
+    """Nobody reads `at most inf`."""
+    assert [durations.limit(seconds) for seconds in (75, math.inf)] == ["for at most 1m15s", "as long as it takes"]
+
+
 @given(st.text(st.sampled_from("0123456789.hms inf-"), max_size=12) | st.text())
 def test_any_text_is_a_duration_or_a_usage_error(text: str) -> None:
     """No text makes the reader fail in another way; a duration is never negative and always a number."""

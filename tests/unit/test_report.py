@@ -421,7 +421,7 @@ def test_many_targets_get_a_line_each_and_a_sum() -> None:
         "100 asked, by the socket tables: 2 held, 98 free.",
         "Of the free ones the kernel may give 30000-30002,30004-30006,30008-30099 to any",
         "client (ip_local_port_range 1024-65000).",
-        "One of them in full: portwait explain 30003",
+        "30003/tcp in full: portwait explain 30003",
     ]
 
 
