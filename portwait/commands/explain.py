@@ -71,8 +71,8 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     cases = [inspection.case(target, settings) for target in survey.targets]
     in_full = len(cases) <= _MOST_IN_FULL
     here = machine()
-    if in_full:
-        cases = [case._replace(holds=inspection.holds_on(case)) for case in cases]
+    if in_full or (asked.json and not survey.wide):
+        cases = inspection.with_holds(cases)
     if in_full or asked.json:
         units = units_of(cases)
         cases = [case._replace(remedies=advise(gather(case, here, units=units))) for case in cases]

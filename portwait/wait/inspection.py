@@ -15,7 +15,7 @@ from portwait.model.verdict import Verdict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
     from portwait.bind.survey import Survey
     from portwait.model.blocker import Blocker
@@ -52,17 +52,22 @@ class Inspection:
             reuseaddr=self.survey.reuseaddr,
         )
 
-    def holds_on(self, case: Case) -> tuple[Blocker, ...]:
-        """Find the holds of other portwaits on a target's port, where it is free or somebody serves it."""
-        if case.verdict.state != "free" and not any(blocker.kind.name == "listener" for blocker in case.blockers):
-            return ()
+    def with_holds(self, cases: Sequence[Case]) -> list[Case]:
+        """Add the holds of other portwaits on the targets' ports, where these are free or somebody serves them."""
+        asked = [
+            case.target
+            for case in cases
+            if case.verdict.state == "free" or any(blocker.kind.name == "listener" for blocker in case.blockers)
+        ]
         try:
-            blockers = diagnose(
-                [case.target], reuseaddr=False, ours=self.survey.own_inodes(), ourselves=self._ourselves
-            ).blockers[case.target]
+            ours = self.survey.own_inodes()
+            found = diagnose(asked, reuseaddr=False, ours=ours, ourselves=self._ourselves).blockers if asked else {}
         except TablesError:
-            return ()
-        return tuple(blocker for blocker in blockers if blocker.kind.name == "hold")
+            found = {}
+        return [
+            case._replace(holds=tuple(each for each in found.get(case.target, ()) if each.kind.name == "hold"))
+            for case in cases
+        ]
 
     def inspect(self) -> bool:
         """Read the tables, then ask bind again; whether the service can start."""

@@ -202,6 +202,10 @@ def test_the_report_on_a_hold() -> None:
         free = told(str(PORT))
         assert (free["verdict"], [one["kind"] for one in free["holds"]]) == ("free", ["hold"])
         assert "A hold of portwait stands on it, kept by service (pid " in explain(str(PORT)).out
+        several = json.loads(explain("--json", str(PORT), "1-5").out)["targets"]
+        assert [len(target["holds"]) for target in several] == [1, 0, 0, 0, 0, 0]
+        (evicted,) = json.loads(run(portwait("evict", "--json", str(PORT))).out)["targets"]
+        assert evicted["holds"] == free["holds"]
         (hold,) = told("--no-reuseaddr", str(PORT))["blockers"]
         assert (hold["kind"], hold["evidence"]) == ("hold", "mark")
         (owner,) = hold["owners"]
@@ -252,7 +256,7 @@ def test_several_targets() -> None:
         assert lines[1:] == [
             "64 asked, by bind: 1 held, 63 free.",
             f"Of the free ones the kernel may give 30000-30009,30011-30063 to any client {span}.",
-            "One of them in full: portwait explain 30010",
+            "30010/tcp in full: portwait explain 30010",
             "Reserve what the kernel may hand out, so that it never picks one of them by itself again.",
             "  portwait reserve --persist 30000-30063",
         ]
