@@ -94,9 +94,10 @@ class WaitLoop:
 
     def _first_probe(self) -> bool:
         """Ask the narrator for its first report and wait for it, within bounds; whether the service can start."""
-        asked = time.monotonic()
+        free = self._probe()
+        asked = time.monotonic()  # not before: this process may be stopped, or get no processor, in between
         until = self._first_report_until(asked)
-        while not (free := self._probe()):
+        while not free:
             if self._narrator is None or self._narrator.lost or self._narrator.reports:
                 break
             if until <= time.monotonic():
@@ -104,11 +105,11 @@ class WaitLoop:
             began = time.monotonic()
             planned = max(0.0, min(until - began, polling.POLL))
             self._pause(planned)
-            if not planned:
-                free = self._probe()  # what had come was read; a guard that was stopped itself did not see it before
-                break
             overslept = max(0.0, time.monotonic() - began - planned)  # this process was stopped, or got no processor
             asked, until = asked + overslept, self._first_report_until(asked + overslept)
+            free = self._probe()
+            if not planned:
+                break  # what had come was read; a guard that was stopped itself did not see it before
         if free or self._is_decided:
             return free
         self._patient = False

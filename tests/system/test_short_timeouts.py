@@ -93,6 +93,20 @@ def test_a_guard_that_was_stopped() -> None:
         assert guarded.out == []
 
 
+def test_a_guard_that_asks_late() -> None:
+    """Rule: the narrator's time begins when it is asked; the guard got no processor before it could ask."""
+    late = (
+        "from portwait.wait import narrator\n"
+        "ask, said = narrator.Narrator.ask, []\n"
+        "narrator.Narrator.ask = lambda *words: (said or said.append(time.sleep(3.5)), ask(*words))[1]\n"
+    )
+    *python, script = slow(SLOW)
+    argv = [*python, script.replace("sys.argv[0]", f"{late}sys.argv[0]"), "--timeout", "1", "30000-30099", "--"]
+    with states.listening(PORT):
+        seen = run([*argv, *STARTED])
+    assert (seen.status, seen.out) == (GAVE_UP, "")
+
+
 @pytest.mark.parametrize("timeout", ["50ms", "200ms"])
 def test_where_bind_decides(timeout: str) -> None:
     """Rule: whoever is in the way is named, however short the timeout; where there is no processor for that, how to."""
