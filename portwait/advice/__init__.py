@@ -5,6 +5,8 @@ A rule is a pure function from facts to a remedy, or to None where it does not f
 
 from __future__ import annotations
 
+import sys
+
 from portwait.advice import port_range, shell_commands, stopping
 from portwait.advice.facts import Facts
 from portwait.diagnosis import owners, tables
@@ -79,8 +81,13 @@ def units_of(cases: Iterable[Case]) -> UnitsOf:
     )
 
 
-def gather(case: Case, where: Machine | None = None, *, units: UnitsOf | None = None) -> Facts:
-    """Read what the rules look at; `where` and `units` are for a caller that has them for several cases."""
+def gather(
+    case: Case, where: Machine | None = None, *, units: UnitsOf | None = None, guard: int | None = None
+) -> Facts:
+    """Read what the rules look at; `where` and `units` are for a caller that has them for several cases.
+
+    `guard` is the PID of the guard in /proc, where another process asks for it.
+    """
     from portwait.advice.tanuki.rules import wrappers_of
 
     here = where or machine()
@@ -95,6 +102,7 @@ def gather(case: Case, where: Machine | None = None, *, units: UnitsOf | None = 
         _listening(case),
         _managed(case, known.values()) if here.systemd else {},
         {pid: supervisor for pid, supervisor in above.items() if supervisor is not None},
+        *(_above(guard or owners.this_process(), here.unit) if known else ()),
     )
 
 
@@ -141,3 +149,19 @@ def _ancestors(owner: Owner) -> Iterator[Owner]:
             return
         yield ancestor
         parent = ancestor.parent
+
+
+def _above(portwait: int, unit: str | None) -> tuple[frozenset[int], int]:
+    """Find the processes that started this portwait, and when the first of them in its own unit was born."""
+    if sys.platform != "linux":
+        return frozenset(), 0
+    from portwait._linux import cgroups, procfs
+
+    above: set[int] = set()
+    pid, began = portwait, 0
+    while pid > 1 and pid not in above and (stat := procfs.stat_of(pid)) is not None:
+        above.add(pid)
+        if unit is not None and cgroups.place(procfs.read_text(f"/proc/{pid}/cgroup")).unit == unit:
+            began = stat.birth
+        pid = stat.parent
+    return frozenset(above - {portwait}), began

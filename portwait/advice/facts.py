@@ -43,6 +43,10 @@ class Facts(Record):
     """Of a service manager among the owners, by its pid: for which units it can have the port open."""
     supervisors: Mapping[int, Supervisor] = MappingProxyType({})
     """The process supervisors above owners, by the owner's pid."""
+    above: frozenset[int] = frozenset()
+    """The processes that started this portwait, by pid: the user's own session ends with them."""
+    began: int = 0
+    """When the run of the unit that this portwait is a part of began, in the kernel's ticks; 0 where it is in none."""
 
     @property
     def target(self) -> Target:

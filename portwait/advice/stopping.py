@@ -74,13 +74,13 @@ def stop(facts: Facts, owners: Sequence[Owner]) -> Stop:
             plan.say(_FOREIGN)
         elif owner.pid == 1 or is_manager(owner):
             _by_manager(facts, owner, plan)
-        elif not (
-            own_settings.instead_of_stopping(facts, owner, plan)
-            or _by_supervisor(facts, owner, plan)
-            or _by_unit(facts, owner, owners, plan)
-        ):
-            plan.killed.append(owner)
-            _about_killing(facts, owner, plan)
+        elif not own_settings.instead_of_stopping(facts, owner, plan):
+            if not (_by_supervisor(facts, owner, plan) or _by_unit(facts, owner, owners, plan)):
+                plan.killed.append(owner)
+                _about_killing(facts, owner, plan)
+            if owner.pid in facts.above:
+                who = f"{escape(owner.name, 40)} (pid {owner.pid})"
+                plan.say(f"This portwait runs below {who}, so your own session may end with it.")
     commands = [*plan.commands, *_kill(facts, plan.killed)]
     return Stop(tuple(commands), "".join(f" {text}" for text in plan.words))
 
@@ -91,7 +91,7 @@ def restart(facts: Facts, owner: Owner) -> str | None:
     if container is not None:
         return container
     unit = None if owner.foreign_pid else facts.unit_of(owner)
-    if unit is None or not unit.active or not _is_what_it_runs(unit, owner, [owner]) or _starts_now(facts, owner):
+    if unit is None or not unit.active or not _is_what_it_runs(unit, owner, [owner]) or _is_in_our_unit(facts, owner):
         return None
     return shell_commands.control(facts.machine, owner, "restart")
 
@@ -137,7 +137,10 @@ def _by_unit(facts: Facts, owner: Owner, owners: Sequence[Owner], plan: _Plan) -
     if unit is None:
         return False
     name = escape(unit.name)
-    if _starts_now(facts, owner):
+    if _is_in_our_unit(facts, owner):
+        if owner.birth >= facts.began:
+            plan.say(f"{escape(owner.name, 40)} is of the run of {name} that this portwait is a part of.")
+            return False
         plan.say(f"{escape(owner.name, 40)} is left over from an earlier run of {name}, the very unit that starts now.")
     elif not unit.active:
         plan.say(
@@ -170,7 +173,7 @@ def _by_unit(facts: Facts, owner: Owner, owners: Sequence[Owner], plan: _Plan) -
     return False
 
 
-def _starts_now(facts: Facts, owner: Owner) -> bool:
+def _is_in_our_unit(facts: Facts, owner: Owner) -> bool:
     """Whether the owner is in the unit that this very process is a part of."""
     return facts.machine.unit is not None and owner.unit == facts.machine.unit and not owner.user_unit
 

@@ -68,6 +68,7 @@ class Narration:
         """
         self._line = line
         self._survey = SurveyOfTheGuard(line, survey)
+        self._guard = guard
         self._inspection = Inspection(self._survey, {guard, owners.this_process()})
         self._log = EventsForTheGuard(line)
         self._clearing = clearing and clearing(self._log)
@@ -131,7 +132,7 @@ class Narration:
             # Advice when a wait begins, on one screen; afterwards only what has changed.
             advised = first and target in self._survey.obstructed and len(self._told) <= _MOST_ADVISED
             if advised:
-                case = case._replace(remedies=advise(gather(case)))
+                case = case._replace(remedies=advise(gather(case, guard=self._guard)))
             text = target_report.full(case, self._paper, briefly=True)
             self._log.warning(event, text, **document.of_case(case))
         if starved:

@@ -41,6 +41,8 @@ class Situation(NamedTuple):
     machine: Machine = Machine()
     supervisors: dict[int, Supervisor] = {}  # noqa: RUF012  # never changed
     port: int = 30010
+    above: frozenset[int] = frozenset()
+    began: int = 1000
 
 
 NGINX = (process(300, "nginx", "nginx.service"), process(301, "nginx", "nginx.service", 300))
@@ -106,6 +108,21 @@ SITUATIONS = {
         ("an earlier run of app.service, the very unit that starts now", "KillMode=control-group"),
         Machine(unit="app.service"),
     ),
+    "of the run that this portwait is a part of": Situation(
+        (APP._replace(birth=1000),),
+        (unit("app.service", 99, Member(70, "python3", 1), Member(99, "portwait", 1), mode="process"),),
+        ("kill 70",),
+        ("python3 is of the run of app.service that this portwait is a part of.",),
+        Machine(unit="app.service"),
+    ),
+    "the login in which portwait is typed": Situation(
+        (process(50, "sshd", "session-3.scope"),),
+        (),
+        ("kill 50",),
+        ("This portwait runs below sshd (pid 50), so your own session may end with it.",),
+        above=frozenset({50, 51}),
+    ),
+    "another login": Situation((process(60, "sshd", "session-4.scope"),), (), ("kill 60",), above=frozenset({50, 51})),
     "the main process and one that KillMode=process leaves": Situation(
         (process(70, "app", "app.service"), process(72, "helper", "app.service", 70)),
         (unit("app.service", 70, Member(70, "app", 1), Member(72, "helper", 70), mode="process"),),
@@ -270,8 +287,11 @@ def test_how_it_is_stopped(name: str) -> None:
         given.machine,
         units={(one.name, None): one for one in given.units},
         supervisors=given.supervisors,
+        above=given.above,
+        began=given.began,
     )
     stop = stopping.stop(facts, given.owners)
+    assert ("runs below" in stop.words) == any(owner.pid in given.above for owner in given.owners)
     assert stop.commands == given.commands
     for words in given.names:
         assert words in stop.words

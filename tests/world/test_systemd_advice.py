@@ -119,6 +119,49 @@ def test_a_process_that_keeps_its_own_unit_from_starting(host: Machine) -> None:
         host.systemctl("stop", "again.service")
 
 
+def test_a_process_that_the_same_start_has_started(host: Machine) -> None:
+    """A helper of the unit's own script has the port: it is of this run, and not left over from an earlier one."""
+    script = f"{SERVER} & until grep -q :753A /proc/net/tcp; do sleep 0.1; done; exec portwait {PORT} -- sleep 1000"
+    with host.units({"helped.service": service(f"/bin/sh -c '{script}'")}):
+        since = host.cursor()
+        host.systemctl("start", "helped.service")
+
+        def said() -> str:
+            return "\n".join(entry.text for entry in host.journal("helped.service", since))
+
+        eventually(lambda: "waiting for" in said(), "the wait")
+        assert "left over" not in said()
+        assert "python3 is of the run of helped.service that this portwait is a part of." in said()
+        [line] = [line.strip() for line in said().splitlines() if line.strip().startswith("kill ")]
+        host.run("sh", "-ec", line)
+        eventually(lambda: "is free after" in said(), "the start")
+        host.systemctl("stop", "helped.service")
+
+
+def test_a_server_that_runs_the_shell_in_which_portwait_is_typed(host: Machine) -> None:
+    """As code-server, cockpit or a notebook do: the words say that the shell ends too, and not that it is left over."""
+    helper = f"""
+import socket, subprocess
+server = socket.create_server(("", {PORT}))
+done = subprocess.run(["portwait", "explain", "--json", "{PORT}"], stdout=open("/run/told", "w"), check=False)
+open("/run/status", "w").write(str(done.returncode))
+server.accept()
+"""
+    host.write("/etc/portwait-web.py", helper)
+    with host.units({"web-shell.service": service("/usr/bin/python3 /etc/portwait-web.py")}):
+        host.systemctl("start", "web-shell.service")
+        eventually(lambda: host.run("cat", "/run/status", check=False).stdout == "1", "the report")
+        [target] = json.loads(host.run("cat", "/run/told").stdout)["targets"]
+        [remedy] = [remedy for remedy in target["remedies"] if remedy["code"] == "stop-listener"]
+        assert "left over" not in remedy["summary"]
+        pid = owner_of(host, PORT)
+        assert (
+            f"This portwait runs below python3 (pid {pid}), so your own session may end with it." in remedy["summary"]
+        )
+        assert remedy["commands"] == [f"kill {pid}"]
+        host.systemctl("stop", "web-shell.service")
+
+
 def test_what_else_a_unit_runs_is_named(host: Machine) -> None:
     """Stopping the unit is right for its main process, and the sentence names who goes with it."""
     with host.units({"pair.service": service(f"/bin/sh -c 'sleep 1000 & exec {SERVER}'")}):
