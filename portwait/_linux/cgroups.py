@@ -32,9 +32,12 @@ def place(text: str) -> Place:
 
 
 def paths_of(text: str) -> tuple[str, ...]:
-    """Pick the paths, that of systemd's own hierarchy first, then that of cgroup v2."""
+    """Pick the paths, that of systemd's own hierarchy first, then that of cgroup v2.
+
+    A path holds any character but a newline, and who was given a part of the tree chooses: only a newline ends a line.
+    """
     ranked: dict[str, int] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         hierarchy, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if path and path != "/":

@@ -49,6 +49,14 @@ def v1(path: str, named: str | None = None) -> str:
         (v2("/user.slice/user-1000.slice/user@1000.service/app.slice/*.service"), "user@1000.service", False),
         (v2("/system.slice/a b.service"), None, False),
         (v2("/system.slice/$(id).service"), None, False),
+        *(
+            (
+                v2(f"/user.slice/user-1000.slice/user@1000.service/{end}1:name=systemd:/system.slice/sshd.service"),
+                "user@1000.service",
+                False,
+            )
+            for end in "\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
+        ),
     ],
 )
 def test_units(text: str, unit: str | None, user_unit: bool) -> None:
