@@ -142,6 +142,9 @@ def _read(
     return missing
 
 
-def _registered(home: str, ring: str) -> str:
-    """Read the description of an io_uring, which lists the files that are registered with it."""
-    return procfs.read_text(f"{home}/fdinfo/{ring}", _LONGEST_RING)
+def _registered(home: str, ring: str) -> set[str]:
+    """Read which files are registered with an io_uring, from its description: `    0: socket:[1234]`.
+
+    A file's path can end like a socket's link, `/tmp/socket:[1234]`, so only what the whole line names counts.
+    """
+    return {line.partition(": ")[2] for line in procfs.read_text(f"{home}/fdinfo/{ring}", _LONGEST_RING).split("\n")}

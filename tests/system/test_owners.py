@@ -275,6 +275,32 @@ children = []
         assert socket_owners.has_socket(server.pid, blocker.socket.inode)
 
 
+def test_a_file_with_the_name_of_a_socket_in_an_io_uring(tmp_path: Path) -> None:
+    """Its path ends like a socket's link; whoever registered it has no socket open, and is no owner."""
+    code = """
+import ctypes, os, sys
+call = ctypes.CDLL(None, use_errno=True).syscall
+ring = call(425, 4, ctypes.create_string_buffer(120))  # io_uring_setup
+if ring < 0:
+    print("ready", "none", flush=True)
+    sys.exit()
+files = (ctypes.c_int * 1)(os.open(sys.argv[1], os.O_CREAT | os.O_RDWR))
+assert call(427, ring, 2, files, 1) == 0  # io_uring_register, IORING_REGISTER_FILES
+print("ready", ring, flush=True)
+sys.stdin.read()
+"""
+    with outbound_established(PORT):
+        (before,) = blockers(TARGET)
+        inode = before.socket.inode
+        with python(code, str(tmp_path / f"socket:[{inode}]")) as liar:
+            if "none" in liar.out[0]:
+                pytest.skip("this kernel has no io_uring, or does not allow it")
+            ring = liar.out[0].split()[1]
+            assert f"/socket:[{inode}]\n" in Path(f"/proc/{liar.pid}/fdinfo/{ring}").read_text()
+            assert not socket_owners.has_socket(liar.pid, inode)
+            assert not Holder(liar.pid, ring, ring=True).still(inode)
+
+
 def test_who_counts_as_a_relative(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ancestors and descendants do, siblings where these are few; not PID 1, its other children, or what these have."""
     crowd = range(1000, 1100)
