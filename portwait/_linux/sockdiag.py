@@ -141,17 +141,20 @@ class SockDiag:
     def may_destroy(self) -> int:
         """Try `destroy` on a socket of our own that nobody knows: 0, or the error number that any socket would get.
 
-        Capabilities do not say it: what counts is the user namespace that the network namespace belongs to.
+        Capabilities do not say it: what counts is the user namespace that the network namespace belongs to. Our socket
+        is known by its inode: a lookup by its end can answer with somebody else's, where a BPF program directs lookups
+        (BPF_PROG_TYPE_SK_LOOKUP). The real thing will say what could be destroyed there.
         """
         own = _socket.socket()
         try:
             try:
                 own.bind(("127.0.0.1", 0))
-                own.listen(1)  # one that is only bound cannot be looked up
+                own.listen(1)  # one that is only bound cannot be destroyed
             except OSError:  # no loopback, no port left: the real thing will say
                 return 0
-            shown = self.lookup("tcp", _socket.AF_INET, own.getsockname(), ("0.0.0.0", 0))  # a listener's other end
-            return 0 if shown is None else self.destroy(shown)
+            inode, port = os.fstat(own.fileno()).st_ino, own.getsockname()[1]
+            errors = [self.destroy(sock) for sock in self.listeners([(port, port)]) if sock.inode == inode]
+            return 0 if not errors or errors[0] in GONE else errors[0]
         finally:
             own.close()
 

@@ -42,6 +42,7 @@ pytestmark = pytest.mark.usefixtures("net")
 kernel = pytest.mark.kernel
 
 PORT = 30010
+DIRECTED = Path(__file__).parent / "helpers" / "directed_lookups.py"
 (TARGET,) = parse([str(PORT)])
 EVERYTHING = evictable.Selection(frozenset(EVICTABLE))
 NO_NET_ADMIN = lacking("net_admin")
@@ -256,6 +257,16 @@ class TestDryRun:
             assert refused("--dry-run", str(PORT), before=NO_NET_ADMIN) == ["not-permitted"]
             (target,) = targets("--dry-run", str(PORT))
             assert (len(target["would_evict"]), target["evicted"]) == (1, [])
+
+    def test_where_a_bpf_program_directs_lookups(self) -> None:
+        """What is destroyed to learn whether that is permitted is portwait's own, not what a lookup answers with."""
+        directing = [sys.executable, "-IS", str(DIRECTED)]
+        with outbound_established(PORT), running(directing, stdin=subprocess.PIPE) as server:
+            server.says("ready")
+            if "none" in server.out[0]:
+                pytest.skip(f"this kernel has no BPF_PROG_TYPE_SK_LOOKUP: {server.out[0]}")
+            assert "  dry run: would evict " in evict("--dry-run", str(PORT)).out
+            assert states_on(8080) == ["LISTEN"]
 
     def test_guard(self) -> None:
         with outbound_established(PORT) as made:
