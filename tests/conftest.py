@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +14,7 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] 
 pytest.register_assert_rewrite("tests.support")  # so that an assert says there, too, what was compared
 
 from tests.support.netns import private_network  # noqa: E402
+from tests.support.programs import portwait  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +45,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Let no signal be ignored from the start, as a background job has it: what the tests start would inherit that."""
+    """Let no signal be ignored from the start, as a background job has it: what the tests start would inherit that.
+
+    PATH finds the portwait under test, as it does where it is installed: commands to paste call it by its name then.
+    """
+    os.environ["PATH"] += f":{Path(str(portwait()[0])).parent}"
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)

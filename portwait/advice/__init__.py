@@ -53,7 +53,7 @@ def for_many(cases: Sequence[Case], where: Machine) -> tuple[Remedy, ...]:
         words = (
             f"Reserve what the kernel may hand out, so that it never picks one of them by itself again.{leftover.price}"
         )
-        command = shell_commands.as_root(where, "portwait", "reserve", "--persist", ports.show(exposed))
+        command = shell_commands.portwait(where, "reserve", "--persist", ports.show(exposed))
         return (Remedy("reserve-port", words, (command,)),)
     summary, lines = shell_commands.reserved_from_outside(where, abbreviate(exposed), exposed, settings.reserved)
     return (Remedy("container-sysctl", f"{summary}{leftover.price}", lines),)

@@ -73,9 +73,14 @@ def port_range(machine: Machine, low: int, high: int) -> tuple[str, str]:
     )
 
 
-def portwait(facts: Facts, verb: str, *words: str) -> str:
+def portwait(machine: Machine, *words: str) -> str:
+    """Quote a command of ours that only root may run."""
+    return as_root(machine, machine.portwait, *words)
+
+
+def on_target(facts: Facts, verb: str, *words: str) -> str:
     """Quote a command of ours on the target that only root may run."""
-    return as_root(facts.machine, "portwait", verb, *words, *asked(facts.case))
+    return portwait(facts.machine, verb, *words, *asked(facts.case))
 
 
 def asked(case: Case) -> tuple[str, ...]:

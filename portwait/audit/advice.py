@@ -74,7 +74,7 @@ def _evict(audit: Audit) -> Advice | None:
             f"{named} are in use by connections now: see whose they are, let them end, or destroy them.",
         ),
         "the client whose connection is destroyed connects again, from another port",
-        tuple(shell_commands.as_root(audit.machine, "portwait", *words) for words in commands),
+        tuple(shell_commands.portwait(audit.machine, *words) for words in commands),
     )
 
 
@@ -85,7 +85,7 @@ def _targets(listed: tuple[Range, ...]) -> list[str]:
 def _reserve(audit: Audit, exposed: tuple[Range, ...], leftover: Leftover, used: int) -> Advice:
     if audit.machine.may_set:
         summary = f"Reserve {abbreviate(exposed)}, now and at boot."
-        lines = [shell_commands.as_root(audit.machine, "portwait", "reserve", "--persist", ports.show(exposed))]
+        lines = [shell_commands.portwait(audit.machine, "reserve", "--persist", ports.show(exposed))]
     else:
         already = audit.settings.reserved
         summary, [*lines] = shell_commands.reserved_from_outside(audit.machine, abbreviate(exposed), exposed, already)

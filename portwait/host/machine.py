@@ -9,9 +9,12 @@ from portwait.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _CAP_NET_ADMIN = 12  # linux/capability.h
+_NAME = "portwait"
+_OF_SUDO = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
+"""Where every sudo looks, whatever PATH says (secure_path in sudoers(5)); RHEL's leaves out /usr/local/bin."""
 
 
 class Machine(Record):
@@ -37,6 +40,8 @@ class Machine(Record):
     systemd: bool = True
     unit: str | None = None
     """The system unit that this process is a part of: the service's own, where the guard runs in it."""
+    portwait: str = _NAME
+    """How portwait is called in a command of root's to paste (`program`)."""
 
     @property
     def contained(self) -> bool:
@@ -46,8 +51,11 @@ class Machine(Record):
 
 def machine() -> Machine:
     """Read it now."""
+    root = _is_root()
     if sys.platform != "linux":
-        return Machine(sys.platform, root=_is_root(), may_evict=False, may_set=False, systemd=False)
+        return Machine(
+            sys.platform, root=root, may_evict=False, may_set=False, systemd=False, portwait=program(by_sudo=not root)
+        )
     from portwait._linux import cgroups, procfs
 
     place = cgroups.place(_read("/proc/self/cgroup"))
@@ -56,7 +64,7 @@ def machine() -> Machine:
     unit = place.unit if place.unit and place.unit.endswith(".service") and not place.user_unit else None
     hides_processes = procfs.shows_all_processes() is False
     return Machine(
-        root=_is_root(),
+        root=root,
         may_evict=_has_capability(_read("/proc/self/status"), _CAP_NET_ADMIN),
         may_set=may_set,
         container=container,
@@ -65,7 +73,29 @@ def machine() -> Machine:
         network=_own_network() if hides_processes else 0,
         systemd=os.path.isdir("/run/systemd/system"),
         unit=None if unit is not None and unit.startswith("user@") else unit,
+        portwait=program(by_sudo=not root and (container is None or may_set)),  # there is no sudo in a container
     )
+
+
+def program(*, by_sudo: bool = False) -> str:
+    """Say how portwait is called in a command to paste: by its name where that finds this very one, else by its path.
+
+    `by_sudo`: whether sudo looks for it.
+    """
+    said = sys.argv[0]
+    if sys.platform == "win32" or os.path.basename(said) != _NAME:  # python -m portwait, or a program that imports it
+        return _NAME
+    along = os.environ.get("PATH", os.defpath).split(":")
+    own = os.path.abspath(said) if "/" in said else _first(along)
+    found = _first(_OF_SUDO if by_sudo else along)
+    try:
+        return _NAME if own is None or (found is not None and os.path.samefile(found, own)) else own
+    except OSError:  # an upgrade has just replaced it
+        return _NAME
+
+
+def _first(folders: Sequence[str]) -> str | None:
+    return next((path for folder in folders if os.access(path := f"{folder or '.'}/{_NAME}", os.X_OK)), None)
 
 
 def _is_root() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from portwait.advice import shell_commands
+from portwait.host.machine import program
 from portwait.model import ports
 from portwait.reports import document
 from portwait.reports import target as target_report
@@ -54,7 +55,7 @@ def _summed_up(cases: Sequence[Case], taken: Sequence[Case]) -> list[str]:
         span = "{}-{}".format(*settings.ephemeral_range)
         lines.append(f"Of the free ones the kernel may give {exposed} to any client (ip_local_port_range {span}).")
     if taken:
-        command = shell(("portwait", "explain", *shell_commands.asked(taken[0])))
+        command = shell((program(), "explain", *shell_commands.asked(taken[0])))
         lines.append(f"{escape(str(taken[0].target))} in full: {command}")
     return lines
 

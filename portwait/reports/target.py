@@ -1,4 +1,4 @@
-"""What is known of a target, put into words for people: pure functions.
+"""What is known of a target, put into words for people.
 
 The words of DESIGN are kept: a port is `free` or `held`. Text of other processes passes through
 `text.escape` and `text.masking` on its way.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 
 from portwait.advice import shell_commands
+from portwait.host.machine import program
 from portwait.model.targets import ANY, plain
 from portwait.reports import sockets as socket_report
 from portwait.reports.sockets import process
@@ -240,4 +241,4 @@ def _advice(case: Case, paper: Paper, *, briefly: bool) -> list[str]:
 
 
 def _more(case: Case) -> str:
-    return f"More: {shell(('portwait', 'explain', *shell_commands.asked(case)))}"
+    return f"More: {shell((program(), 'explain', *shell_commands.asked(case)))}"

@@ -177,5 +177,5 @@ def drift_notes(ours: Ours | None, drift: Drift | None, machine: Machine) -> lis
         notes.append(f"{drift.overridden} is read after {boot_file.PLACE} and undoes it")
     if notes and not drift.overridden and ours.asked:
         port = str(ours.asked[0][0])
-        notes.append(f"write it anew: {shell_commands.as_root(machine, 'portwait', 'reserve', '--persist', port)}")
+        notes.append(f"write it anew: {shell_commands.portwait(machine, 'reserve', '--persist', port)}")
     return notes

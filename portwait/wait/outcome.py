@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from portwait.model.targets import Target
     from portwait.options.record import Options
 
-_RESERVE = "portwait reserve"
 _MOST_ASKED = 4  # targets in a command to paste
 
 
@@ -99,7 +98,7 @@ def warn_of_closing(survey: Survey, options: Options, command: Sequence[str]) ->
     put = f"put portwait behind it: {name} [OPTION...] portwait {wanted} -- COMMAND"
     listed = ports.show(ports.merge((target.port, target.port) for target in concerned))
     may_reserve = not options.listen and _may_reserve(concerned)
-    or_reserve = f"; or keep the kernel from choosing it: {_RESERVE} {listed}" if may_reserve else ""
+    or_reserve = f"; or keep the kernel from choosing it: {_reserving(listed)}" if may_reserve else ""
     Log(options.log_format, quiet=options.quiet, verbose=options.verbose).warning(
         "closes", f"{name} closes {what} when it starts{lost}. Better {put}{or_reserve}", target=asked
     )
@@ -107,8 +106,15 @@ def warn_of_closing(survey: Survey, options: Options, command: Sequence[str]) ->
 
 def _too_many(survey: Survey) -> str:
     listed = ports.show(ports.merge((target.port, target.port) for target in survey.targets))
-    cure = f"; {_RESERVE} {listed} keeps them all" if _may_reserve(survey.targets) else ""
+    cure = f"; {_reserving(listed)} keeps them all" if _may_reserve(survey.targets) else ""
     return f"{listed}: nothing is held, because at most {hold.MOST} ports are{cure}"
+
+
+def _reserving(listed: str) -> str:
+    """Quote the command that reserves ports."""
+    from portwait.host.machine import program
+
+    return shell((program(), "reserve", listed))
 
 
 def _may_reserve(targets: Iterable[Target]) -> bool:
@@ -158,8 +164,9 @@ def _how_to_find_out(survey: Survey, told: Collection[object]) -> str:
     if not untold:
         return ""
     from portwait.advice import shell_commands
+    from portwait.host.machine import program
 
-    command = ("portwait", "explain", *shell_commands.asked_for(untold[:_MOST_ASKED], reuseaddr=survey.reuseaddr))
+    command = (program(), "explain", *shell_commands.asked_for(untold[:_MOST_ASKED], reuseaddr=survey.reuseaddr))
     return f". There was no time to find out why; ask with: {shell(command)}"
 
 

@@ -36,6 +36,7 @@ _VOLATILE = (
     (rf"(running|idle) for {_DURATION}", r"\1 for TIME"),
     (rf"\b(ends(?: by itself)? in|Wait) {_DURATION}", r"\1 TIME"),
     (rf"portwait -t {_DURATION}", "portwait -t TIME"),
+    (r"(?<=sudo )/\S+/portwait ", "PORTWAIT "),
     (r"^( +process +)(\d+: )?.*", lambda match: match[1] + ("PID: " if match[2] else "") + "COMMAND"),
 )
 

@@ -86,6 +86,18 @@ def serving(port: int = PORT) -> Iterator[Program]:
         yield program
 
 
+def test_a_portwait_that_path_does_not_find() -> None:
+    """As in an image, or in a virtual environment: the commands have its path, and work where they are pasted."""
+    bare = {**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    sysctl(RANGE, "1024 65000")
+    with states.outbound_established(PORT):
+        done = run([*PLAIN_HOST, *portwait("explain", str(PORT))], env=bare)
+        commands = [line.strip() for line in done.out.splitlines() if line.strip().startswith(str(portwait()[0]))]
+        assert [command.split()[1:] for command in commands] == [["evict", "30010"], ["reserve", "--persist", "30010"]]
+        subprocess.run(["sh", "-ec", commands[0]], check=True, env=bare, stdout=subprocess.DEVNULL)
+        assert is_free()
+
+
 def test_a_process_that_was_stopped() -> None:
     """As by Ctrl-Z: TERM alone would wait until it is continued, so CONT follows it, and the words say why."""
     with serving() as server:

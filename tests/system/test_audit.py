@@ -109,7 +109,7 @@ class TestFindings:
         done = host.run(*AS_NOBODY, *portwait("audit", *QUICKLY, "--only", "30010"), check=False)
         assert done.returncode == 1
         commands = [line.strip() for line in done.stdout.splitlines() if line.startswith("    ")]
-        assert "sudo portwait reserve --persist 30010" in commands
+        assert f"sudo {portwait()[0]!s} reserve --persist 30010" in commands
         changing = [one for one in commands if any(word in one for word in ("sysctl", "portwait", "/etc"))]
         assert len(changing) == 3
         assert [one for one in changing if not (one.startswith("sudo ") or " | sudo tee -a " in one)] == []

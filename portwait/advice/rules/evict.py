@@ -50,7 +50,7 @@ def evict(facts: Facts) -> Remedy | None:
         more = " It requires CAP_NET_ADMIN, which is missing here."
     named = () if all(blocker.evictable for blocker in blockers) else ("--evict=udp",)
     return Remedy(
-        "evict", f"Evict: destroy {what} now.{after}{more}", (shell_commands.portwait(facts, "evict", *named),)
+        "evict", f"Evict: destroy {what} now.{after}{more}", (shell_commands.on_target(facts, "evict", *named),)
     )
 
 

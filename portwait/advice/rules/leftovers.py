@@ -31,7 +31,7 @@ def wait(facts: Facts) -> Remedy | None:
         "wait",
         f"Wait {'' if surely else 'at most '}{durations.show(left)}: the kernel ends it by itself. "
         f"SO_REUSEADDR in the service {helps}.",
-        (shell(("portwait", *limit, *shell_commands.asked(facts.case))),),
+        (shell((facts.machine.portwait, *limit, *shell_commands.asked(facts.case))),),
     )
 
 

@@ -52,7 +52,7 @@ def reserve(facts: Facts) -> Remedy | None:
     if not _can_be_picked(facts) or not facts.machine.may_set or not _leftover(facts).suffices():
         return None
     port = str(facts.target.port)
-    command = shell_commands.as_root(facts.machine, "portwait", "reserve", "--persist", port)
+    command = shell_commands.portwait(facts.machine, "reserve", "--persist", port)
     return Remedy("reserve-port", f"{_reserve_words(facts)}{_leftover(facts).price}{_stays(facts)}", (command,))
 
 

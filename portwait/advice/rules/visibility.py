@@ -20,7 +20,7 @@ def look_as_root(facts: Facts) -> Remedy | None:
         how = "See the owner, if it is a process of this container, as root of this container:"
     elif facts.machine.contained:
         how = "See the owner, as root of this container:"
-    return Remedy("look-as-root", how, (shell_commands.portwait(facts, "explain"),))
+    return Remedy("look-as-root", how, (shell_commands.on_target(facts, "explain"),))
 
 
 def look_from_host(facts: Facts) -> Remedy | None:
