@@ -12,11 +12,11 @@ def _forget_the_services_modules() -> None:
     """Take PYTHONPATH, the script's own folder and the user's site-packages off sys.path.
 
     They are meant for the service: a `socket.py` or `tornado.py` in them must not become portwait's. Everything in
-    front of the standard library's first entry, which is always pythonXY.zip, is theirs. The folder that portwait
-    itself was loaded from stays, because its code runs already. The installed script does the same before it imports
-    this module; `python -m portwait` cannot.
+    front of the standard library's first entry, which is always pythonXY.zip, or pythonXYt.zip of a free-threaded
+    Python, is theirs. The folder that portwait itself was loaded from stays, because its code runs already. The
+    installed script does the same before it imports this module; `python -m portwait` cannot.
     """
-    archive = f"python{sys.version_info[0]}{sys.version_info[1]}.zip"
+    archive = tuple(f"python{sys.version_info[0]}{sys.version_info[1]}{build}.zip" for build in ("", "t"))
     own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     theirs = getattr(sys.modules.get("site"), "USER_SITE", None)
     front = max([index for index, entry in enumerate(sys.path) if entry.endswith(archive)], default=0)

@@ -266,6 +266,23 @@ class TestWhatIsMeantForTheService:
         assert f"{PORT}/tcp" in seen.err
         assert "failed" not in seen.err
 
+    @pytest.mark.parametrize("stranger", STRANGERS)
+    def test_another_portwait_for_a_free_threaded_python(self, stranger: str, copy: Path, tmp_path: Path) -> None:
+        """Rule: likewise where the standard library's archive is called pythonXYt.zip."""
+        name, text = STRANGERS[stranger]
+        file = tmp_path / "theirs" / name
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+        major, minor = sys.version_info[:2]
+        renamed = f"[each.replace('{major}{minor}.zip', '{major}{minor}t.zip') for each in sys.path]"
+        (copy.parent / "free_threaded.pth").write_text(f"import sys; sys.path[:] = {renamed}\n")
+        script = shutil.copy(copy, tmp_path / "bin")  # as it is installed: with no portwait beside it
+        env = {**os.environ, "PYTHONPATH": str(tmp_path / "theirs")}
+        seen = run([str(script), "-v", str(PORT), "--", *STARTED], env=env)
+        assert seen.started
+        assert f"{PORT}/tcp" in seen.err
+        assert "failed" not in seen.err
+
     @pytest.mark.parametrize("how", ["pip install --target", "pip install --user"])
     def test_a_portwait_in_such_a_folder(self, how: str, copy: Path, tmp_path: Path) -> None:
         """Rule: where no portwait is elsewhere, the one of PYTHONPATH or of the user's site-packages is portwait."""

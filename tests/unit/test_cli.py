@@ -356,6 +356,7 @@ def test_ctrl_c_ends_it_by_the_signal(
 
 
 ZIP = f"/usr/lib/python{sys.version_info[0]}{sys.version_info[1]}.zip"
+FREE_THREADED = ZIP.replace(".zip", "t.zip")
 
 
 @pytest.mark.parametrize(
@@ -366,6 +367,7 @@ ZIP = f"/usr/lib/python{sys.version_info[0]}{sys.version_info[1]}.zip"
         ([ZIP, "/usr/lib/python3", "/root/.local/site"], [ZIP, "/usr/lib/python3"]),
         ([ZIP, "/usr/lib/python3"], [ZIP, "/usr/lib/python3"]),
         ([f"/srv{ZIP}", "/b", ZIP, "/usr/lib/python3"], [ZIP, "/usr/lib/python3"]),
+        (["/srv/app", FREE_THREADED, "/usr/lib/python3t"], [FREE_THREADED, "/usr/lib/python3t"]),
         (["/a", "/frozen"], ["/a", "/frozen"]),
         ([], []),
     ],
@@ -375,6 +377,7 @@ ZIP = f"/usr/lib/python{sys.version_info[0]}{sys.version_info[1]}.zip"
         "the user's site-packages",
         "python -I",
         "an archive",
+        "a free-threaded Python",
         "no such entry",
         "nothing",
     ],
