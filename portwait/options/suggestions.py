@@ -54,6 +54,9 @@ def hinted(error: UsageError, verb: str, own: Sequence[str], command: Sequence[s
     if verb == "unit":
         del places[:1]  # a unit's name
     unknown = [place for place in places if not _is_target(own[place])]
+    if command and places and not unknown and verb in ("explain", "evict"):
+        words = f"{'--evict ' if verb == 'evict' else ''}{_for_verb(GUARD, own)} -- {escape(command[0], _LONGEST)}"
+        return UsageError(f"cannot {verb} and start a command: the guard does that: portwait {words} ...")
     for place in unknown:
         if hint := _target_hint(verb, own, place, [own[each] for each in places if each < place], command):
             return UsageError(f"cannot read target {quote(own[place])}: {hint}")
