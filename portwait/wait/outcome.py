@@ -62,8 +62,8 @@ def _free(survey: Survey, options: Options, log: Log, command: Sequence[str], wa
     if survey.wide and command and options.hold != "none":
         say = log.info if options.hold or options.fdstore else log.debug
         say("hold", _too_many(survey), target=asked)
-    held = survey.holds if command and options.hold != "none" else ()  # without a command nothing outlives this process
-    for each in held:
+    outlives = command and options.hold != "none" and not options.listen  # a listening socket keeps the port by itself
+    for each in survey.holds if outlives else ():
         each.exchange()
         if each.contested and not each.shuts_out:
             log.warning(
@@ -73,6 +73,8 @@ def _free(survey: Survey, options: Options, log: Log, command: Sequence[str], wa
 
 def tell_holds(survey: Survey, options: Options) -> None:
     """Say for -v what holds each port, now that it is inherited by the service."""
+    if options.listen:
+        return  # the socket that is passed on keeps it
     log = Log(options.log_format, quiet=options.quiet, verbose=options.verbose)
     for each in survey.holds if options.hold != "none" and not survey.obstructed else ():
         kept = _hold(each.form, ready=each.ready, possible=each.possible) + _breaks(each)
@@ -210,12 +212,12 @@ def _rehearse(survey: Survey, options: Options, log: Log, command: Sequence[str]
     if command and (free or options.timeout or options.anyway or _clears(options)):
         mode = options.hold or "default"
         kept = [target for target in survey.targets if hold.forms(target, mode, reuseaddr=options.reuseaddr).at_exec]
-        if kept and survey.wide:
+        if options.listen:
+            log.info("dry-run", would("listen", targets=asked))
+        elif kept and survey.wide:
             log.info("dry-run", f"dry run: {_too_many(survey)}")
         elif kept:
             log.info("dry-run", would("hold", targets=names(kept), value=mode))
-        if options.listen:
-            log.info("dry-run", would("listen", targets=asked))
         if options.fdstore:
             log.info("dry-run", would("fdstore"))
         status = rehearsed(command)

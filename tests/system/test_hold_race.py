@@ -96,6 +96,15 @@ class TestByNumber:
             service.tell("bind")
             service.says("EADDRINUSE")
 
+    def test_a_socket_that_is_passed_on_is_not_lost(self) -> None:
+        """With --listen portwait has bound the port itself: there is no hold, and no word that one is missing."""
+        words = ("--evict", "--listen", "-v")
+        with by_number(PORT, slowly=True) as client, slow_service(PORT, *words, span="40000 50000") as service:
+            service.complains("waiting for")
+            client.tell("close")
+            service.says("started")
+            assert [line for line in service.err if "lost again" in line or "hold on" in line] == []
+
     def test_without_reuseaddr(self) -> None:
         """No hold can help then, and no such hold is advised."""
         with by_number(PORT, slowly=True) as client:

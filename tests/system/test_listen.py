@@ -130,6 +130,7 @@ def test_a_rehearsal_listens_on_nothing() -> None:
     outcome = guard("--listen", "--dry-run", str(PORT), "--", *STARTED)
     assert (outcome.status, outcome.started) == (0, False)
     assert "would listen on 30010/tcp" in outcome.err
+    assert "would hold" not in outcome.err, "the socket that is passed on is enough"
     assert service_bind(PORT) == "ok"
 
 
