@@ -31,7 +31,7 @@ _DURATION = r"\d+(?:ms|[smhd](?:\d+[smh])?)"
 _VOLATILE = (
     (r"\bpid \d+", "pid PID"),
     (r"\bkill \d+", "kill PID"),
-    (r"lsns -no PID \d+", "lsns -no PID NUMBER"),
+    (r"net:\\\[\d+", r"net:\\[NUMBER"),
     (r"\d+ processes may not", "N processes may not"),
     (rf"(running|idle) for {_DURATION}", r"\1 for TIME"),
     (rf"\b(ends(?: by itself)? in|Wait) {_DURATION}", r"\1 TIME"),

@@ -36,7 +36,8 @@ KUBERNETES = Machine(container="kubernetes", may_set=False, systemd=False)
 POD = KUBERNETES._replace(hides_processes=True, network=4026532300)
 HOST_NETWORK = PODMAN._replace(host_network=True)
 ON_NODE = HOST_NETWORK._replace(hides_processes=True)
-ENTER = "sudo nsenter -t $(sudo lsns -no PID 4026532300 | head -n 1) -n"
+FILES = r"sudo find /proc -maxdepth 3 -lname 'net:\[4026532300\]' -print -quit 2>/dev/null"
+ENTER = f'sudo nsenter --net="$({FILES})"'
 WINDOWS = Machine("win32", root=False, may_evict=False, may_set=False, systemd=False)
 
 ORDERS = Owner(100, "java", ("java", "-jar", "orders.jar"), "app", 1.0, unit="orders.service", parent=1, birth=7)

@@ -31,7 +31,9 @@ def look_from_host(facts: Facts) -> Remedy | None:
     if not facts.machine.network:
         words = "The processes outside of this container are not seen from here. On the host, whose network it uses:"
         return Remedy("look-from-host", words, (f"sudo {command}",))
-    enter = f"sudo nsenter -t $(sudo lsns -no PID {facts.machine.network} | head -n 1) -n"
+    # Not lsns: that of util-linux 2.38 stops at a process that ends while it reads, and then lists nothing
+    files = f"sudo find /proc -maxdepth 3 -lname 'net:\\[{facts.machine.network}\\]' -print -quit 2>/dev/null"
+    enter = f'sudo nsenter --net="$({files})"'
     words = (
         "The processes outside of this container are not seen from here, those of another container of the same pod "
         "for example. On the host, whose own network is another one, this looks into the network of this container:"
