@@ -116,7 +116,9 @@ def _choose(asked: Options, candidates: Sequence[Target], mode: Mode, log: Log, 
         from portwait.wait import polling, schedule
 
         what = choice_report.taken(label, choice.refused, asked.count)
-        log.warning("waiting", f"waiting {durations.limit(asked.timeout)}: {what}", target=label)
+        timeout = None if asked.timeout == durations.INF else asked.timeout
+        text = f"waiting {durations.limit(asked.timeout)}: {what}"
+        log.warning("waiting", text, target=label, timeout=timeout, hold=False)
         every = max(polling.POLL, 20 * took)  # a long range takes a while to try
         free = schedule.until(look, time.sleep, began + asked.timeout, every=every)
     elif not free and not choice.can_wait:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -153,6 +154,14 @@ class TestTaken:
                 waiting.complains("waiting for at most 1m15s: no port of 10000 can be had: 1 is held by listeners")
             waiting.says("10000")
             assert waiting.status() == 0
+
+    @pytest.mark.parametrize(("words", "timeout"), [("100ms", 0.1), ("inf", None)])
+    def test_the_wait_is_told_to_programs(self, words: str, timeout: float | None) -> None:
+        """The event has the fields that the guard's has."""
+        with listening(PORT), running(command("pick", "-t", words, "--log-format", "json", str(PORT))) as waiting:
+            event = json.loads(waiting.complains("waiting"))
+        known = {key: event[key] for key in ("event", "level", "target", "timeout", "hold")}
+        assert known == {"event": "waiting", "level": "warning", "target": "10000", "timeout": timeout, "hold": False}
 
     def test_a_signal_ends_the_wait(self) -> None:
         with listening(PORT), running(command("pick", str(PORT), "--", "echo", "{}")) as waiting:
