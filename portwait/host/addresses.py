@@ -32,7 +32,7 @@ def why_unavailable(address: str, zone: str = "") -> AddressState:
     if sys.platform != "linux":
         return AddressState("absent")
     if ":" in address:
-        if address.startswith(("fe8", "fe9", "fea", "feb")) and not zone:
+        if not zone and needs_zone(address):
             return AddressState("no-zone", _interface_of(address))
         packed = _socket.inet_pton(_socket.AF_INET6, address).hex()
         for listed, flags, interface in _addresses():
@@ -49,6 +49,11 @@ def why_unavailable(address: str, zone: str = "") -> AddressState:
         if _binds_in(address, vrf):
             return AddressState("vrf", vrf)
     return AddressState("loopback", "lo") if _is_loopback(address) else AddressState("absent")
+
+
+def needs_zone(address: str) -> bool:
+    """Whether it is a link-local IPv6 address, of one host (fe80::/10) or of a group (ff02::1)."""
+    return address.startswith(("fe8", "fe9", "fea", "feb")) or (address.startswith("ff") and address[3:4] == "2")
 
 
 def _is_loopback(address: str) -> bool:

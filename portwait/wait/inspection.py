@@ -154,7 +154,12 @@ def _address_state(target: Target, verdict: Verdict) -> AddressState | None:
         return AddressState("no-interface", target.device or target.zone)
     if verdict.state == "unavailable" and verdict.errno == errno.EAFNOSUPPORT:
         return AddressState("no-family")
-    missing = verdict.state == "unavailable" or (verdict.state == "unknown" and verdict.errno == errno.EINVAL)
+    missing = verdict.state == "unavailable"
+    if verdict.state == "unknown" and verdict.errno == errno.EINVAL:  # TCP has no groups, whatever the zone
+        is_group = target.address.startswith("ff")
+        missing = (
+            not target.zone and addresses.needs_zone(target.address) and not (is_group and target.protocol == "tcp")
+        )
     return addresses.why_unavailable(target.address, target.zone) if missing and target.address != ANY else None
 
 

@@ -276,6 +276,11 @@ def test_what_keeps_an_ipv6_address_from_being_bound() -> None:
     without_zone = run(portwait("explain", f"[fe80::77]:{PORT}"), env={**os.environ, "COLUMNS": "2000"}).out
     assert "fe80::77 is a link-local address, which has to be named with its interface (EINVAL)" in without_zone
     assert f"[fe80::77%v0]:{PORT}" in without_zone
+    group = told(f"[ff02::1]:{PORT}/udp")
+    assert (group["errno"], [remedy["code"] for remedy in group["remedies"]]) == ("EINVAL", ["list-addresses"])
+    assert "Name the interface with the address" in group["remedies"][0]["summary"]
+    for words in (f"[ff02::1]:{PORT}", f"[ff05::1]:{PORT}"):
+        assert (told(words)["errno"], told(words)["remedies"]) == ("EINVAL", []), "TCP has no groups"
     sysctl("net.ipv6.conf.v0.dad_transmits", "100")
     subprocess.run(["ip", "address", "add", "2001:db8::1/64", "dev", "v0"], check=True)
     eventually(lambda: " tentative" in _addresses(), "the start of duplicate address detection")
