@@ -28,8 +28,7 @@ def _forget_the_services_modules() -> None:
 
 def start() -> int:
     """Run the command line; the exit status, unless it becomes the command."""
-    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
-        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # Ctrl-C ends it by the signal, without a traceback
+    _handle_signals()
     _forget_the_services_modules()
     try:
         _load_in_one_piece()
@@ -38,6 +37,19 @@ def start() -> int:
         return main()
     except Exception as fault:  # noqa: BLE001  # a half-done upgrade, a disk that fails: the service starts
         return _start_all_the_same(fault)
+
+
+def _handle_signals() -> None:
+    """Let Ctrl-C end it by the signal, without a traceback, and nobody who does not read or has no room end it at all.
+
+    Python ignores the signals of the latter when it starts; an interpreter that is packed into a program may not.
+    """
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    for name in ("SIGPIPE", "SIGXFSZ"):
+        number = getattr(_signal, name, None)  # Windows has neither
+        if number is not None and _signal.getsignal(number) == _signal.SIG_DFL:
+            _signal.signal(number, _signal.SIG_IGN)
 
 
 def _load_in_one_piece() -> None:

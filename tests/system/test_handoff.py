@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -28,6 +29,13 @@ pytestmark = pytest.mark.usefixtures("net")
 
 PORT = "30010"
 PATH = b"PATH=/usr/local/bin:/usr/bin:/bin"
+LIKE_A_PACKED_ONE = """
+import signal, sys
+for number in (signal.SIGPIPE, signal.SIGXFSZ):
+    signal.signal(number, signal.SIG_DFL)
+from portwait.__main__ import start
+sys.exit(start())
+"""
 Way = Literal["free", "options", "waited"]
 State = dict[str, Any]
 
@@ -162,6 +170,19 @@ def test_signals_that_python_ignores(prepare: tuple[str, ...], tools: Tools, tmp
     guarded = observed(start, portwait(PORT, "--"), tools, tmp_path)
     assert guarded["SigIgn"] == direct["SigIgn"]
     assert bool(int(direct["SigIgn"], 16) >> (signal.SIGPIPE - 1) & 1) == ("trap" in prepare[2])
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["free", "held"])
+@pytest.mark.parametrize(
+    "prepare", ["exec 2> >(exec true); wait $!", "exec 2>errors; ulimit -f 0"], ids=["no reader", "no room"]
+)
+@pytest.mark.parametrize("start", [portwait(), [sys.executable, "-Ic", LIKE_A_PACKED_ONE]], ids=["installed", "packed"])
+def test_nobody_takes_what_it_says(start: list[str | bytes], prepare: str, held: bool, tmp_path: Path) -> None:
+    """Neither SIGPIPE nor SIGXFSZ keeps the service down, also where the interpreter ignores neither."""
+    words = [*start, "--verbose", "--timeout", "0.1", "--anyway", PORT, "--", *STARTED]
+    with outbound_established(int(PORT)) if held else contextlib.nullcontext():
+        done = run(["bash", "-c", f'{prepare}; exec "$@"', "bash", *words], cwd=tmp_path)
+    assert (done.status, done.out) == (0, "started\n")
 
 
 def test_the_pid_stays() -> None:
