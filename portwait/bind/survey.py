@@ -40,6 +40,8 @@ class Survey:
         `surely_reuseaddr`: the service sets it for certain, so that no hold is in its way.
         """
         self.targets = tuple(target for target in targets if target not in passed_in)
+        self.passed_in = tuple(target for target in targets if target in passed_in)
+        """The other targets: the service has them already."""
         self.reuseaddr = reuseaddr
         self.verdicts: dict[Target, Verdict] = {}
         self.wide = len(self.targets) > WIDEST

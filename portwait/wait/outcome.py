@@ -52,13 +52,14 @@ def conclude(
 
 def _free(survey: Survey, options: Options, log: Log, command: Sequence[str], waited: float) -> None:
     """The service may start; after a wait that is worth a line, otherwise only for -v."""
-    asked = names(survey.targets) or "every port was passed in"
+    asked = names((*survey.targets, *survey.passed_in))
     starting = f"; starting {escape(command[0])}" if command else ""
     unsure = any(verdict.state != "free" for verdict in survey.verdicts.values())
     state = "can be tried: nobody can tell whether it is free" if unsure else f"{is_or_are(survey.targets)} free"
+    ready = _ready(survey, state)
     after = f" after {durations.show(waited)}" if waited else ""
     say = log.info if waited else log.debug
-    say("free", f"{asked} {state}{after}{starting}", target=asked, waited=round(waited, 3))
+    say("free", f"{ready}{after}{starting}", target=asked, waited=round(waited, 3))
     if survey.wide and command and options.hold != "none":
         say = log.info if options.hold or options.fdstore else log.debug
         say("hold", _too_many(survey), target=asked)
@@ -69,6 +70,15 @@ def _free(survey: Survey, options: Options, log: Log, command: Sequence[str], wa
             log.warning(
                 "contested", _contested(each.target, command[0], reuseaddr=survey.reuseaddr), target=str(each.target)
             )
+
+
+def _ready(survey: Survey, state: str) -> str:
+    """Say of which state the targets are that the service binds itself, and which it is given already."""
+    asked, passed_in = survey.targets, survey.passed_in
+    states = [f"{names(asked)} {state}"] if asked else []
+    if passed_in:
+        states.append(f"{names(passed_in)} {'were' if len(passed_in) > 1 else 'was'} passed in (LISTEN_FDS)")
+    return " and ".join(states)
 
 
 def tell_holds(survey: Survey, options: Options) -> None:
@@ -92,7 +102,7 @@ def warn_of_closing(survey: Survey, options: Options, command: Sequence[str]) ->
     held = [each.target for each in survey.holds if each.form is not None]
     if not (held or options.listen):
         return
-    concerned = held or survey.targets
+    concerned = held or (*survey.targets, *survey.passed_in)
     asked = names(concerned)
     what = "the socket that is passed on" if options.listen else "the hold"
     lost = "" if options.listen else f", and then {asked} can be given away before the service has bound it"
@@ -200,11 +210,11 @@ def _gave_up(
 
 def _rehearse(survey: Survey, options: Options, log: Log, command: Sequence[str], *, free: bool) -> None:
     """Say what a run without --dry-run would do now."""
-    asked = names(survey.targets)
+    asked, every = names(survey.targets), names((*survey.targets, *survey.passed_in))
     if options.reserve:
-        log.info("dry-run", would("reserve", targets=asked))
+        log.info("dry-run", would("reserve", targets=every))
     if free:
-        log.info("dry-run", f"dry run: {asked} {is_or_are(survey.targets)} free", target=asked)
+        log.info("dry-run", f"dry run: {_ready(survey, f'{is_or_are(survey.targets)} free')}", target=every)
     else:
         log.info("dry-run", f"dry run: would {_wait(survey, options)}", target=asked)
     if options.anyway and not free and not command:
@@ -212,13 +222,13 @@ def _rehearse(survey: Survey, options: Options, log: Log, command: Sequence[str]
     if command and (free or options.timeout or options.anyway or _clears(options)):
         mode = options.hold or "default"
         kept = [target for target in survey.targets if hold.forms(target, mode, reuseaddr=options.reuseaddr).at_exec]
-        if options.listen:
+        if options.listen and asked:
             log.info("dry-run", would("listen", targets=asked))
         elif kept and survey.wide:
             log.info("dry-run", f"dry run: {_too_many(survey)}")
         elif kept:
             log.info("dry-run", would("hold", targets=names(kept), value=mode))
-        if options.fdstore:
+        if options.fdstore and (asked if options.listen else kept and not survey.wide):
             log.info("dry-run", would("fdstore"))
         status = rehearsed(command)
         if status:

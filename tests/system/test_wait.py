@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import select
 import socket
@@ -338,6 +339,45 @@ class TestPassedIn:
                 assert service.status() == 0, service.describe()
                 assert service.out == [f"1 {service.pid} {service.pid}", link_of(number)]
                 assert service.err == []
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (["-v", str(PORT)], [f"{PORT}/tcp was passed in (LISTEN_FDS); starting true"]),
+            (
+                ["-v", "--no-hold", str(PORT), str(PORT + 1)],
+                [f"{PORT + 1}/tcp is free and {PORT}/tcp was passed in (LISTEN_FDS); starting true"],
+            ),
+            (["-v", "--listen", str(PORT)], [f"{PORT}/tcp was passed in (LISTEN_FDS); starting true"]),
+            *(
+                (
+                    ["--dry-run", *more, str(PORT)],
+                    [*first, f"dry run: {PORT}/tcp was passed in (LISTEN_FDS)", "dry run: would become true"],
+                )
+                for more, first in (
+                    ([], []),
+                    (["--listen"], []),
+                    (["--fdstore"], []),
+                    (["--reserve"], [f"dry run: would reserve {PORT}/tcp first"]),
+                )
+            ),
+        ],
+    )
+    def test_it_is_named_as_what_it_is(self, options: list[str], said: list[str]) -> None:
+        """Nothing was asked of its port, and nothing is held, listened on or stored for it: nobody claims that."""
+        with states.listening(PORT) as made:
+            number = made.sock.fileno()
+            argv = ["bash", "-c", self.SCRIPT, str(number), *portwait(*options, "--", "true")]
+            done = run(argv, pass_fds=[number])
+        assert done.err.splitlines() == [f"portwait: {line}" for line in said]
+
+    def test_its_event_names_it(self) -> None:
+        """The field `target` is a target, whatever the words are."""
+        with states.listening(PORT) as made:
+            number = made.sock.fileno()
+            argv = ["bash", "-c", self.SCRIPT, str(number)]
+            done = run([*argv, *portwait("-v", "--log-format", "json", str(PORT), "--", "true")], pass_fds=[number])
+        assert json.loads(done.err)["target"] == f"{PORT}/tcp"
 
     def test_another_port_is_waited_for(self) -> None:
         with states.listening(PORT + 1) as made, outbound_established(PORT):
