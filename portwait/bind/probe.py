@@ -36,6 +36,10 @@ _UNUSED = {_socket.AF_INET: "127.255.255.253", _socket.AF_INET6: "100::d15c"}
 
 _WILDCARD = {_socket.AF_INET: "0.0.0.0", _socket.AF_INET6: "::"}
 
+_SO_BINDTOIFINDEX = 62  # asm-generic/socket.h; Python has no name for it
+_NO_INTERFACE = 0x7FFFFFFF
+"""No interface has this number: what is bound to it receives nothing."""
+
 
 def probe(target: Target, *, reuseaddr: bool = True) -> Verdict:
     """Ask once. `reuseaddr` is whether the service sets SO_REUSEADDR; raises nothing."""
@@ -76,11 +80,13 @@ def verdict_of(error: OSError) -> Verdict:
     return Verdict(_STATES.get(number, "unknown"), number)
 
 
-def bind(target: Target, *, reuseaddr: bool, joins: bool = False, ipv4: bool = False) -> _socket.socket:
+def bind(
+    target: Target, *, reuseaddr: bool, joins: bool = False, ipv4: bool = False, receives: bool = True
+) -> _socket.socket:
     """Bind a new socket as the service will; `ipv4` is for a `*` where there is no IPv6. Raises OSError.
 
     A UDP socket gets neither SO_REUSEADDR nor, unless it `joins`, SO_REUSEPORT: it would bind beside a live server and
-    take its datagrams.
+    take its datagrams. One that does not receive is bound to an interface that does not exist.
     """
     inet4 = ipv4 or target.family == 4
     sock = _socket.socket(
@@ -95,6 +101,8 @@ def bind(target: Target, *, reuseaddr: bool, joins: bool = False, ipv4: bool = F
         if target.freebind:
             allow_any_address(sock)
         bind_to_device(sock, target.device)
+        if not receives:
+            sock.setsockopt(_socket.SOL_SOCKET, _SO_BINDTOIFINDEX, _NO_INTERFACE)
         if inet4:
             sock.bind(("0.0.0.0" if target.address == ANY else target.address, target.port))
         else:
@@ -144,14 +152,29 @@ def _scope(zone: str) -> int:
 def may_join(target: Target) -> bool:
     """Whether the kernel would let a UDP service with SO_REUSEPORT join what is on the port. Raises nothing.
 
-    A socket that joins receives some of the datagrams, so this never binds an address that a live server has. It asks
-    in two steps, for each family: a socket with SO_REUSEPORT on an address that nobody sends to conflicts with the
-    wildcard sockets on the port exactly as the service would, and receives nothing. Where no wildcard socket is on the
-    port, a wildcard socket with SO_REUSEPORT conflicts with those on single addresses, and receives only what no
-    server is there for. Where there are wildcard sockets, those on single addresses are not asked for.
+    A socket that joins receives some of the datagrams, so this never joins a live server. A socket that is bound to an
+    interface that does not exist receives nothing, and conflicts as the service would with all sockets that are bound
+    to no interface.
+
+    Where no such socket is in the way, or the kernel refuses the one that asks (one IPv6 address), this asks in two
+    steps, for each family: a socket with SO_REUSEPORT on an address that nobody sends to conflicts with the wildcard
+    sockets on the port exactly as the service would, and receives nothing. Where no wildcard socket is on the port, a
+    wildcard socket with SO_REUSEPORT conflicts with those on single addresses, and receives only what no server is
+    there for. Where there are wildcard sockets, those on single addresses are not asked for.
     """
+    if not target.device and _is_in_use(target, joins=False):
+        return not _is_in_use(target, joins=True)
     families = {0: (_socket.AF_INET6, _socket.AF_INET), 4: (_socket.AF_INET,), 6: (_socket.AF_INET6,)}[target.family]
     return all(_may_join(target, family) for family in families)
+
+
+def _is_in_use(target: Target, *, joins: bool) -> bool:
+    """Whether a socket like the service's that receives nothing is in conflict."""
+    try:
+        bind(target, reuseaddr=False, joins=joins, receives=False).close()
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+    return False
 
 
 def _may_join(target: Target, family: int) -> bool:

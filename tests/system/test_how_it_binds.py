@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import socket
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portwait import parse, probe
+from portwait.bind.probe import bind
 from tests.support.guarding import GAVE_UP, STARTED, guard
 from tests.support.states import outbound_established
 
@@ -95,6 +97,11 @@ class TestReuseport:
             ([("127.0.0.1", True, NOBODY)], "127.0.0.1:30010", "held"),
             ([(V4, True, 0)], "127.0.0.1:30010", "free"),
             ([(V4, False, 0)], "127.0.0.1:30010", "held"),
+            ([("127.0.0.1", True, 0), ("127.0.0.2", False, 0)], "127.0.0.1:30010", "free"),
+            ([("127.0.0.1", True, 0), ("127.0.0.2", False, 0)], "30010", "held"),
+            ([("127.0.0.1", False, 0), ("127.0.0.2", True, 0)], "127.0.0.1:30010", "held"),
+            ([("127.0.0.1", True, NOBODY), ("127.0.0.2", False, 0)], "127.0.0.1:30010", "held"),
+            ([("127.0.0.1", True, 0), ("127.0.0.2", True, NOBODY)], "127.0.0.1:30010", "free"),
             ([("::1", True, 0)], "[::1]:30010", "free"),
             ([("::1", False, 0)], "[::1]:30010", "held"),
             ([], "30010", "free"),
@@ -108,6 +115,36 @@ class TestReuseport:
             for address, reuseport, uid in there:
                 stack.enter_context(bound(address, udp=protocol == "udp", reuseport=reuseport, uid=uid))
             assert verdict(f"{word}/{protocol}") == state
+
+    @pytest.mark.parametrize("word", ["30010/udp", "0.0.0.0:30010/udp", "127.0.0.1:30010/udp"])
+    def test_two_udp_sockets_and_what_the_kernel_says(self, word: str) -> None:
+        """The kernel stops at the first socket that may be joined, so their order counts; a probe says what it says."""
+        sockets = [*itertools.product((V4, V6, "127.0.0.1", "127.0.0.2", "::1"), (True, False), (0, NOBODY))]
+        (target,) = parse([word], reuseport=True)
+        tried = 0
+        for pair in itertools.product(sockets, repeat=2):
+            with contextlib.ExitStack() as stack:
+                try:
+                    for address, reuseport, uid in pair:
+                        stack.enter_context(bound(address, udp=True, reuseport=reuseport, uid=uid))
+                except OSError:  # these two cannot stand beside each other
+                    continue
+                said = probe(target).state
+                try:
+                    bind(target, reuseaddr=True, joins=True).close()
+                except OSError:
+                    assert said == "held", pair
+                else:
+                    assert said == "free", pair
+                tried += 1
+        assert tried > 100
+
+    @pytest.mark.parametrize(("reuseport", "state"), [(False, "held"), (True, "free")])
+    @pytest.mark.parametrize("protocol", ["tcp", "udp"])
+    def test_what_is_bound_to_an_interface(self, protocol: str, reuseport: bool, state: str) -> None:
+        """It is in the way of a service that is bound to none, as any other."""
+        with bound("127.0.0.1", udp=protocol == "udp", reuseport=reuseport, device="lo"):
+            assert verdict(f"127.0.0.1:{PORT}/{protocol}") == state
 
     @pytest.mark.parametrize(
         ("server", "to", "word"),
