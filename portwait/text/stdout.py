@@ -15,7 +15,12 @@ def write(text: str) -> None:
     data = text.encode(getattr(sys.stdout, "encoding", None) or "utf-8", "backslashreplace")
     try:
         while data:
-            data = data[os.write(_DESCRIPTOR, data) :]
+            try:
+                data = data[os.write(_DESCRIPTOR, data) :]
+            except BlockingIOError:  # O_NONBLOCK, set by somebody who has the same pipe or terminal open
+                import select
+
+                select.select([], [_DESCRIPTOR], [])
     except BrokenPipeError:  # `portwait explain 1-65535 | head`
         return
     except OSError as error:

@@ -286,9 +286,11 @@ def test_any_terminal_can_show_a_report(encoding: str, expected: bytes) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, expected, b"")
 
 
-def test_a_long_report_is_whole() -> None:
-    """Longer than a pipe takes at once."""
-    done = report("('x' * 79 + '\\n') * 10_000", stdout=subprocess.PIPE)
+@pytest.mark.parametrize("blocking", [True, False])
+def test_a_long_report_is_whole(blocking: bool) -> None:
+    """Longer than a pipe takes at once, and where somebody has set O_NONBLOCK on it."""
+    unblock = None if blocking else lambda: os.set_blocking(1, False)
+    done = report("('x' * 79 + '\\n') * 10_000", stdout=subprocess.PIPE, preexec_fn=unblock)
     assert (done.returncode, done.stdout) == (1, (b"x" * 79 + b"\n") * 10_000)
 
 
