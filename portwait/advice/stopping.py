@@ -15,7 +15,7 @@ from portwait.text.plural import listed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from portwait.advice.facts import Facts
     from portwait.host.systemd_units import Unit
@@ -45,7 +45,7 @@ _CURE = "KillMode=control-group in the [Service] of that unit ends such processe
 
 
 class Stop(Record):
-    """Commands that stop some processes, and the sentences that have to stand beside them."""
+    """Commands that stop or restart some processes, and the sentences that have to stand beside them."""
 
     commands: tuple[str, ...]
     words: str = ""
@@ -61,6 +61,9 @@ class _Plan:
 
     def say(self, text: str) -> None:
         self.words.setdefault(text)
+
+    def finished(self, kill: Sequence[str] = ()) -> Stop:
+        return Stop((*self.commands, *kill), "".join(f" {text}" for text in self.words))
 
 
 def stop(facts: Facts, owners: Sequence[Owner]) -> Stop:
@@ -81,19 +84,29 @@ def stop(facts: Facts, owners: Sequence[Owner]) -> Stop:
             if owner.pid in facts.above:
                 who = f"{escape(owner.name, 40)} (pid {owner.pid})"
                 plan.say(f"This portwait runs below {who}, so your own session may end with it.")
-    commands = [*plan.commands, *_kill(facts, plan.killed)]
-    return Stop(tuple(commands), "".join(f" {text}" for text in plan.words))
+    return plan.finished(_kill(facts, plan.killed))
 
 
-def restart(facts: Facts, owner: Owner) -> str | None:
-    """Quote the command that restarts an owner; None where nothing is known that would start exactly it again."""
-    container = shell_commands.restart_container(facts.machine, owner)
-    if container is not None:
-        return container
-    unit = None if owner.foreign_pid else facts.unit_of(owner)
-    if unit is None or not unit.active or not _is_what_it_runs(unit, owner, [owner]) or _is_in_our_unit(facts, owner):
-        return None
-    return shell_commands.control(facts.machine, owner, "restart")
+def restart(facts: Facts, owners: Sequence[Owner], *, beside: Collection[int] = ()) -> Stop:
+    """Say how these processes are restarted; without a command where nothing is known that would start them again.
+
+    `beside` are pids of others that the caller has named.
+    """
+    plan = _Plan()
+    for owner in owners:
+        line = shell_commands.restart_container(facts.machine, owner)
+        unit = None if owner.foreign_pid else facts.unit_of(owner)
+        if line is None and unit is not None and _starts_exactly(facts, unit, owner):
+            line = shell_commands.control(facts.machine, owner, "restart")
+            rest = unit._replace(processes=tuple(each for each in unit.processes if each.pid not in beside))
+            _about_ending(facts, rest, owners, plan, ("restarts", "restart"))
+        if line is not None:
+            plan.commands.setdefault(line)
+    return plan.finished()
+
+
+def _starts_exactly(facts: Facts, unit: Unit, owner: Owner) -> bool:
+    return unit.active and _is_what_it_runs(unit, owner, [owner]) and not _is_in_our_unit(facts, owner)
 
 
 def is_manager(owner: Owner) -> bool:
@@ -166,7 +179,9 @@ def _by_unit(facts: Facts, owner: Owner, owners: Sequence[Owner], plan: _Plan) -
         if line is None:
             return False
         plan.commands.setdefault(line)
-        _about_stopping(facts, unit, owner, owners, plan)
+        _about_ending(facts, unit, owners, plan, ("stops", "stop"))
+        if owner.name in _WAYS_IN:
+            plan.say(_WAYS_IN[owner.name])
         return True
     if unit.kill_mode in ("process", "none"):
         plan.say(f"KillMode={unit.kill_mode} let it live: {_CURE}")
@@ -212,8 +227,8 @@ def _sockets(facts: Facts, unit: Unit) -> tuple[str, ...]:
     return tuple(name for name in unit.triggered_by if name.endswith(".socket") and facts.is_active(name, unit.user))
 
 
-def _about_stopping(facts: Facts, unit: Unit, owner: Owner, owners: Sequence[Owner], plan: _Plan) -> None:
-    """Say what else stopping a unit ends."""
+def _about_ending(facts: Facts, unit: Unit, owners: Sequence[Owner], plan: _Plan, verb: tuple[str, str]) -> None:
+    """Say what else stopping or restarting a unit ends; `verb` is which of the two, of one unit and of several."""
     name = escape(unit.name)
     if unit.kill_mode in ("control-group", "mixed"):
         others = _others(unit, owners)
@@ -221,9 +236,7 @@ def _about_stopping(facts: Facts, unit: Unit, owner: Owner, owners: Sequence[Own
             plan.say(f"That ends {others} of {name} too.")
     dependents = [escape(dependent) for dependent in unit.dependents if facts.is_active(dependent, unit.user)]
     if dependents:
-        plan.say(f"{listed(dependents, most=4)} {'stop' if len(dependents) > 1 else 'stops'} with {name}.")
-    if owner.name in _WAYS_IN:
-        plan.say(_WAYS_IN[owner.name])
+        plan.say(f"{listed(dependents, most=4)} {verb[len(dependents) > 1]} with {name}.")
 
 
 def _by_supervisor(facts: Facts, owner: Owner, plan: _Plan) -> bool:

@@ -297,25 +297,44 @@ def test_how_it_is_stopped(name: str) -> None:
         assert words in stop.words
 
 
+PAIR = unit("app.service", 70, Member(70, "python3", 1), Member(71, "redis-server", 70))
+
+
 @pytest.mark.parametrize(
-    ("owners", "units", "machine", "command"),
+    ("owners", "units", "machine", "commands", "words"),
     [
-        (NGINX, SITUATIONS["the main process and its worker"].units, Machine(), "systemctl restart nginx.service"),
-        (SITUATIONS["the session of a login"].owners, (SSH,), Machine(), None),
-        ((APP,), (unit("app.service", 0, state="failed"),), Machine(), None),
-        ((APP,), (unit("app.service", 70),), Machine(unit="app.service"), None),
-        ((APP,), (), Machine(), None),
-        ((APP._replace(foreign_pid=True),), (unit("app.service", 70),), Machine(), None),
-        ((process(7, "node", container="docker:abc"),), (), Machine(), "docker restart abc"),
+        (
+            NGINX,
+            SITUATIONS["the main process and its worker"].units,
+            Machine(),
+            ["systemctl restart nginx.service"],
+            "",
+        ),
+        (SITUATIONS["the session of a login"].owners, (SSH,), Machine(), [], ""),
+        ((APP,), (unit("app.service", 0, state="failed"),), Machine(), [], ""),
+        ((APP,), (unit("app.service", 70),), Machine(unit="app.service"), [], ""),
+        ((APP,), (), Machine(), [], ""),
+        ((APP._replace(foreign_pid=True),), (unit("app.service", 70),), Machine(), [], ""),
+        ((process(7, "node", container="docker:abc"),), (), Machine(), ["docker restart abc"], ""),
+        (
+            (APP,),
+            (PAIR._replace(dependents=("web.service", "off.service")), Unit("web.service", "active")),
+            Machine(),
+            ["systemctl restart app.service"],
+            " That ends redis-server (pid 71) of app.service too. web.service restarts with app.service.",
+        ),
     ],
 )
 def test_how_it_is_restarted(
-    owners: tuple[Owner, ...], units: tuple[Unit, ...], machine: Machine, command: str | None
+    owners: tuple[Owner, ...], units: tuple[Unit, ...], machine: Machine, commands: list[str], words: str
 ) -> None:
-    """Only what restarts exactly the owner."""
+    """Only what restarts exactly the owners, and the words name who goes with them."""
     case = Case(Target("30010", 30010), Verdict("held"))
     facts = Facts(case, machine, units={(one.name, None): one for one in units})
-    assert stopping.restart(facts, owners[0]) == command
+    assert stopping.restart(facts, owners) == stopping.Stop(tuple(commands), words)
+    assert stopping.restart(facts, owners, beside={71}).words == words.removeprefix(
+        " That ends redis-server (pid 71) of app.service too."
+    )
 
 
 @pytest.mark.parametrize(

@@ -52,12 +52,13 @@ def bindresvport(facts: Facts) -> Remedy | None:
     if not takers:
         return None
     who, port = shell_commands.called(takers), facts.target.port
-    restarts = tuple(dict.fromkeys(line for owner in takers if (line := stopping.restart(facts, owner)) is not None))
+    restart = stopping.restart(facts, takers)
     return Remedy(
         "bindresvport",
         f"{who} was given {port} by bindresvport(3), which tries ports from 512 to 1023 by number, so reserving does "
-        "not keep it away. Put the port on the list of those that it leaves alone, and restart it.",
-        (shell_commands.append(facts.machine, "/etc/bindresvport.blacklist", [str(port)]), *restarts),
+        "not keep it away. Put the port on the list of those that it leaves alone, and restart it."
+        f"{restart.words}",
+        (shell_commands.append(facts.machine, "/etc/bindresvport.blacklist", [str(port)]), *restart.commands),
     )
 
 

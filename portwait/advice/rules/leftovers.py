@@ -65,11 +65,11 @@ def close_wait(facts: Facts) -> Remedy | None:
     if not blockers:
         return None
     left = shell_commands.owners(blockers)
-    commands = tuple(dict.fromkeys(line for owner in left if (line := stopping.restart(facts, owner)) is not None))
+    restart = stopping.restart(facts, left)
     who = shell_commands.called(left)
     return Remedy(
         "close-wait",
         f"The other end has closed and {who} {shell_commands.verb(left, 'has', 'have')} not: no timer ends that, it is "
-        f"a leak in {who}." + (" Restarting helps for now." if commands else ""),
-        commands,
+        f"a leak in {who}." + (" Restarting helps for now." if restart.commands else "") + restart.words,
+        restart.commands,
     )

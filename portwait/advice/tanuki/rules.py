@@ -91,13 +91,14 @@ def use_pipe(facts: Facts) -> Remedy | None:
             "tanuki-wrapper",
             f"{_introduction(facts, wrapper)} {escape(wrapper.conf)} says {config.PIPE} "
             f"already, and what runs is older: "
-            "restart it.",
-            _restart(facts, wrapper),
+            f"restart it.{_restart(facts, wrapper).words}",
+            _restart(facts, wrapper).commands,
         )
     return Remedy(
         "tanuki-wrapper",
         f"{_introduction(facts, wrapper)} Let it use a pipe, which takes no port: append one line to "
-        f"{escape(wrapper.conf)}{_with_care(wrapper)} and restart it. {_says(wrapper)}",
+        f"{escape(wrapper.conf)}{_with_care(wrapper)} and restart it."
+        f"{_restart(facts, wrapper).words if wrapper.trusted else ''} {_says(wrapper)}",
         _appending(facts, wrapper, (config.PIPE,)),
     )
 
@@ -149,7 +150,9 @@ def _says(wrapper: Wrapper) -> str:
 
 def _appending(facts: Facts, wrapper: Wrapper, lines: Sequence[str]) -> tuple[str, ...]:
     """Quote what appends lines and restarts; the lines alone where the path is not to be trusted."""
-    return (_append(facts, wrapper, lines), *_restart(facts, wrapper)) if wrapper.trusted else tuple(lines)
+    if not wrapper.trusted:
+        return tuple(lines)
+    return (_append(facts, wrapper, lines), *_restart(facts, wrapper).commands)
 
 
 def _append(facts: Facts, wrapper: Wrapper, lines: Sequence[str]) -> str:
@@ -159,16 +162,15 @@ def _append(facts: Facts, wrapper: Wrapper, lines: Sequence[str]) -> str:
     return shell_commands.append(facts.machine, wrapper.conf, lines)
 
 
-def _restart(facts: Facts, wrapper: Wrapper) -> tuple[str, ...]:
+def _restart(facts: Facts, wrapper: Wrapper) -> stopping.Stop:
+    """Say how a wrapper and its JVM are restarted."""
     if wrapper.windows:
         service = wrapper.windows_service
-        return (f"Restart-Service -DisplayName {_powershell(service)}",) if service else ()
+        return stopping.Stop((f"Restart-Service -DisplayName {_powershell(service)}",) if service else ())
     if wrapper.script is not None:
-        return (shell_commands.as_root(facts.machine, wrapper.script, "restart"),)
-    for owner in shell_commands.owners(facts.blockers):
-        if owner.pid in wrapper.pids and (line := stopping.restart(facts, owner)) is not None:
-            return (line,)
-    return ()
+        return stopping.Stop((shell_commands.as_root(facts.machine, wrapper.script, "restart"),))
+    known = [owner for owner in shell_commands.owners(facts.blockers) if owner.pid in wrapper.pids]
+    return stopping.restart(facts, known, beside=wrapper.pids)
 
 
 def _powershell(text: str) -> str:
