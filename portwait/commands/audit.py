@@ -75,14 +75,13 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     except TablesError as error:
         raise AuditError(f"cannot audit: the socket tables cannot be read: {error}") from error
     form = "json" if options.json else options.format
+    output = None if options.output == "-" else options.output
     if form == "json":
         text = json.dumps(report.as_dict(result), indent=2) + "\n"
     else:
-        text = (
-            prometheus.text(result) if form == "prometheus" else report.text(result, 0 if options.output else _width())
-        )
-    if options.output is not None:
-        _write(options.output, text)
+        text = prometheus.text(result) if form == "prometheus" else report.text(result, 0 if output else _width())
+    if output is not None:
+        _write(output, text)
         text = ""
     return AT_RISK if result.at_risk else 0, text
 

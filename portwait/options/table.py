@@ -239,7 +239,7 @@ ROWS = (
     Row(
         "--output",
         "audit",
-        "write it into a file, whole or not at all, instead of stdout",
+        "write it into a file, whole or not at all, instead of stdout (-)",
         reader="file",
         metavar="FILE",
         offers=("FILES",),

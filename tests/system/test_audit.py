@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,7 +27,6 @@ from tests.support.terminals import run_on_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.support.mounts import Host
 
@@ -241,6 +241,12 @@ class TestOutput:
 
         families = {family.name: family for family in text_string_to_metric_families(target.read_text())}
         assert families["portwait_ports_at_risk"].samples[0].value == 1
+
+    def test_a_hyphen_is_stdout(self, host: Host) -> None:
+        """Rule: as everywhere else; no file of that name comes to be."""
+        done = host.run(*portwait("audit", *QUICKLY, "--format", "prometheus", "--output", "-", "1"), check=False)
+        assert (done.returncode, done.stderr, "portwait_ports_at_risk 0\n" in done.stdout) == (0, "", True)
+        assert not Path("-").exists()
 
     @pytest.mark.parametrize("kind", ["link", "full", "missing"])
     def test_a_file_that_cannot_be_written_is_as_it_was(self, host: Host, tmp_path: Path, kind: str) -> None:
