@@ -10,6 +10,9 @@ it are hit: reserve the port before 30010's, and 30010 is picked twice as often.
 bind(address, 0) tries the others first, and shares with nobody. Of a range with an odd number of
 ports neither ever picks the last. UDP picks from the whole range, odd and even alike.
 
+Which part of the new clients calls bind(address, 0) is judged by the odd and even ports of the present ones. A client
+that bound its port by number looks the same, so a few ports prove little: `part_by_bind` is never 0 or 1.
+
 What the model does not know: where future clients connect to (it takes the present destinations in their present
 proportions, and one new one), and that clients of one destination go through the ring in steps of up to eight ports
 instead of starting anew: over a long time that makes the picks of a port within a third of what is said here.
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 
 _NEW = object()
 """A destination that nobody is connected to."""
+_BEFORE = (1, 20)
+"""What is believed before any port is seen: as if 1 of 20 clients had called bind(address, 0)."""
 _NOBODY = 1e-12  # what is left of a part when everybody was subtracted from it
 
 
@@ -50,6 +55,12 @@ class _Clients(NamedTuple):
 
     parts: Mapping[Hashable, float]
     total: float
+
+
+def part_by_bind(of_bind: int, of_connect: int) -> float:
+    """Estimate the part of new clients that call bind(address, 0), from how many present ports each way gave out."""
+    binding, clients = _BEFORE
+    return (of_bind + binding) / (of_bind + of_connect + clients)
 
 
 def within(clients: float, probability: float) -> float:

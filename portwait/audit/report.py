@@ -41,11 +41,18 @@ def _settings(audit: Audit) -> Iterator[tuple[str, str]]:
     start = audit.settings.unprivileged_start
     yield "unprivileged", f"from {start}" if start is not None else "cannot be read"
     yield "connections", _rate(audit)
-    if audit.by_bind:
-        yield (
-            "",
-            f"{_percent(audit.by_bind)} of the clients called bind(port 0) first, judged by their odd or even ports",
+    if audit.sample.other:
+        first, other = _parities(audit)
+        part = (
+            f"{_percent(audit.by_bind)} of new clients are expected to call bind(port 0), which prefers {other} ports"
         )
+        judged = f"{audit.sample.other:,} of these, and {audit.sample.preferred:,} of connect()'s {first} ones"
+        yield "", f"{part}: clients have {judged}"
+
+
+def _parities(audit: Audit) -> tuple[str, str]:
+    """Name the ports that connect() tries first, and those that bind(port 0) does."""
+    return ("odd", "even") if audit.span[0] % 2 else ("even", "odd")
 
 
 def _rate(audit: Audit) -> str:
@@ -118,16 +125,15 @@ def _chance(group: Sequence[Finding], audit: Audit) -> str:
         return "another number after each start, nothing to keep"
     if not worst.at_risk or worst.taken:
         return "-"
-    low, high = audit.span
-    if not worst.per_client and worst.port == high and (high - low) % 2 == 0:
-        return "connect() never tries the last port of a range with an odd number of them"
     if not worst.per_client:
-        first, other = ("odd", "even") if audit.span[0] % 2 else ("even", "odd")
-        return f"connect() tries {first} ports first; this one is {other}"
+        return "the kernel never picks the last port of a range with an odd number of them"
     most = "at most " if len(group) > 1 else ""
     what = "connections" if worst.protocol == "tcp" else "sockets"
     each = f"1 in {1 / worst.per_client:,.0f} new {what} would get it"
-    return each if worst.probability is None else f"{most}{_percent(worst.probability)}, {each}"
+    if worst.protocol == "tcp" and not worst.preferred and len(group) == 1:
+        first, other = _parities(audit)
+        each += f"; connect() tries {first} ports first, this one is {other}"
+    return f"{most}{_percent(worst.probability)}, {each}" if worst.probability else each
 
 
 def _percent(part: float) -> str:
@@ -168,6 +174,7 @@ def as_dict(audit: Audit) -> dict[str, object]:
             "per_second": audit.rate.per_second,
             "how": audit.rate.how,
             "by_bind": audit.by_bind,
+            "sample": {"preferred": audit.sample.preferred, "other": audit.sample.other},
         },
         "gap": audit.gap,
         "ports": [

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from portwait.audit.sockets import Finding, Scan, Wanted
+from portwait.audit.sockets import Finding, Sample, Scan, Wanted
 from portwait.diagnosis import tables
 from portwait.errors import PortwaitError
 from portwait.host.machine import Machine, machine
@@ -50,7 +50,7 @@ class Audit(NamedTuple):
     usable: tuple[int, int]
     """How many ports of the range connect() can still be given: of those that it tries first, and last."""
     by_bind: float
-    """The part of the present clients that asked with bind(address, 0)."""
+    """Which part of new clients is likely to ask with bind(address, 0)."""
     findings: tuple[Finding, ...]
     lost: str | None
     """What the tables that answered cannot show, in words."""
@@ -63,6 +63,8 @@ class Audit(NamedTuple):
     """Files of sysctl.d that cannot be read."""
     served: frozenset[int] = frozenset()
     """The ports of all TCP listeners, judged or not: no cure may hit them."""
+    sample: Sample = Sample(0, 0)
+    """The ports that `by_bind` is judged by."""
 
     @property
     def span(self) -> Range:
@@ -123,6 +125,7 @@ def audit(
         machine(),
         tuple(file for file in files if file.problem is not None),
         frozenset(sock.local_port for sock in listeners),
+        scan.sample,
     )
 
 

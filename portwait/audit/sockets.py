@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from portwait.audit.probability import Choice, Traffic, UdpChoice, within
+from portwait.audit.probability import Choice, Traffic, UdpChoice, part_by_bind, within
 from portwait.diagnosis import owners
 from portwait.model import ports
 
@@ -64,6 +64,15 @@ class Finding(NamedTuple):
         return f"{self.port}/{self.protocol}"
 
 
+class Sample(NamedTuple):
+    """How many ports of present clients tell how new clients get theirs."""
+
+    preferred: int
+    """Ports that connect() gave out, as far as odd and even tell."""
+    other: int
+    """Ports that bind(0) may have given out; a client that bound its port by number looks the same."""
+
+
 class Scan:
     """The tables at one moment, sorted by what they mean for a choice."""
 
@@ -87,13 +96,28 @@ class Scan:
         self.in_use = ports.join(self._clients | connections.accepted)
 
     def _traffic(self, connections: Connections) -> Traffic:
-        """Tell clients of connect() from those of bind() by their odd or even ports: tables show no more."""
-        used: dict[Hashable, set[int]] = {
-            where: where_from & self._preferred for where, where_from in connections.clients.items()
-        }
-        of_connect, of_bind = self._clients & self._preferred, self._clients & self._others
-        part = len(of_bind) / (len(of_bind) + len(of_connect)) if of_bind else 0.0
-        return Traffic(connections.bound | self._served | of_bind, used, part)
+        """Tell clients of connect() from those of bind() by their odd or even ports: tables show no more.
+
+        A port of the other parity is connect()'s where its destination has every port that connect() tries first. Where
+        several connections are on it, bind(0) did not give it out: it was bound by number, or is a server's that ended.
+        """
+        bound = connections.bound | self._served
+        useful = self._preferred.difference(self._reserved, bound)
+        used: dict[Hashable, set[int]] = {}
+        late: set[int] = set()
+        once: set[int] = set()
+        often: set[int] = set()
+        for where, where_from in connections.clients.items():
+            others = where_from & self._others
+            used[where] = where_from & self._preferred
+            if others and useful <= where_from:
+                late |= others
+                used[where] |= others
+            often |= once & others
+            once |= others
+        others = once - late
+        self.sample = Sample(len(self._clients & self._preferred) + len(late), len(others - often))
+        return Traffic(bound | others, used, part_by_bind(self.sample.other, self.sample.preferred))
 
     @property
     def usable(self) -> tuple[int, int]:

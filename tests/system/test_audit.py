@@ -289,8 +289,9 @@ class TestTheKernelAgrees:
             document = audited(host, *QUICKLY, "--only", f"{self.SPAN[0]}-{self.SPAN[1]}")
             counted = storm.counted(itertools.islice(addresses(1), 30_000))
         assert not {port: counted[port] for port in self.OCCUPIED if counted[port]}
-        said = {port: of_port(document, port)["per_client"] for port in range(self.SPAN[0], self.SPAN[1] + 1)}
+        said = by_connect(document)
         assert unlikely({port: part for port, part in said.items() if port not in self.OCCUPIED}, counted) == {}
+        assert not [port for port in counted if port % 2]
         assert counted[self.PORT] > 3 * counted[40002]  # three useless ports stand before it
 
     def test_clients_of_the_same_servers(self, host: Host) -> None:
@@ -307,7 +308,8 @@ class TestTheKernelAgrees:
             document = audited(host, *QUICKLY, "--only", "40000-40063")
             counted = storm.counted(address for _ in range(5) for address in there)
         assert counted[40020] == 0
-        said = {port: of_port(document, port)["per_client"] for port in range(40000, 40064)}
+        said = by_connect(document)
+        assert not [port for port in counted if port % 2]
         assert said.pop(40020) == pytest.approx(1 / 32 / 301)  # only the new one may share it
         assert unlikely(said, counted) == {}
 
@@ -318,7 +320,8 @@ class TestTheKernelAgrees:
         with self.crowded():
             with states.listening(self.PORT, address=WILDCARD):
                 document = audited(host, "--rate", str(rate), "--gap", f"{gap}s")
-            said = of_port(document, self.PORT)["probability"]
+            binding = document["connections"]["by_bind"]  # nobody does here
+            said = 1 - (1 - of_port(document, self.PORT)["probability"]) ** (1 / (1 - binding))
             clients = [_poisson(chance, rate * gap) for _ in range(restarts)]
             picked = storm.source_ports(itertools.islice(addresses(3), sum(clients)))
             taken = sum(self.PORT in list(itertools.islice(picked, number)) for number in clients)
@@ -339,10 +342,56 @@ class TestTheKernelAgrees:
                 with socket.socket() as client:
                     client.bind((LOOPBACK, 0))
                     counted[client.getsockname()[1]] += 1
-        assert document["connections"]["by_bind"] == 1
+        assert document["connections"]["sample"] == {"preferred": 0, "other": 6}
+        binding = document["connections"]["by_bind"]
+        assert binding == pytest.approx(7 / 26)
         odd = {port: of_port(document, port) for port in range(40001, 40064, 2)}
         assert not [port for port, found in odd.items() if found["taken"] and counted[port]]
-        assert unlikely({port: one["per_client"] for port, one in odd.items() if not one["taken"]}, counted) == {}
+        said = {port: one["per_client"] / binding for port, one in odd.items() if not one["taken"]}
+        assert unlikely(said, counted) == {}
+
+    def test_a_full_parity(self, host: Host) -> None:
+        """Rule: when all even ports lead to a destination, its odd ones are connect()'s, and prove no bind(port 0)."""
+        with contextlib.ExitStack() as stack:
+            server = stack.enter_context(socket.create_server((WILDCARD, storm.PORT), backlog=512))
+            setting(RANGE, "40000 40063")
+            for _ in range(40):
+                stack.enter_context(socket.create_connection((LOOPBACK, storm.PORT)))
+                stack.enter_context(server.accept()[0])
+            document = audited(host, *QUICKLY, "--only", "40000-40063")
+        assert document["connections"]["sample"] == {"preferred": 40, "other": 0}
+
+    @pytest.mark.parametrize("ended", [False, True], ids=["established", "time-wait"])
+    def test_a_client_that_binds_by_number_proves_little(self, host: Host, *, ended: bool) -> None:
+        """Rule: one connection makes no port of the range safe, odd or even, and the report does not call one odd."""
+        setting(RANGE, "32768 60999")
+        words = ("--rate", "100", "--only", "40124,40130,40133")
+        before = audited(host, *words, at_risk=True)
+        with socket.create_server((LOOPBACK, storm.PORT)) as server, socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            client.bind((LOOPBACK, 40125))
+            client.connect((LOOPBACK, storm.PORT))
+            with server.accept()[0] as accepted:
+                if ended:
+                    client.close()
+                    assert accepted.recv(1) == b""
+            document = audited(host, *words, at_risk=True)
+            text = host.run(*portwait("audit", *words), check=False).stdout
+        assert 0 < of_port(before, 40133)["probability"] < of_port(document, 40133)["probability"]
+        for port in (40124, 40130):
+            was, now = (of_port(each, port)["probability"] for each in (before, document))
+            assert 0.9 * was < now < was
+        row = {line.split()[0]: line for line in text.splitlines() if "/tcp" in line}
+        assert row["40124/tcp"].endswith("6.2 %, 1 in 15,602 new connections would get it")
+        assert row["40130/tcp"].endswith("6.2 %, 1 in 15,602 new connections would get it")
+        assert row["40133/tcp"].endswith("; connect() tries even ports first, this one is odd")
+        assert "clients have 1 of these, and 0 of connect()'s even ones" in text
+
+
+def by_connect(document: dict[str, Any]) -> dict[int, float]:
+    """Take away what bind(port 0) may get, where nobody calls it: how often connect() picks each even port."""
+    part = 1 - document["connections"]["by_bind"]
+    return {one["port"]: one["per_client"] / part for one in document["ports"] if one["port"] % 2 == 0}
 
 
 def unlikely(said: dict[int, float], counted: Counter[int]) -> dict[int, tuple[float, float]]:

@@ -19,14 +19,14 @@ from portwait.advice import Facts
 from portwait.advice.rules import outbound
 from portwait.audit import advice, prometheus, report, scan, strip
 from portwait.audit.scan import Audit, Rate
-from portwait.audit.sockets import Finding
+from portwait.audit.sockets import Finding, Sample, Scan, Wanted
 from portwait.host.machine import Machine
 from portwait.model import ports
 from portwait.model.blocker import Blocker
 from portwait.model.case import Case
 from portwait.model.kind import Kind
 from portwait.model.port_settings import PortSettings
-from portwait.model.sockets import KernelSocket
+from portwait.model.sockets import Connections, KernelSocket
 from portwait.model.targets import Target, parse
 from portwait.model.verdict import Verdict
 from portwait.reserved.boot_file import Drift, Ours
@@ -293,6 +293,57 @@ class TestAdvice:
         assert cures["reserve"].commands == lines
 
 
+def _to(*ports_: int) -> dict[bytes, set[int]]:
+    """Give each port a client with a destination of its own."""
+    return {str(number).encode(): {port} for number, port in enumerate(ports_)}
+
+
+class TestSample:
+    """What the ports of present clients prove: the range is 40000-40009, connect() prefers its even ports."""
+
+    @pytest.mark.parametrize(
+        ("clients", "bound", "sample"),
+        [
+            ({}, set(), (0, 0)),
+            (_to(40005), set(), (0, 1)),
+            (_to(40004), set(), (1, 0)),
+            (_to(40005, 40005), set(), (0, 0)),
+            (_to(40005, 40005, 40007), set(), (0, 1)),
+            (_to(39999, 50001), set(), (0, 0)),
+            ({b"a": {40000, 40002, 40004, 40006, 40008, 40003}}, set(), (6, 0)),
+            ({b"a": {40000, 40002, 40004, 40006, 40003}}, set(), (4, 1)),
+            ({b"a": {40000, 40002, 40004, 40006, 40003}}, {40008}, (5, 0)),
+            ({b"a": {40000, 40002, 40004, 40006, 40008, 40003}, b"b": {40003, 40005}}, set(), (6, 1)),
+        ],
+        ids=[
+            "none",
+            "odd",
+            "even",
+            "shared, so not bind(0)'s",
+            "one of two",
+            "outside",
+            "no even one left",
+            "an even one left",
+            "bound",
+            "late and shared",
+        ],
+    )
+    def test_what_counts(self, clients: dict[bytes, set[int]], bound: set[int], sample: tuple[int, int]) -> None:
+        """Rule: bind(0) shares with nobody, and connect() takes an odd port when its destination has all even ones."""
+        assert Scan(PortSettings((40000, 40009)), Connections(clients, set(), bound), (), ()).sample == sample
+
+    @pytest.mark.parametrize("count", [0, 1, 2, 20, 1000, 14000])
+    @pytest.mark.parametrize("odd", [0, 1])
+    def test_no_sample_makes_a_port_safe(self, count: int, odd: int) -> None:
+        """Rule: each port of the range may be picked, whatever the present clients are; many prove more than few."""
+        settings = PortSettings((32768, 60999))
+        clients = {b"a": {*range(32768 + odd, 32768 + odd + 2 * count, 2)}}
+        scan = Scan(settings, Connections(clients, set(), set()), (), ())
+        found = scan.findings(Wanted(((60000, 60001),)), clients=1000)
+        assert all(0 < each.per_client < 1 and each.probability for each in found)
+        assert abs(scan.traffic.by_bind - odd) <= 20 / (count + 20)
+
+
 class TestStrip:
     def test_columns(self) -> None:
         """Rule: 64 columns of 1,024 ports each, the worst sign of a column wins."""
@@ -363,8 +414,13 @@ class TestText:
             (finding(40000), "40000/tcp  java  yes         3.5 %, 1 in 14,116 new connections would get it"),
             (finding(40000, probability=None), "40000/tcp  java  yes         1 in 14,116 new connections would get it"),
             (
-                finding(40001, per_client=0.0, probability=0.0),
-                "40001/tcp  java  yes         connect() tries even ports first; this one is odd",
+                finding(40001, per_client=1 / 282320, probability=0.0018),
+                "40001/tcp java yes 0.18 %, 1 in 282,320 new connections would get it; "  # noqa: ISC004  # one line
+                "connect() tries even ports first, this one is odd",
+            ),
+            (
+                finding(40000, probability=0.0),
+                "40000/tcp  java  yes         1 in 14,116 new connections would get it",
             ),
             (
                 finding(40000, protocol="udp", probability=None),
@@ -391,15 +447,36 @@ class TestText:
 
     def test_parity_is_that_of_the_range(self) -> None:
         """Rule: connect() prefers the parity of the range's low end, odd or even."""
-        words = "connect() tries odd ports first; this one is even"
-        assert words in report.text(audit(finding(40000, per_client=0.0), span=(32769, 60999)))
+        words = "connect() tries odd ports first, this one is even"
+        assert words in report.text(audit(finding(40000, preferred=False), span=(32769, 60999)))
 
     @pytest.mark.parametrize(("high", "never"), [(60998, True), (60999, False)], ids=["odd", "even"])
     def test_the_last_of_an_odd_number_is_never_tried(self, high: int, never: bool) -> None:
-        """Rule: connect() goes through the range in pairs of ports."""
-        text = report.text(audit(finding(high, per_client=0.0), span=(32768, high)))
-        assert ("connect() never tries the last port of a range with an odd number of them" in text) is never
+        """Rule: the kernel goes through the range in pairs of ports."""
+        text = report.text(audit(finding(high, **({"per_client": 0.0} if never else {})), span=(32768, high)))
+        assert ("the kernel never picks the last port of a range with an odd number of them" in text) is never
         assert ("this one is odd" in text) is not never
+
+    def test_neighbours_have_no_parity_of_their_own(self) -> None:
+        """Rule: a line for odd and even ports together calls none of them odd."""
+        row = [finding(port, listening=False, per_client=port / 1e9) for port in (40000, 40001)]
+        assert "this one" not in report.text(audit(*row))
+
+    @pytest.mark.parametrize(
+        ("sample", "words"),
+        [
+            (
+                Sample(0, 1),
+                "which prefers odd ports: clients have 1 of these, and 0 of connect()'s even ones",
+            ),
+            (Sample(1000, 0), None),
+        ],
+        ids=["one", "none"],
+    )
+    def test_an_estimate_says_what_it_rests_on(self, sample: Sample, words: str | None) -> None:
+        """Rule: what is judged by one port can be told from what is judged by a thousand; no odd port, no word."""
+        text = report.text(audit(by_bind=2 / 21, sample=sample))
+        assert words in text if words else "bind(port 0)" not in text
 
     def test_what_nobody_planned_is_not_at_risk(self) -> None:
         """Rule: a host whose only ports in the range are picked or ignored is done: 0 at risk, no advice."""

@@ -109,6 +109,22 @@ def test_clients_that_bind_first_count_for_their_part() -> None:
     assert choice.picked(40002) == pytest.approx(0.75 / 16)
 
 
+@pytest.mark.parametrize(
+    ("of_bind", "of_connect", "part"),
+    [
+        (0, 0, 0.05),
+        (1, 0, 2 / 21),
+        (0, 1, 1 / 21),
+        (6, 0, 7 / 26),
+        (500, 500, 501 / 1020),
+        (10_000, 0, 10_001 / 10_020),
+    ],
+)
+def test_few_clients_prove_little(of_bind: int, of_connect: int, part: float) -> None:
+    """The share of clients that bind first begins at 1 of 20, and is never none and never all."""
+    assert probability.part_by_bind(of_bind, of_connect) == pytest.approx(part)
+
+
 def test_many_destinations_and_ports_take_no_product_of_both() -> None:
     """A hundred listeners on a host with as many connections as fit must be judged in a moment."""
     used: dict[Hashable, set[int]] = {
