@@ -71,7 +71,7 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     cases = [inspection.case(target, settings) for target in survey.targets]
     in_full = len(cases) <= _MOST_IN_FULL
     here = machine()
-    if in_full or (asked.json and not survey.wide):
+    if not survey.wide:
         cases = inspection.with_holds(cases)
     if in_full or asked.json:
         units = units_of(cases)

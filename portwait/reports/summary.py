@@ -50,7 +50,7 @@ def _summed_up(cases: Sequence[Case], taken: Sequence[Case]) -> list[str]:
     by = "by the socket tables" if any(case.verdict.by == "tables" for case in cases) else "by bind"
     lines = [f"{len(cases)} asked, {by}: {held} held, {len(free)} free" + _others(taken, held) + "."]
     settings = cases[0].settings
-    exposed = _ports(case.target for case in free if settings.hands_out(case.target.port))
+    exposed = _ports(case.target for case in free if settings.hands_out(case.target.port) and not case.holds)
     if exposed and settings.ephemeral_range is not None:
         span = "{}-{}".format(*settings.ephemeral_range)
         lines.append(f"Of the free ones the kernel may give {exposed} to any client (ip_local_port_range {span}).")

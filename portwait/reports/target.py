@@ -147,14 +147,19 @@ def full(case: Case, paper: Paper | None = None, *, notes: Sequence[str] = (), b
     for first, text, rest in socket_report.of(case.blockers, _unseen_of(case)):
         lines += paper.wrap(text, first, rest)
     whose = socket_report.one_family(case.blockers, case.holds)
-    for text in (*_by_tables(case.verdict), *_why(case), *whose, *notes):
-        lines += paper.wrap(text, "  ")
-    if case.holds and state == "free":
-        who = listed(list(dict.fromkeys(process(owner) for blocker in case.holds for owner in blocker.owners)), most=3)
-        text = f"A hold of portwait stands on it{f', kept by {who}' if who else ''}: no connect() gets it."
+    for text in (*_by_tables(case.verdict), *_kept(case), *_why(case), *whose, *notes):
         lines += paper.wrap(text, "  ")
     lines += _advice(case, paper, briefly=briefly)
     return "\n".join(lines)
+
+
+def _kept(case: Case) -> list[str]:
+    """Say that a hold keeps a free port from connect(), and whose it is."""
+    if not case.holds or case.verdict.state != "free":
+        return []
+    owners = list(dict.fromkeys(process(owner) for blocker in case.holds for owner in blocker.owners))
+    who = f", kept by {listed(owners, most=3)}" if owners else ""
+    return [f"A hold of portwait stands on it{who}: no connect() gets it."]
 
 
 def _by_tables(verdict: Verdict) -> list[str]:
@@ -177,7 +182,7 @@ def _why(case: Case) -> list[str]:
         return []
     span = "{}-{}".format(*settings.ephemeral_range)
     if case.verdict.state == "free":
-        return [_prospect(target, span, settings)]
+        return [_prospect(target, span, settings, kept=bool(case.holds))]
     if target.protocol != "tcp" or not any(
         blocker.kind.name in ("outbound", "self-connect") for blocker in case.blockers
     ):
@@ -213,7 +218,8 @@ def _where(case: Case) -> list[str]:
     return [words]
 
 
-def _prospect(target: Target, span: str, settings: PortSettings) -> str:
+def _prospect(target: Target, span: str, settings: PortSettings, *, kept: bool) -> str:
+    """Say whether the kernel may give a free port to a client; while a hold stands on it, only later."""
     port = target.port
     if not settings.covers(port):
         return f"The kernel gives it to nobody by itself: it is outside ip_local_port_range {span}."
@@ -221,10 +227,8 @@ def _prospect(target: Target, span: str, settings: PortSettings) -> str:
         return f"The kernel gives it to nobody by itself: it is reserved (ip_local_port_range is {span})."
     first = "first" if settings.prefers(port) else "last"
     order = f" It is among those that connect() tries {first}." if target.protocol == "tcp" else ""
-    return (
-        f"The kernel may give it to any client at any time: it is in ip_local_port_range {span} and not reserved."
-        f"{order}"
-    )
+    who = "When that hold is gone, the kernel" if kept else "The kernel"
+    return f"{who} may give it to any client at any time: it is in ip_local_port_range {span} and not reserved.{order}"
 
 
 def _advice(case: Case, paper: Paper, *, briefly: bool) -> list[str]:

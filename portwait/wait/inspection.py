@@ -10,7 +10,7 @@ from portwait.host import addresses
 from portwait.host.port_settings import port_settings
 from portwait.model.case import AddressState, Case
 from portwait.model.port_settings import PortSettings
-from portwait.model.targets import ANY, plain
+from portwait.model.targets import ANY, Target, plain
 from portwait.model.verdict import Verdict
 
 TYPE_CHECKING = False
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from portwait.bind.survey import Survey
     from portwait.model.blocker import Blocker
-    from portwait.model.targets import Target
 
 
 class Inspection:
@@ -54,18 +53,23 @@ class Inspection:
 
     def with_holds(self, cases: Sequence[Case]) -> list[Case]:
         """Add the holds of other portwaits on the targets' ports, where these are free or somebody serves them."""
-        asked = [
-            case.target
+        asked = {
+            case.target: _whole_port(case.target) if case.verdict.state == "free" else case.target
             for case in cases
             if case.verdict.state == "free" or any(blocker.kind.name == "listener" for blocker in case.blockers)
-        ]
+        }
+        every = list(dict.fromkeys(asked.values()))
         try:
             ours = self.survey.own_inodes()
-            found = diagnose(asked, reuseaddr=False, ours=ours, ourselves=self._ourselves).blockers if asked else {}
+            found = diagnose(every, reuseaddr=False, ours=ours, ourselves=self._ourselves).blockers if every else {}
         except TablesError:
             found = {}
         return [
-            case._replace(holds=tuple(each for each in found.get(case.target, ()) if each.kind.name == "hold"))
+            case._replace(
+                holds=tuple(
+                    each for each in found.get(asked.get(case.target, case.target), ()) if each.kind.name == "hold"
+                )
+            )
             for case in cases
         ]
 
@@ -146,6 +150,11 @@ class Inspection:
         return frozenset(
             blocker.socket.cookie for blocker in blockers if blocker.kind.name == "outbound" and blocker.kind.proved
         )
+
+
+def _whole_port(target: Target) -> Target:
+    """Widen a target to all addresses of both families: a hold on any of them keeps connect() from a free port."""
+    return Target(target.text, target.port, target.protocol)
 
 
 def _address_state(target: Target, verdict: Verdict) -> AddressState | None:

@@ -202,6 +202,13 @@ def test_the_report_on_a_hold() -> None:
         free = told(str(PORT))
         assert (free["verdict"], [one["kind"] for one in free["holds"]]) == ("free", ["hold"])
         assert "A hold of portwait stands on it, kept by service (pid " in explain(str(PORT)).out
+        sysctl("net.ipv4.ip_local_port_range", "1024 65000")
+        for word in (str(PORT), f"{states.LOOPBACK}:{PORT}", f"[::1]:{PORT}"):
+            said = explain(word).out
+            assert "A hold of portwait stands on it" in said
+            assert "When that hold is gone, the kernel may give it to any client" in said
+            assert "The kernel may give it" not in said, "no connect() gets it now"
+        assert f"the kernel may give {PORT + 1}-{PORT + 4} to any client" in explain(f"{PORT}-{PORT + 4}").out
         several = json.loads(explain("--json", str(PORT), "1-5").out)["targets"]
         assert [len(target["holds"]) for target in several] == [1, 0, 0, 0, 0, 0]
         (evicted,) = json.loads(run(portwait("evict", "--json", str(PORT))).out)["targets"]
