@@ -132,7 +132,7 @@ def _option(kinds: frozenset[str]) -> str:
 
 def _bound(blocker: Blocker) -> Refusal:
     if blocker.kind.name == "hold":
-        return Refusal("hold", "it is another portwait's hold", "it goes when that service binds the port, or ends")
+        return Refusal("hold", "it is another portwait's hold", "it ends with that service")
     if blocker.socket.remote_port:  # it was connected, and that connection was destroyed
         return Refusal(
             "kept",

@@ -83,7 +83,7 @@ def refusal(
     the port.
     """
     if blocker.kind.name == "hold":
-        return Refusal("hold", "it is another portwait's hold", "it goes when that service binds the port, or ends")
+        return Refusal("hold", "it is another portwait's hold", "it ends with that service")
     if blocker.inherited:
         return _ITSELF
     if not blocker.owners:

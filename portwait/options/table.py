@@ -50,7 +50,8 @@ ROWS = (
         dry_run="hold {targets} ({value}) until the service has bound it",
         offers=("full", "default", "none"),
         more="A socket that is bound and never listens stays open across exec, with a descriptor from 100 to 1023. At "
-        "most 64 ports are held; for more, reserve.",
+        "most 64 ports are held; for more, reserve. A UDP port is held only with --hold=full, beside which a UDP "
+        "service on all addresses starts only if it sets SO_REUSEADDR; most do not.",
     ),
     Row(
         "--reuseaddr",

@@ -9,6 +9,7 @@ from portwait.errors import CommandNotExecutableError, CommandNotFoundError
 from portwait.host.port_settings import port_settings
 from portwait.log import Log
 from portwait.model import ports
+from portwait.model.targets import ANY
 from portwait.options.table import would
 from portwait.text import durations
 from portwait.text.escape import escape, shell
@@ -162,8 +163,15 @@ def _hold(form: str | None, *, ready: bool, possible: bool) -> str:
 
 def _breaks(own: hold.Hold) -> str:
     """Say which service a hold that stands would keep from starting."""
-    if not own.ready or own.form in ("last", "udp") or (own.form == "v6only" and own.target.family == 4):
+    if not own.ready or own.form == "last" or (own.form == "v6only" and own.target.family == 4):
         return ""
+    if own.form == "udp":
+        if own.target.family == 6 or own.target.address not in (ANY, "0.0.0.0", "::", hold.LAST):
+            return ""
+        return (
+            "; a UDP service on 0.0.0.0 or [::] that does not set SO_REUSEADDR, as most do not, cannot start beside it "
+            "(--no-hold)"
+        )
     addresses = "[::] or [::1]" if own.form == "v6only" else "any address"
     return (
         f"; a service on {addresses} that does not set SO_REUSEADDR cannot start beside it (--no-reuseaddr, --no-hold)"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,6 +103,43 @@ class TestAcrossExec:
             service.says("started")
             assert set(holds_of(service.pid)) == {LAST}
             assert service.err == []
+
+    @pytest.mark.parametrize(
+        ("words", "fails"),
+        [
+            ([f"{PORT}/udp"], True),
+            (["-4", f"{PORT}/udp"], True),
+            ([f"0.0.0.0:{PORT}/udp"], True),
+            ([f"[::]:{PORT}/udp"], True),
+            ([f"{LAST}:{PORT}/udp"], True),
+            (["-6", f"{PORT}/udp"], False),
+            ([f"{LOOPBACK}:{PORT}/udp"], False),
+            ([f"[::1]:{PORT}/udp"], False),
+        ],
+        ids=str,
+    )
+    def test_full_for_udp_says_which_services_it_fails(self, words: list[str], fails: bool) -> None:
+        """-v warns of it exactly where a service that binds that target without SO_REUSEADDR fails beside the hold."""
+        code = "import sys\nfrom portwait.bind.probe import attempt\nfrom portwait.options import reader\n"
+        code += "(target,) = reader.read('explain', sys.argv[1:], ('', '')).wanted({})\n"
+        code += "print(attempt(target, reuseaddr=True)[0].state)"  # a UDP probe never sets SO_REUSEADDR
+        done = run([*portwait("-v", "--hold=full", *words, "--", sys.executable, "-c", code, *words)])
+        assert done.out.strip() == ("held" if fails else "free"), done
+        assert ("that does not set SO_REUSEADDR, as most do not, cannot start beside it" in done.err) == fails
+
+    def test_a_udp_hold_of_another_guard(self) -> None:
+        """The guard waits for it whatever the service sets; what it says to do instead starts the service."""
+        with running(
+            [*portwait("--hold=full", f"{PORT}/udp", "--", *SLOW_SERVICE, str(PORT))], stdin=subprocess.PIPE
+        ) as (service):
+            service.says("started")
+            told = run(portwait("explain", f"{PORT}/udp")).out
+            code = f"import socket; s = socket.socket(type=2); s.setsockopt(1, 2, 1); s.bind(('', {PORT})); print('ok')"
+            options = re.search(r"start it with (--timeout 0 --anyway)\.", " ".join(told.split()))
+            assert options is not None, told
+            done = run(portwait(*options[1].split(), f"{PORT}/udp", "--", sys.executable, "-c", code))
+        assert done.out == "ok\n"
+        assert "or stop it." in told
 
     def test_several(self) -> None:
         words = ("30020", "127.0.0.1:30030", "[::1]:30040")

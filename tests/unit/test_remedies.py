@@ -129,6 +129,7 @@ UDP_CLIENT = blocker("outbound", "ESTABLISHED", ORDERS, protocol="udp")
 UDP_SERVER = blocker("bound", "CLOSE", NGINX, protocol="udp", remote=0)
 BOUND = blocker("bound", "CLOSE", SHELL, remote=0)
 HOLD = blocker("hold", "CLOSE", ORDERS, remote=0)
+UDP_HOLD = blocker("hold", "CLOSE", ORDERS, protocol="udp", remote=0)
 NFS = blocker("outbound", port=845, remote=2049, service="nfs", unseen="no process has it open")
 WRAPPED = blocker("outbound", "ESTABLISHED", JVM, port=31000, remote=32000, evictable=True)
 
@@ -476,7 +477,10 @@ TABLES: dict[str, Table] = {
         },
     ),
     "other-guard": Table(
-        {"a hold": (facts(HOLD), ("systemctl stop orders.service",))},
+        {
+            "a hold": (facts(HOLD), ("systemctl stop orders.service",)),
+            "of a UDP port": (facts(UDP_HOLD, target="30010/udp"), ("systemctl stop orders.service",)),
+        },
         {"only bound": facts(BOUND), "free": FREE, "ours": facts(HOLD._replace(inherited=True))},
     ),
     "inherited-socket": Table(

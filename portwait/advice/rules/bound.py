@@ -40,9 +40,17 @@ def other_guard(facts: Facts) -> Remedy | None:
         return None
     known = shell_commands.owners(blockers)
     stop = stopping.stop(facts, known)
-    return Remedy(
-        "other-guard",
-        f"Another portwait holds this port for {shell_commands.called(known, 'another service')}. A service that sets "
-        f"SO_REUSEADDR starts beside a hold; --no-reuseaddr says that this one does not set it.{stop.words}",
-        stop.commands,
-    )
+    who = shell_commands.called(known, "another service")
+    that = who if known else "that service"
+    if facts.target.protocol == "udp":
+        beside = (
+            " (--hold=full). portwait waits for it whatever this service sets, because its UDP probe never sets "
+            "SO_REUSEADDR. A service that sets it starts beside that hold: start it with --timeout 0 --anyway. Else "
+            f"start {that} without --hold=full, or stop {shell_commands.pronoun(known)}."
+        )
+    else:
+        beside = (
+            ". A service that sets SO_REUSEADDR starts beside a hold; --no-reuseaddr says that this one does not set "
+            f"it. Else stop {that}."
+        )
+    return Remedy("other-guard", f"Another portwait holds this port for {who}{beside}{stop.words}", stop.commands)
