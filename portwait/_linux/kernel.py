@@ -90,8 +90,6 @@ SO_NETNS_COOKIE = 71
 
 # linux/bpf_common.h, linux/filter.h: the classic instructions that the event filter uses
 BPF_LDH_ABS = 0x28
-BPF_LDB_ABS = 0x30
-BPF_JEQ_K = 0x15
 BPF_JGE_K = 0x35
 BPF_JGT_K = 0x25
 BPF_RET_K = 0x06
