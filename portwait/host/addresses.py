@@ -85,7 +85,7 @@ def _binds_in(address: str, device: str) -> bool:
     try:
         sock = _socket.socket(family, _socket.SOCK_DGRAM)
         try:
-            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_BINDTODEVICE, device.encode() + b"\0")
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_BINDTODEVICE, os.fsencode(device))
             sock.bind((address, 0))
         finally:
             sock.close()

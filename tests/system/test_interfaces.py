@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from portwait._linux.sockdiag import SockDiag
 from portwait.bind import probe
 from portwait.diagnosis.interfaces import number_of
 from portwait.diagnosis.overlap import overlaps, share_interface
+from portwait.host import addresses
+from portwait.model.case import AddressState
 from portwait.model.targets import parse
 from tests.support.guarding import STARTED, run
 from tests.support.netns import forced_source_port
@@ -229,6 +232,12 @@ class TestVrf:
             assert run(portwait("evict", str(PORT))).status == 0
             assert run(portwait("--evict", "--timeout", "0", str(PORT), "--", *STARTED)).started
             assert states_on(PORT) == ["SYN_SENT"]
+
+
+def test_a_vrf_whose_name_is_no_utf8(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any bytes can be an interface's name; an address that is not here is looked for in it all the same."""
+    monkeypatch.setattr(addresses, "_vrfs", lambda: [os.fsdecode(b"vrf\xff")])
+    assert addresses.why_unavailable("192.0.2.9") == AddressState("absent")
 
 
 def verdicts(*words: str) -> list[str]:
