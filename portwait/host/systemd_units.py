@@ -22,7 +22,7 @@ _MOST_PROCESSES = 4096  # of one unit
 _CGROUP_MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified")
 _PROPERTIES = (
     *("Id", "LoadState", "ActiveState", "MainPID", "KillMode", "ControlGroup", "Listen", "Triggers", "TriggeredBy"),
-    *("RequiredBy", "BoundBy", "ConsistsOf", "NFileDescriptorStore", "FileDescriptorStorePreserve"),
+    *("RequiredBy", "BoundBy", "ConsistsOf", "NFileDescriptorStore", "FileDescriptorStorePreserve", "Before"),
 )
 
 
@@ -53,6 +53,8 @@ class Unit(Record):
     triggered_by: tuple[str, ...] = ()
     dependents: tuple[str, ...] = ()
     """The units that stop with it: Requires=, BindsTo= and PartOf= of theirs."""
+    before: tuple[str, ...] = ()
+    """The units that it starts before and stops after: its Before=, and After= of theirs."""
     stored: int = 0
     """How many descriptors its manager keeps for it."""
     keeps_stored: bool = False
@@ -184,7 +186,7 @@ def _blocks(text: str) -> Iterator[dict[str, str]]:
 def _unit(shown: Mapping[str, str], user: str | None = None) -> Unit | None:
     if not shown.get("Id") or shown.get("LoadState") == "not-found":
         return None
-    lists = {name: tuple(shown.get(name, "").split()) for name in ("Triggers", "TriggeredBy")}
+    lists = {name: tuple(shown.get(name, "").split()) for name in ("Triggers", "TriggeredBy", "Before")}
     dependents = " ".join(shown.get(name, "") for name in ("RequiredBy", "BoundBy", "ConsistsOf")).split()
     return Unit(
         name=shown["Id"],
@@ -196,6 +198,7 @@ def _unit(shown: Mapping[str, str], user: str | None = None) -> Unit | None:
         triggers=lists["Triggers"],
         triggered_by=lists["TriggeredBy"],
         dependents=tuple(dict.fromkeys(dependents)),
+        before=lists["Before"],
         stored=_number(shown.get("NFileDescriptorStore", "")),
         keeps_stored=shown.get("FileDescriptorStorePreserve") == "yes",
         user=user,

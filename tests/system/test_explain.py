@@ -238,15 +238,6 @@ def test_an_owner_in_a_unit_is_known_by_its_cgroup_where_it_cannot_be_seen() -> 
         assert "run as root" in blocker["unseen"]
 
 
-def test_the_service_itself_is_not_advised_to_start_before_itself() -> None:
-    """In its own unit's cgroup the guard knows which unit's file the lines belong to."""
-    with held("outbound_established", group="system.slice/orders.service"), cgroup("system.slice/web.service") as own:
-        remedies = told(str(PORT), before=(*SYSTEMD_HOST, *in_cgroup(own)))["remedies"]
-        lines = {one["code"]: one["commands"] for one in remedies}["order-units"]
-        assert lines[0] == "mkdir -p /etc/systemd/system/web.service.d"
-        assert "Before=orders.service" in lines[1]
-
-
 def test_several_targets() -> None:
     """Up to four in full, more a line each; more than 64 by the tables, where each socket on a port counts."""
     sysctl("net.ipv4.ip_local_port_range", "1024 65000")

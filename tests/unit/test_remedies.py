@@ -232,6 +232,7 @@ OTHER_PORTS = tuple(line.replace("=4", "=5") for line in PORTS)
 UPDATE_CONF = "/CloudResetPwdUpdateAgent/conf/wrapper.conf"
 UPDATE_SCRIPT = "/CloudResetPwdUpdateAgent/bin/cloudResetPwdUpdateAgent.script restart"
 
+ORDERED = {("orders.service", None): Unit("orders.service", "active", before=("network.target", "shutdown.target"))}
 FREE = facts(state="free")
 TABLES: dict[str, Table] = {
     "tanuki-wrapper": Table(
@@ -616,6 +617,8 @@ TABLES: dict[str, Table] = {
         },
         {
             "no unit": facts(OUTBOUND._replace(owners=(SHELL,))),
+            "a unit that others wait for": facts(OUTBOUND)._replace(units=ORDERED),
+            "systemd did not answer": facts(OUTBOUND)._replace(units={}),
             "a user's own unit": facts(OUTBOUND._replace(owners=(USERS_OWN,))),
             "the service itself": facts(OUTBOUND, machine=Machine(unit="orders.service")),
             "no systemd": facts(OUTBOUND, machine=BARE),

@@ -162,6 +162,25 @@ server.accept()
         host.systemctl("stop", "web-shell.service")
 
 
+@pytest.mark.parametrize("waits", [False, True])
+def test_the_order_of_two_units(host: Machine, waits: bool) -> None:
+    """The service is put before its client's unit, and not where it waits for that: systemd would start only one."""
+    explain = service(
+        f"/bin/sh -c 'portwait explain --json {PORT}; :'", Type="oneshot", StandardOutput="truncate:/run/told"
+    )
+    gate = "[Unit]\nAfter=blocker.service\n" + service("/bin/true", Type="oneshot")
+    files = {"web.service": f"[Unit]\nAfter={'gate.service' if waits else 'basic.target'}\n{explain}"}
+    with host.units({**files, "gate.service": gate} if waits else files), host.blocked(PORT, "outbound"):
+        host.systemctl("start", "web.service")
+        [target] = json.loads(host.run("cat", "/run/told").stdout)["targets"]
+        remedies = {remedy["code"]: remedy for remedy in target["remedies"]}
+        assert ("order-units" in remedies) is not waits
+        if not waits:
+            paste(host, remedies["order-units"])
+            assert "blocker.service" in host.show("web.service", "Before")["Before"].split()
+            host.run("rm", "-r", "/etc/systemd/system/web.service.d")
+
+
 def test_what_else_a_unit_runs_is_named(host: Machine) -> None:
     """Stopping the unit is right for its main process, and the sentence names who goes with it."""
     with host.units({"pair.service": service(f"/bin/sh -c 'sleep 1000 & exec {SERVER}'")}):

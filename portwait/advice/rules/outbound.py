@@ -127,6 +127,19 @@ def other_parity(facts: Facts) -> Remedy | None:
     )
 
 
+_LAST = {"multi-user.target", "graphical.target", "shutdown.target"}
+"""What every service starts before, if anything; the service that wants the port comes after none of these."""
+
+
+def _may_start_later(facts: Facts, unit: str) -> bool:
+    """Whether a unit can wait for one more service: nothing that the service may itself wait for comes after the unit.
+
+    systemd breaks a cycle of such orders by not starting one of the units, at boot too.
+    """
+    known = facts.units.get((unit, None))
+    return known is not None and _LAST.issuperset(known.before)
+
+
 def order_units(facts: Facts) -> Remedy | None:
     """Start the service before its client's unit."""
     clients = [blocker for blocker in facts.blockers if blocker.kind.name in ("outbound", "self-connect")]
@@ -137,7 +150,7 @@ def order_units(facts: Facts) -> Remedy | None:
             if (unit := shell_commands.service_of(owner)) and unit != facts.machine.unit and not owner.user_unit
         )
     )
-    if not units or not facts.machine.systemd:
+    if not facts.machine.systemd or not units or not all(_may_start_later(facts, unit) for unit in units):
         return None
     named = escape(" ".join(units))
     line = f"Before={named}"
