@@ -65,11 +65,9 @@ class Inspection:
         except TablesError:
             found = {}
         return [
-            case._replace(
-                holds=tuple(
-                    each for each in found.get(asked.get(case.target, case.target), ()) if each.kind.name == "hold"
-                )
-            )
+            case._replace(holds=tuple(each for each in found.get(asked[case.target], ()) if each.kind.name == "hold"))
+            if case.target in asked
+            else case
             for case in cases
         ]
 
