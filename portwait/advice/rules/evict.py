@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from portwait.model.blocker import Blocker
 
 _WITH_UDP = evictable.Selection(frozenset((*EVICTED, "udp")))
+_BY_ROOT = evictable.Selection(frozenset((*EVICTED, "udp", "unseen")))
 
 
 def evict(facts: Facts) -> Remedy | None:
@@ -20,7 +21,8 @@ def evict(facts: Facts) -> Remedy | None:
     blockers = [
         blocker
         for blocker in facts.blockers
-        if not evictable.refusal(blocker, _WITH_UDP) and not facts.surely_by_number(blocker)
+        if not evictable.refusal(blocker, _BY_ROOT if _root_sees_more(facts, blocker) else _WITH_UDP)
+        and not facts.surely_by_number(blocker)
     ]
     if not blockers:
         return None
@@ -48,10 +50,21 @@ def evict(facts: Facts) -> Remedy | None:
         more = " Root with CAP_NET_ADMIN may: start the container with --cap-add=NET_ADMIN, or do it on the host."
     elif not facts.machine.may_evict and facts.machine.root:
         more = " It requires CAP_NET_ADMIN, which is missing here."
-    named = () if all(blocker.evictable for blocker in blockers) else ("--evict=udp",)
+    unseen = [blocker for blocker in blockers if _root_sees_more(facts, blocker)]
+    if unseen:
+        more += " Root sees whose it is; where no process has it open, evict leaves it alone and says so."
+        if any(facts.by_number(blocker) for blocker in unseen):
+            more += " A client that bound the port by number keeps it, and evict says that too."
+    named = ("--evict=udp",) if facts.target.protocol == "udp" else ()
     return Remedy(
         "evict", f"Evict: destroy {what} now.{after}{more}", (shell_commands.on_target(facts, "evict", *named),)
     )
+
+
+def _root_sees_more(facts: Facts, blocker: Blocker) -> bool:
+    """Whether this user does not see the owner, which evict has to know, and can become root, who does."""
+    can_become_root = not (facts.machine.root or facts.machine.contained)
+    return can_become_root and not blocker.is_owned and "run as root" in (blocker.unseen or "")
 
 
 def stop_owner(facts: Facts) -> Remedy | None:
