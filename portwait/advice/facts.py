@@ -91,8 +91,11 @@ class Facts(Record):
         """Whether a client bound the port by number and keeps it when its connection is destroyed.
 
         A Tanuki wrapper does, and whoever has a port below 1024, which no ip_local_port_range of sense holds. Any other
-        range can have been the one of the day when the client connected.
+        range can have been the one of the day when the client connected. A connection that was destroyed and has left
+        its socket bound is the proof: the kernel takes back what it has chosen itself.
         """
+        if blocker.kind.name == "bound" and blocker.socket.remote_port:
+            return True
         known = {pid for wrapper in self.wrappers for pid in wrapper.pids}
         if any(owner.pid in known for owner in blocker.owners):
             return True

@@ -41,7 +41,6 @@ _FOREIGN = (
     "/proc has the PIDs of another PID namespace, and here other processes have these numbers, so no command is "
     "printed: run portwait explain in that namespace."
 )
-_KUBELET = "The kubelet starts it again: to keep it stopped, delete the pod or scale down what made it (kubectl)."
 _CURE = "KillMode=control-group in the [Service] of that unit ends such processes together with it."
 
 
@@ -74,8 +73,6 @@ def stop(facts: Facts, owners: Sequence[Owner]) -> Stop:
         engine = shell_commands.stop_container(facts.machine, owner)
         if engine is not None:
             plan.commands.setdefault(engine)
-            if owner.pod is not None:
-                plan.say(_KUBELET)
         elif owner.foreign_pid:
             plan.say(_FOREIGN)
         elif owner.pid == 1 or is_manager(owner):
@@ -261,12 +258,6 @@ def _about_killing(facts: Facts, owner: Owner, plan: _Plan) -> None:
         plan.say(
             f"{escape(owner.name, 40)} (pid {owner.pid}) is stopped (Ctrl-Z, SIGSTOP): a signal waits until it is "
             "continued."
-        )
-    engine, _, name = (owner.container or "").partition(":")
-    if engine in ("docker", "podman") and owner.user_unit:
-        plan.say(
-            f"{escape(owner.name, 40)} runs in a rootless container: the user whose it is stops all of it with "
-            f"{engine} stop {escape(name)}."
         )
     unit = facts.unit_of(owner)
     if owner.name in ("sshd", "sshd-session") and not (unit is not None and unit.main_pid == owner.pid):

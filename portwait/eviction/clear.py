@@ -100,8 +100,7 @@ class Removal:
         if self._selection.kinds:
             obstructed = frozenset(inspection.survey.obstructed)
             for target, blockers in inspection.diagnosis.blockers.items():
-                # What no process has comes first: perhaps nothing else is in the way, and no connection is lost.
-                for blocker in sorted(blockers, key=lambda blocker: blocker.socket.inode != 0):
+                for blocker in blockers:
                     if target not in obstructed:
                         break
                     result = self._try(target, blocker)

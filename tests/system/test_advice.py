@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support import states
+from tests.support.blockers import needs_bound_only
 from tests.support.golden import UNBROKEN, assert_golden
 from tests.support.guarding import Outcome, run
 from tests.support.mounts import private_host
@@ -215,6 +216,40 @@ def test_evicting_works_outside_of_todays_range(state: str) -> None:
             assert list(found).index("evict") < list(found).index("stop-owner")
         paste(found["evict"])
         assert is_free(22222)
+
+
+def test_evicting_another_users_connection() -> None:
+    """An ordinary user does not see whose it is; root does, so `sudo portwait evict` comes first, and it works."""
+    sysctl(RANGE, "1024 65000")
+    with states.outbound_established(PORT):
+        found = remedies(str(PORT), before=AS_NOBODY)
+        assert next(iter(found)) == "evict"
+        (command,) = found["evict"]["commands"]
+        assert command.startswith("sudo ")
+        paste({"commands": [command[len("sudo ") :]]})
+        assert is_free()
+
+
+@pytest.mark.parametrize("kind", ["kept", "udp", "child"])
+def test_what_reserving_cannot_have_prevented(kind: str) -> None:
+    """Bound by number, as evict has proved or the command line says: stopping is the first cure, and it frees the port.
+
+    Reserving keeps nobody from a port that he names.
+    """
+    needs_bound_only()
+    code = f"import socket; s = socket.socket(type=2); s.bind(('', {PORT})); print('ready', flush=True); input()"
+    child = SERVER.replace("while True", "import os; os.fork() and time.sleep(1000)\nwhile True")
+    argv = {"kept": [CLIENT], "udp": [code], "child": [child, str(PORT)]}[kind]
+    sysctl(RANGE, "1024 65000")
+    target = f"{PORT}/udp" if kind == "udp" else str(PORT)
+    with running([sys.executable, "-IS", "-c", *argv], stdin=subprocess.PIPE) as program:
+        program.says("ready")
+        if kind == "kept":
+            assert run(portwait("evict", target)).status == 1
+        found = remedies(target)
+        assert list(found) == ["bound-only" if kind == "kept" else "stop-listener"]
+        paste(next(iter(found.values())))
+        eventually(lambda: run(portwait("explain", target)).status == 0, "the end")
 
 
 def test_a_listener_that_was_given_its_port() -> None:

@@ -129,6 +129,7 @@ UDP_CLIENT = blocker("outbound", "ESTABLISHED", ORDERS, protocol="udp")
 UDP_SERVER = blocker("bound", "CLOSE", NGINX, protocol="udp", remote=0)
 BOUND = blocker("bound", "CLOSE", SHELL, remote=0)
 HOLD = blocker("hold", "CLOSE", ORDERS, remote=0)
+KEPT = blocker("bound", "CLOSE", SHELL)
 UDP_HOLD = blocker("hold", "CLOSE", ORDERS, protocol="udp", remote=0)
 NFS = blocker("outbound", port=845, remote=2049, service="nfs", unseen="no process has it open")
 WRAPPED = blocker("outbound", "ESTABLISHED", JVM, port=31000, remote=32000, evictable=True)
@@ -424,6 +425,12 @@ TABLES: dict[str, Table] = {
         {
             "a client": (facts(OUTBOUND), ("portwait evict 30010",)),
             "not root": (facts(OUTBOUND, machine=USER), ("sudo portwait evict 30010",)),
+            "not root, who would see the owner": (facts(NAMELESS, machine=USER), ("sudo portwait evict 30010",)),
+            "not root, who may see the owner": (facts(DENIED, machine=USER), ("sudo portwait evict 30010",)),
+            "the same over UDP": (
+                facts(UDP_CLIENT._replace(owners=(), unseen=NAMELESS.unseen), target="30010/udp", machine=USER),
+                ("sudo portwait evict --evict=udp 30010/udp",),
+            ),
             "TIME_WAIT": (facts(TIME_WAIT), ("portwait evict 30010",)),
             "outside today's range": (facts(OUTBOUND, span=(32768, 60999)), ("portwait evict 30010",)),
             "TIME_WAIT outside today's range": (facts(TIME_WAIT, span=(32768, 60999)), ("portwait evict 30010",)),
@@ -444,7 +451,12 @@ TABLES: dict[str, Table] = {
             "one address": (facts(OUTBOUND, target="[::1]:30010"), ("portwait evict '[::1]:30010'",)),
         },
         {
-            "not proved": facts(NAMELESS),
+            "not seen by root": facts(NAMELESS),
+            "not seen, and root would not see it": facts(HIDDEN, machine=USER),
+            "not seen, and nobody can become root": facts(NAMELESS, machine=PODMAN._replace(root=False)),
+            "not seen, and not proved": facts(NAMELESS._replace(kind=UNPROVED.kind), machine=USER),
+            "not seen, and accepted": facts(NAMELESS._replace(kind=LEFTOVER.kind), machine=USER),
+            "bound by number, as evict has proved": facts(KEPT),
             "a listener": facts(LISTENER),
             "below 1024, so by number": facts(OUTBOUND, target="993", span=(32768, 60999)),
             "the wrapper": wrapped(RESET),
@@ -469,6 +481,7 @@ TABLES: dict[str, Table] = {
             "in a unit": (facts(BOUND._replace(owners=(ORDERS,))), ("systemctl stop orders.service",)),
             "unseen": (facts(BOUND._replace(owners=())), ()),
             "inherited, and others have it": (facts(BOUND._replace(inherited=True)), ("kill 200",)),
+            "bound by number, as evict has proved": (facts(KEPT), ("kill 200",)),
         },
         {
             "ours": facts(inherited(BOUND)),
@@ -510,6 +523,9 @@ TABLES: dict[str, Table] = {
             "itself": (facts(ITSELF), (PERSIST,)),
             "free, and in reach": (FREE, (PERSIST,)),
             "a listener that may have asked for any port": (facts(LISTENER), (PERSIST,)),
+            "a UDP socket that may have": (facts(UDP_SERVER, target="30010/udp"), (PERSIST,)),
+            "a bound socket that may have": (facts(BOUND), (PERSIST,)),
+            "a bound socket whose owner is not seen": (facts(BOUND._replace(owners=())), (PERSIST,)),
         },
         {
             "reserved": facts(OUTBOUND, reserved=[(30000, 30100)]),
@@ -517,6 +533,12 @@ TABLES: dict[str, Table] = {
             "free and out of reach": facts(state="free", span=(32768, 60999)),
             "range unknown": facts(OUTBOUND, span=None),
             "a listener whose command line has the port": facts(by(NAMES_IT)),
+            "a UDP server whose command line has it": facts(
+                UDP_SERVER._replace(owners=(NAMES_IT,)), target="30010/udp"
+            ),
+            "a UDP socket of systemd's": facts(UDP_SERVER._replace(owners=(SYSTEMD,)), target="30010/udp"),
+            "only bound, and the command line has it": facts(BOUND._replace(owners=(NAMES_IT,))),
+            "bound by number, as evict has proved": facts(KEPT),
             "a listener of systemd's": facts(by(SYSTEMD)),
             "a transparent proxy's client": facts(OUTBOUND)._replace(
                 case=facts(OUTBOUND).case._replace(not_local=frozenset(["127.0.0.1"]))

@@ -23,14 +23,20 @@ def bound_only(facts: Facts) -> Remedy | None:
         return None
     known = shell_commands.owners(blockers)
     stop = stopping.stop(facts, known)
-    return Remedy(
-        "bound-only",
-        f"{shell_commands.called(known, 'Its owner')} {shell_commands.verb(known, 'has', 'have')} bound the port and "
-        f"{shell_commands.verb(known, 'neither listens nor connects', 'neither listen nor connect')}: nothing can "
-        f"evict that. Let {shell_commands.called(known)} close it, or stop {shell_commands.pronoun(known)}."
-        f"{stop.words}",
-        stop.commands,
-    )
+    who, owner = shell_commands.called(known), shell_commands.called(known, "Its owner")
+    if all(blocker.socket.remote_port for blocker in blockers):
+        why = (
+            f"{owner} {shell_commands.verb(known, 'has', 'have')} bound the port by number and "
+            f"{shell_commands.verb(known, 'keeps', 'keep')} it, although the connection is gone: nothing can evict "
+            f"that, and reserving does not keep {who} away. Give {who} another source port in its own settings"
+        )
+    else:
+        why = (
+            f"{owner} {shell_commands.verb(known, 'has', 'have')} bound the port and "
+            f"{shell_commands.verb(known, 'neither listens nor connects', 'neither listen nor connect')}: nothing can "
+            f"evict that. Let {who} close it"
+        )
+    return Remedy("bound-only", f"{why}, or stop {shell_commands.pronoun(known)}.{stop.words}", stop.commands)
 
 
 def other_guard(facts: Facts) -> Remedy | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def _picked(facts: Facts) -> list[Blocker]:
     """Choose the blockers that can have got the port by the kernel's choice, which is what these cures prevent."""
-    kinds = ("outbound", "self-connect", "time-wait", "closing", "unknown", "bound")
+    kinds = ("outbound", "self-connect", "time-wait", "closing", "unknown")
     if not facts.settings.hands_out(facts.target.port):
         return []
     return [
@@ -27,11 +27,15 @@ def _picked(facts: Facts) -> list[Blocker]:
 
 
 def _may_have_asked_for_any(facts: Facts, blocker: Blocker) -> bool:
-    """Whether a listener may have been given its port by bind(0): its command line does not name it, and it is seen."""
+    """Whether a socket that is no connection may have been given its port by bind(0).
+
+    Its command line does not name the port, and no service manager or proxy has it for another one; who listens has to
+    be seen for that.
+    """
     port = str(facts.target.port)
+    kind = blocker.kind.name
     return (
-        blocker.kind.name == "listener"
-        and bool(blocker.owners)
+        ((kind == "listener" and bool(blocker.owners)) or (kind == "bound" and not facts.surely_by_number(blocker)))
         and not any(stopping.is_manager(owner) or owner.forwards or owner.pid == 1 for owner in blocker.owners)
         and not any(port in word for owner in blocker.owners for word in owner.cmdline)
     )
