@@ -152,7 +152,7 @@ def _by_unit(facts: Facts, owner: Owner, owners: Sequence[Owner], plan: _Plan) -
     name = escape(unit.name)
     if _is_in_our_unit(facts, owner):
         if owner.birth >= facts.began:
-            plan.say(f"{escape(owner.name, 40)} is of the run of {name} that this portwait is a part of.")
+            plan.say(f"{escape(owner.name, 40)} belongs to the same run of {name} as this portwait.")
             return False
         plan.say(f"{escape(owner.name, 40)} is left over from an earlier run of {name}, the very unit that starts now.")
     elif not unit.active:

@@ -112,7 +112,7 @@ SITUATIONS = {
         (APP._replace(birth=1000),),
         (unit("app.service", 99, Member(70, "python3", 1), Member(99, "portwait", 1), mode="process"),),
         ("kill 70",),
-        ("python3 is of the run of app.service that this portwait is a part of.",),
+        ("python3 belongs to the same run of app.service as this portwait.",),
         Machine(unit="app.service"),
     ),
     "the login in which portwait is typed": Situation(

@@ -131,7 +131,7 @@ def test_a_process_that_the_same_start_has_started(host: Machine) -> None:
 
         eventually(lambda: "waiting for" in said(), "the wait")
         assert "left over" not in said()
-        assert "python3 is of the run of helped.service that this portwait is a part of." in said()
+        assert "python3 belongs to the same run of helped.service as this portwait." in said()
         [line] = [line.strip() for line in said().splitlines() if line.strip().startswith("kill ")]
         host.run("sh", "-ec", line)
         eventually(lambda: "is free after" in said(), "the start")
