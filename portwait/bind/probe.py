@@ -102,6 +102,7 @@ def bind(
             allow_any_address(sock)
         bind_to_device(sock, target.device)
         if not receives:
+            _require_linux("binds a socket to an interface by its number")
             sock.setsockopt(_socket.SOL_SOCKET, _SO_BINDTOIFINDEX, _NO_INTERFACE)
         if inet4:
             sock.bind(("0.0.0.0" if target.address == ANY else target.address, target.port))
