@@ -225,7 +225,11 @@ def _be_narrator(narrate: Narrate, line: Channel) -> None:
 
 def _drop_all_but(kept: int) -> None:
     """Close what the guard has open: its holds must not live on in here, nor somebody's pipe stay open for it."""
-    null = os.open(os.devnull, os.O_RDWR)
+    try:
+        null = os.open(os.devnull, os.O_RDWR)
+    except OSError:  # no /dev here; a pipe that nobody writes to ends as early
+        null, other = os.pipe()
+        os.close(other)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
     try:
