@@ -219,6 +219,7 @@ def _wait(survey: Survey, options: Options, began: float, deadline: float, comma
         log = Log(options.log_format, quiet=options.quiet, verbose=options.verbose)
         narrator = None
         told: Collection[object] = ()
+        asked = False
         free, waited = not survey.obstructed and not survey.undecided, 0.0
         try:
             if not free:
@@ -232,9 +233,10 @@ def _wait(survey: Survey, options: Options, began: float, deadline: float, comma
             raise
         finally:
             if narrator is not None:
+                asked = not narrator.lost
                 narrator.stop()
                 told = narrator.told
-        return outcome.conclude(survey, options, log, command, free=free, waited=waited, told=told)
+        return outcome.conclude(survey, options, log, command, free=free, waited=waited, told=told, asked=asked)
     return _wait_plainly(survey, options, deadline) or options.anyway  # bind alone can do it
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from portwait.options.record import Options
 
 _MOST_ASKED = 4  # targets in a command to paste
+_ENOUGH = 5.0  # seconds; whoever has not found out by then who is in the way is stuck
 
 
 def conclude(
@@ -36,10 +37,12 @@ def conclude(
     free: bool,
     waited: float,
     told: Collection[object] = (),
+    asked: bool = True,
 ) -> bool:
     """Say how it ended; whether the service may start.
 
-    `told` are the targets of which it was said who is in the way, as `reports.document` writes them.
+    `told` are the targets of which it was said who is in the way, as `reports.document` writes them. `asked` is whether
+    somebody was still busy to find that out.
     """
     if options.dry_run:
         _rehearse(survey, options, log, command, free=free)
@@ -47,7 +50,8 @@ def conclude(
     if free:
         _free(survey, options, log, command, waited)
     else:
-        _gave_up(survey, options, log, command, waited, told=told)
+        how = _how_to_find_out(survey, told, hurried=asked and waited < _ENOUGH)
+        _gave_up(survey, options, log, command, waited, how_to_find_out=how)
     return free or options.anyway
 
 
@@ -178,8 +182,8 @@ def _breaks(own: hold.Hold) -> str:
     )
 
 
-def _how_to_find_out(survey: Survey, told: Collection[object]) -> str:
-    """Say how a user can find out what is in the way, where the time was too short for that."""
+def _how_to_find_out(survey: Survey, told: Collection[object], *, hurried: bool) -> str:
+    """Say how a user can find out what is in the way where that was not told, and whether time was the reason."""
     untold = [target for target in survey.obstructed if escape(target.text) not in told]
     if not untold:
         return ""
@@ -187,14 +191,13 @@ def _how_to_find_out(survey: Survey, told: Collection[object]) -> str:
     from portwait.host.machine import program
 
     command = (program(), "explain", *shell_commands.asked_for(untold[:_MOST_ASKED], reuseaddr=survey.reuseaddr))
-    return f". There was no time to find out why; ask with: {shell(command)}"
+    return f". {'There was no time to find out why;' if hurried else 'To find out why,'} ask with: {shell(command)}"
 
 
 def _gave_up(
-    survey: Survey, options: Options, log: Log, command: Sequence[str], waited: float, *, told: Collection[object]
+    survey: Survey, options: Options, log: Log, command: Sequence[str], waited: float, *, how_to_find_out: str
 ) -> None:
     """The deadline came."""
-    how_to_find_out = _how_to_find_out(survey, told)
     asked = names(survey.obstructed)
     states = " and ".join(sorted({survey.verdicts[target].state for target in survey.obstructed}))
     after = f" after {durations.show(waited)}" if waited else ""

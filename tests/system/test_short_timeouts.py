@@ -14,10 +14,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from portwait import parse
+from portwait.bind.survey import Survey
+from portwait.log import Log
+from portwait.options.record import Options
+from portwait.wait import outcome
 from tests.support import states
 from tests.support.guarding import GAVE_UP, STARTED, guard, run
 from tests.support.netns import sysctl
-from tests.support.programs import eventually, running
+from tests.support.programs import eventually, portwait, running
 from tests.support.states import outbound_established
 from tests.support.surroundings import lacking
 from tests.system.test_hostile_wait import narrators_of
@@ -137,6 +142,38 @@ def test_who_could_not_be_named(
         explained = guard(*pasted)
     assert explained.status == 1
     assert "is held by" in explained.out
+
+
+@pytest.mark.parametrize(("asked", "waited", "hurried"), [(True, 1.0, True), (True, 60.0, False), (False, 1.0, False)])
+def test_whether_time_was_the_reason(
+    asked: bool, waited: float, hurried: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Rule: nobody blames the time where whoever finds that out is gone, or had enough of it and is stuck."""
+    with states.listening(PORT):
+        survey = Survey(parse([str(PORT)]))
+        survey.probe()
+    outcome.conclude(survey, Options(), Log(), [], free=False, waited=waited, asked=asked)
+    said = capfd.readouterr().err
+    assert said.endswith(f"ask with: portwait explain {PORT}\n")
+    assert ("no time" in said) == hurried
+
+
+def test_without_descriptors_for_it() -> None:
+    """Rule: the reason is named once, where it arises, and the last line gives no other."""
+    with states.listening(PORT):
+        seen = run(["prlimit", "--nofile=5", *portwait("--timeout", "100ms", str(PORT), "--", *STARTED)])
+    first, last = seen.err.splitlines()[0], seen.err.splitlines()[-1]
+    assert first == "portwait: failed to see who is in the way: Too many open files; continuing without it"
+    assert last.endswith(f". To find out why, ask with: portwait explain {PORT}")
+
+
+def test_without_dev() -> None:
+    """Rule: who is in the way is named also where there is no null device, in a chroot without /dev for example."""
+    bare = ("unshare", "--mount", "sh", "-ec", 'mount -t tmpfs none /dev; exec "$@"', "sh")
+    with states.listening(PORT):
+        seen = run([*bare, *portwait("--timeout", "100ms", str(PORT), "--", *STARTED)])
+    assert f"{PORT}/tcp is held by a listener" in seen.err
+    assert "failed" not in seen.err
 
 
 def names_or_asks(seen: Outcome, headline: str) -> bool:
