@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from portwait.advice import shell_commands
+from portwait.host.machine import program
 from portwait.reports import document
 from portwait.reports.sockets import process
 from portwait.text.escape import escape, shell
@@ -66,7 +67,7 @@ class Action(NamedTuple):
         if not refusal.option:
             return escape(refusal.cure)
         asked = shell_commands.asked_for([self.target], reuseaddr=True)
-        return f"{escape(refusal.cure)}: {shell(('portwait', refusal.option, *asked))}"
+        return f"{escape(refusal.cure)}: {shell((program(), refusal.option, *asked))}"
 
 
 def _ends(blocker: Blocker) -> str:

@@ -97,6 +97,9 @@ def test_a_portwait_that_path_does_not_find() -> None:
         assert [command.split()[1:] for command in commands] == [["evict", "30010"], ["reserve", "--persist", "30010"]]
         subprocess.run(["sh", "-ec", commands[0]], check=True, env=bare, stdout=subprocess.DEVNULL)
         assert is_free()
+    with serving():
+        done = run(portwait("evict", str(PORT)), env=bare)
+        assert f": {portwait()[0]!s} --terminate=listener {PORT}\n" in done.out
 
 
 def test_a_process_that_was_stopped() -> None:
