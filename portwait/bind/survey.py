@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from portwait.model.targets import Target
 
 WIDEST = 64
-"""Ranges of more ports are read from the tables only: a probe is a bound socket and could fail somebody's start."""
+"""The most ports that bind is asked about: a probe is a bound socket and could fail somebody's start.
+
+Of more targets the socket tables say which are free, and bind is asked about the others where those are not too many.
+"""
 
 
 class Survey:
@@ -64,6 +67,7 @@ class Survey:
     ) -> None:
         """Take the socket tables' word: on targets that bind cannot or must not be asked about, and on listeners.
 
+        Bind is asked about the targets that are not in `by_tables`, but about none where these are more than WIDEST.
         `contested` are ports that somebody seems to bind by number: until the start a full hold keeps them.
         """
         self._by_tables, self.served = by_tables, served
@@ -79,6 +83,7 @@ class Survey:
         """
         tables = self._by_tables
         probes: list[_socket.socket] = []
+        too_many = len(self.targets) - len(tables) > WIDEST
         for each in self.holds:
             if each.target.protocol == "udp":  # its probe has no SO_REUSEADDR, and would meet our own hold
                 each.drop()
@@ -86,7 +91,7 @@ class Survey:
             for target in self.targets:
                 if target in tables:
                     self.verdicts[target] = tables[target]
-                elif self.wide:
+                elif too_many:
                     self.verdicts[target] = Verdict("unknown", by="tables")
                 else:
                     verdict, sock = attempt(target, reuseaddr=self.reuseaddr)
@@ -105,6 +110,14 @@ class Survey:
             for sock in probes:
                 sock.close()
         return not self.obstructed
+
+    def ask(self, targets: Collection[Target]) -> dict[Target, Verdict]:
+        """Ask bind about these targets now; takes no hold and changes nothing."""
+        said = {target: probe(target, reuseaddr=self.reuseaddr) for target in targets}
+        return {
+            target: self.verdicts[target] if self._evades(target, verdict) else verdict
+            for target, verdict in said.items()
+        }
 
     def changed(self) -> bool:
         """Whether bind says something else of what is obstructed than it did; takes no hold and changes nothing."""
@@ -138,7 +151,7 @@ class Survey:
 
     @property
     def undecided(self) -> tuple[Target, ...]:
-        """The targets for which the socket tables have to be asked, each time: bind is denied, or they are too many."""
+        """The targets that the socket tables have to be read for, each time: bind is denied, or they are too many."""
         return tuple(
             target
             for target in self.targets

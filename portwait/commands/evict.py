@@ -89,7 +89,7 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     if not inspection.probe() or survey.undecided:
         inspection.inspect()
     before = after = _cases(inspection)
-    if options.json and not survey.wide:
+    if options.json:
         before = {case.target: case for case in inspection.with_holds([*before.values()])}
     if any(case.held for case in before.values()):
         selection = evictable.select(options.evict or EVICTED, options.evict_user, options.evict_unit)

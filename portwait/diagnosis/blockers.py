@@ -20,7 +20,7 @@ from portwait.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from portwait.model.kind import Kind
     from portwait.model.owner import Owner
@@ -48,6 +48,38 @@ def ranges_of(targets: Iterable[Target], protocol: str = "") -> tuple[Range, ...
     return ports.merge((target.port, target.port) for target in targets if protocol in ("", target.protocol))
 
 
+def occupied(targets: Sequence[Target], ours: Collection[int]) -> tuple[tuple[Target, ...], frozenset[int], str | None]:
+    """Find the targets at whose address any socket is, whether it is in the way or not.
+
+    With them come the ports that have a socket at any address, and what cannot be seen, in words. `ours` are inodes of
+    sockets to leave out. Raises TablesError where no table can be read at all.
+    """
+    opened, lost = tables.open_tables(sorted({target.protocol for target in targets}))
+    here: list[Target] = []
+    busy: set[int] = set()
+    vrf_of = interfaces.vrfs()
+    with opened:
+        for asked, sockets in _read(opened, targets, ours):
+            near = kinds.by_port(sockets)
+            busy.update(near)
+            for target in asked:
+                number = interfaces.number_of(target) if target.port in near else 0
+                if any(overlaps(target, sock, number, vrf_of) for sock in near.get(target.port, ())):
+                    here.append(target)
+    return tuple(here), frozenset(busy), lost
+
+
+def _read(
+    opened: tables.Tables, targets: Iterable[Target], ours: Collection[int]
+) -> Iterator[tuple[list[Target], list[KernelSocket]]]:
+    """Read the sockets on the targets' ports but ours, protocol by protocol."""
+    for protocol in ("tcp", "udp"):
+        asked = [target for target in targets if target.protocol == protocol]
+        if asked:
+            read = opened.sockets(protocol, ranges_of(asked))
+            yield asked, [sock for sock in read if sock.inode not in ours or not sock.inode]
+
+
 def diagnose(
     targets: Sequence[Target],
     *,
@@ -68,21 +100,9 @@ def diagnose(
     held = frozenset(held)
     blocking: dict[Target, list[Classified]] = {}
     listening: set[int] = set()
-    vrfs: dict[int, int] = {}
-
-    def vrf_of(number: int) -> int:
-        if number not in vrfs:
-            vrfs[number] = interfaces.vrf_of(number)
-        return vrfs[number]
-
+    vrf_of = interfaces.vrfs()
     with opened:
-        for protocol in ("tcp", "udp"):
-            asked = [target for target in targets if target.protocol == protocol]
-            if not asked:
-                continue
-            sockets = [
-                sock for sock in opened.sockets(protocol, ranges_of(asked)) if sock.inode not in ours or not sock.inode
-            ]
+        for asked, sockets in _read(opened, targets, ours):
             listening |= {sock.local_port for sock in sockets if sock.state == "LISTEN"}
             on_port: dict[int, list[Classified]] = {}
             for entry in _classify(opened, sockets):

@@ -7,6 +7,8 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from portwait.model.targets import Target
 
 NOT_HERE = -1
@@ -47,6 +49,18 @@ def vrf_of(number: int) -> int:
     from portwait._linux import links
 
     return links.vrf_of(number)
+
+
+def vrfs() -> Callable[[int], int]:
+    """Make a `vrf_of` that remembers its answers."""
+    known: dict[int, int] = {}
+
+    def answer(number: int) -> int:
+        if number not in known:
+            known[number] = vrf_of(number)
+        return known[number]
+
+    return answer
 
 
 def is_link_local(address: str) -> bool:

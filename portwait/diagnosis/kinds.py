@@ -105,11 +105,11 @@ def in_the_way(
     return blocking if blocking or not held else [(Kind("bound", "state"), sock) for _, sock in near]
 
 
-def by_port(listeners: Iterable[KernelSocket]) -> dict[int, list[KernelSocket]]:
-    """Group listeners as the other functions take them."""
+def by_port(sockets: Iterable[KernelSocket]) -> dict[int, list[KernelSocket]]:
+    """Group sockets by their local port, as the other functions take listeners."""
     grouped: dict[int, list[KernelSocket]] = {}
-    for listener in listeners:
-        grouped.setdefault(listener.local_port, []).append(listener)
+    for sock in sockets:
+        grouped.setdefault(sock.local_port, []).append(sock)
     return grouped
 
 

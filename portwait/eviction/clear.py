@@ -103,6 +103,8 @@ class Removal:
                 for blocker in blockers:
                     if target not in obstructed:
                         break
+                    if self._is_harmless(inspection, target, blocker):
+                        break
                     result = self._try(target, blocker)
                     if isinstance(result, Refusal):
                         self._tell(Action("not-evicted", target, blocker, result))
@@ -115,6 +117,19 @@ class Removal:
                             obstructed = frozenset(inspection.survey.obstructed)
             self._say_kept(inspection)
         return changed
+
+    def _is_harmless(self, inspection: Inspection, target: Target, blocker: Blocker) -> bool:
+        """Whether bind says that nothing is in the target's way, just before this blocker would be destroyed.
+
+        Of many targets the socket tables may have decided, and they do not show who has set SO_REUSEADDR.
+        """
+        survey, cookie = inspection.survey, blocker.socket.cookie
+        if not survey.wide or cookie in self._tried or evictable.refusal(blocker, self._selection) is not None:
+            return False
+        if survey.ask([target])[target].state != "free":
+            return False
+        self._tried.add(cookie)
+        return True
 
     def _forget(self, inspection: Inspection) -> None:
         """Forget the sockets that are gone, so that memory is bounded by what is in the way; cookies never return."""
@@ -180,7 +195,8 @@ class Removal:
                 if refusal is not None:
                     refused = True
                     self._tell(Action("not-signalled", target, blocker, refusal))
-            if not refused:
+            wide = inspection.survey.wide
+            if not refused and not (wide and owned and inspection.survey.ask([target])[target].state == "free"):
                 for blocker in owned:
                     for owner in blocker.owners:
                         self._signal(target, blocker, owner, termination)

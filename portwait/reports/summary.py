@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _MOST_INDENTED = 64  # targets; more are not for eyes, and the encoder that indents takes ten times as long
 
+_DECIDING = {"tables": "by the socket tables", "bind": "by bind"}
+
 
 def as_text(
     cases: Sequence[Case], lost: str | None, paper: Paper, *, in_full: bool, cures: Sequence[Remedy] = ()
@@ -47,7 +49,8 @@ def as_text(
 def _summed_up(cases: Sequence[Case], taken: Sequence[Case]) -> list[str]:
     held = sum(case.verdict.state == "held" for case in taken)
     free = [case for case in cases if case.verdict.state == "free"]
-    by = "by the socket tables" if any(case.verdict.by == "tables" for case in cases) else "by bind"
+    deciding = {case.verdict.by for case in cases}
+    by = " and ".join(words for name, words in _DECIDING.items() if name in deciding)
     lines = [f"{len(cases)} asked, {by}: {held} held, {len(free)} free" + _others(taken, held) + "."]
     settings = cases[0].settings
     exposed = _ports(case.target for case in free if settings.hands_out(case.target.port) and not case.holds)

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import errno
 
-from portwait.diagnosis.blockers import Diagnosis, diagnose
+from portwait.bind.survey import WIDEST
+from portwait.diagnosis.blockers import Diagnosis, diagnose, occupied
 from portwait.errors import TablesError
 from portwait.host import addresses
 from portwait.host.port_settings import port_settings
 from portwait.model.case import AddressState, Case
 from portwait.model.port_settings import PortSettings
+from portwait.model.record import Record
 from portwait.model.targets import ANY, Target, plain
 from portwait.model.verdict import Verdict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from portwait.bind.survey import Survey
     from portwait.model.blocker import Blocker
+
+
+class _Question(Record):
+    """What the socket tables are read for, and what bind has said of it."""
+
+    concerned: tuple[Target, ...]
+    said: Mapping[Target, Verdict]
+    undecided: tuple[Target, ...]
+    """Those of which bind does not say whether they are held."""
+    too_many: bool = False
+    """Whether bind is not asked, because more targets have sockets than it may be asked about."""
 
 
 class Inspection:
@@ -30,6 +43,8 @@ class Inspection:
         self._ourselves = ourselves
         self.diagnosis = Diagnosis({}, None)
         self._by_tables: dict[Target, Verdict] = {}
+        self._busy: frozenset[int] = frozenset()
+        """The ports of a wide survey that have sockets at any address, where these are few."""
         self._contested: set[int] = set()
         self._beside: tuple[frozenset[int], dict[Target, frozenset[int]]] = frozenset(), {}
 
@@ -52,11 +67,15 @@ class Inspection:
         )
 
     def with_holds(self, cases: Sequence[Case]) -> list[Case]:
-        """Add the holds of other portwaits on the targets' ports, where these are free or somebody serves them."""
+        """Add the holds of other portwaits on the targets' ports, where these are free or somebody serves them.
+
+        Where the tables alone decide what is held among many, a hold is among the blockers.
+        """
         asked = {
             case.target: _whole_port(case.target) if case.verdict.state == "free" else case.target
             for case in cases
             if case.verdict.state == "free" or any(blocker.kind.name == "listener" for blocker in case.blockers)
+            if not self.survey.wide or case.target.port in self._busy
         }
         every = list(dict.fromkeys(asked.values()))
         try:
@@ -74,47 +93,90 @@ class Inspection:
     def inspect(self) -> bool:
         """Read the tables, then ask bind again; whether the service can start."""
         survey = self.survey
-        concerned = tuple(dict.fromkeys((*survey.obstructed, *survey.undecided)))
-        if not concerned:
-            return True
-        held = [
-            target for target in concerned if (said := survey.verdicts[target]).state == "held" and said.by == "bind"
-        ]
-        reuseaddr = survey.reuseaddr and not survey.wide
         holds = survey.own_inodes()
-        undecided = survey.undecided
+        try:
+            question = self._of_many(holds) if survey.wide else self._of_few()
+        except TablesError as error:
+            self._lose(str(error))
+            return self.probe()
+        concerned, undecided = question.concerned, question.undecided
+        free = not concerned
+        if survey.wide and not undecided:  # it is known what is held, and to find out who is in the way can take long
+            survey.learn(self._by_tables, survey.served, self._contested)
+            free = self.probe()
+        if free or not concerned:
+            return free
 
         def early(diagnosis: Diagnosis) -> None:
             if undecided or survey.served != diagnosis.listening:  # the guard has a use for it now
-                self._by_what_the_tables_say(undecided, diagnosis)
+                self._by_what_the_tables_say(question, diagnosis)
                 survey.learn(self._by_tables, diagnosis.listening, self._contested)
                 self.probe()
 
         try:
             self.diagnosis = diagnose(
-                concerned, reuseaddr=reuseaddr, ours=holds, ourselves=self._ourselves, held=held, early=early
+                concerned,
+                reuseaddr=survey.reuseaddr and not question.too_many,
+                ours=holds,
+                ourselves=self._ourselves,
+                held=[
+                    target
+                    for target in concerned
+                    if (said := question.said[target]).state == "held" and said.by == "bind"
+                ],
+                early=early,
             )
         except TablesError as error:
             self.diagnosis = Diagnosis({}, str(error))
             served = survey.served
         else:
             served = self.diagnosis.listening
-        self._by_what_the_tables_say(undecided, self.diagnosis)
+        self._by_what_the_tables_say(question, self.diagnosis)
         self._find_contested(concerned, holds)
         survey.learn(self._by_tables, served, self._contested)
         return self.probe()
 
-    def _by_what_the_tables_say(self, undecided: Iterable[Target], diagnosis: Diagnosis) -> None:
-        """Decide what bind has no word on."""
+    def _of_few(self) -> _Question:
+        """Ask the tables who is in the way of what bind calls held, and about what it cannot say."""
         survey = self.survey
-        settings = port_settings() if undecided else PortSettings()
-        for target in undecided:
+        concerned = tuple(dict.fromkeys((*survey.obstructed, *survey.undecided)))
+        return _Question(concerned, survey.verdicts, survey.undecided)
+
+    def _of_many(self, holds: frozenset[int]) -> _Question:
+        """Let the tables say which targets have no socket and are free; ask bind about the others, if not too many.
+
+        Raises TablesError.
+        """
+        survey = self.survey
+        here, busy, lost = occupied(survey.targets, holds)
+        has_sockets, free = frozenset(here), Verdict("free", 0, "tables")
+        by_tables = {target: free for target in survey.targets if target not in has_sockets}
+        if len(here) > WIDEST:
+            self._by_tables, self._busy = by_tables, frozenset()
+            unasked = Verdict("unknown", by="tables")
+            return _Question(here, dict.fromkeys(here, unasked), here, too_many=True)
+        self._busy = busy if len(busy) <= WIDEST else frozenset()
+        said = survey.ask(here)
+        undecided = tuple(target for target in here if said[target].state in ("denied", "unknown"))
+        self._by_tables, self.diagnosis = by_tables, Diagnosis({}, lost)
+        return _Question(tuple(target for target in here if said[target].state != "free"), said, undecided)
+
+    def _lose(self, why: str) -> None:
+        """Keep of the tables' word only what bind cannot be asked about: which of many targets had no socket."""
+        self.diagnosis = Diagnosis({}, why)
+        self._by_tables = {target: said for target, said in self._by_tables.items() if said.state == "free"}
+        self.survey.learn(self._by_tables, self.survey.served, self._contested)
+
+    def _by_what_the_tables_say(self, question: _Question, diagnosis: Diagnosis) -> None:
+        """Decide what bind has no word on."""
+        settings = port_settings() if question.undecided else PortSettings()
+        for target in question.undecided:
             blockers = diagnosis.blockers.get(target, ())
-            if survey.reuseaddr and not survey.wide:
+            if self.survey.reuseaddr and not question.too_many:
                 blockers = tuple(blocker for blocker in blockers if _is_surely_in_the_way(blocker, settings))
             if blockers:
-                self._by_tables[target] = Verdict("held", survey.verdicts[target].errno, "tables")
-            elif survey.wide and diagnosis.blockers:
+                self._by_tables[target] = Verdict("held", question.said[target].errno, "tables")
+            elif question.too_many and diagnosis.blockers:
                 self._by_tables[target] = Verdict("free", 0, "tables")
             else:
                 self._by_tables.pop(target, None)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from portwait.model.blocker import Blocker
     from portwait.model.case import Case
     from portwait.model.targets import Target
-    from portwait.wait.channel import Channel
+    from portwait.wait.channel import Channel, Message
 
 _MOST_ADVISED = 3  # targets; more would not fit a screen
 
@@ -162,6 +162,7 @@ class SurveyOfTheGuard(Survey):
         self._line = line
         self._inodes: frozenset[int] = frozenset()
         self._contested: Collection[int] = ()
+        self._numbers: dict[Target, int] = {}
 
     def learn(
         self, by_tables: Mapping[Target, Verdict], served: Collection[int] | None, contested: Collection[int] = ()
@@ -179,19 +180,27 @@ class SurveyOfTheGuard(Survey):
         self.receive()
         return not self.obstructed
 
+    def ask(self, targets: Collection[Target]) -> dict[Target, Verdict]:
+        """Let the guard ask bind about these targets. Raises GuardHasGone."""
+        self._numbers = self._numbers or {target: number for number, target in enumerate(self.targets)}
+        self._line.send("ask", tuple(self._numbers[target] for target in targets))
+        (words,) = self._receive()
+        return {target: Verdict(*parts) for target, parts in zip(targets, words)}
+
     def receive(self) -> None:
         """Wait for the guard's word. Raises GuardHasGone."""
+        words, inodes = self._receive()
+        self._inodes = frozenset(inodes)
+        if self.wide:
+            unknown = Verdict("unknown", by="tables")
+            self.verdicts = {target: self._by_tables.get(target, unknown) for target in self.targets}
+        self.verdicts.update((self.targets[number], Verdict(*parts)) for number, *parts in words)
+
+    def _receive(self) -> Message:
         message = self._line.receive()
         if message is None:
             raise GuardHasGone
-        verdicts, inodes = message
-        self._inodes = frozenset(inodes)
-        if self.wide:  # bind is not asked about more than 64
-            self.verdicts = {
-                target: self._by_tables.get(target, Verdict("unknown", by="tables")) for target in self.targets
-            }
-        else:
-            self.verdicts = {target: Verdict(*parts) for target, parts in zip(self.targets, verdicts)}
+        return message
 
     def own_inodes(self) -> frozenset[int]:
         """The inodes of the sockets by which the guard holds."""

@@ -93,6 +93,9 @@ class Narrator:
                 _learn(survey, *rest)
                 survey.probe()
                 self._send_state(survey)
+            elif kind == "ask":
+                said = survey.ask([survey.targets[number] for number in rest[0]])
+                self._reply(tuple((verdict.state, verdict.errno, verdict.by) for verdict in said.values()))
             elif kind == "done":
                 expected, self.unsettled, self.status = rest
                 self.expected = math.inf if expected is None else expected
@@ -158,9 +161,15 @@ class Narrator:
 
     def _send_state(self, survey: Survey) -> None:
         """Tell it bind's word, and which sockets are the guard's own."""
-        verdicts = () if survey.wide else survey.verdicts.values()
-        words = tuple((verdict.state, verdict.errno, verdict.by) for verdict in verdicts)
-        if not self._line.offer(words, tuple(survey.own_inodes())):
+        words = tuple(
+            (number, verdict.state, verdict.errno, verdict.by)
+            for number, target in enumerate(survey.targets)
+            if (verdict := survey.verdicts[target]).by == "bind" or not survey.wide
+        )
+        self._reply(words, tuple(survey.own_inodes()))
+
+    def _reply(self, *message: Any) -> None:  # whatever marshal can write
+        if not self._line.offer(*message):
             self._line.finish()
 
     def _lose(self, why: str) -> None:

@@ -4,8 +4,9 @@ Every maker is a context manager for a private network namespace (the `net` fixt
 of the socket on the port and of its other end, once /proc/net says that the state is there. An OSError on the way is
 the kernel's answer to whoever asked for that state.
 
-Who chooses the source port of an outbound connection is `by`: the kernel at connect(), as in the incident, the kernel
-at bind(address, 0), or the client, which binds it by number.
+Who chooses the source port of an outbound connection is `by`: the kernel at connect(), as in the incident, likewise
+after the client has bound its address alone (IP_BIND_ADDRESS_NO_PORT), the kernel at bind(address, 0), or the client,
+which binds it by number.
 
 The address decides the family: "127.0.0.1", "::1", or MAPPED, an IPv4 connection of an AF_INET6 socket, as Java
 makes it. Other ends take the first free port from 7000 on, so two makers can run at once and no choice is random.
@@ -34,9 +35,10 @@ if TYPE_CHECKING:
 WILDCARD = "0.0.0.0"  # noqa: S104  # what services bind; here only ever in a private namespace
 LOOPBACK = "127.0.0.1"
 MAPPED = "::ffff:127.0.0.1"
-Choice = Literal["connect", "bind", "number"]
+Choice = Literal["connect", "address", "bind", "number"]
 _FIRST_OTHER_PORT = 7000
 _IPPROTO_MPTCP = 262
+_IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h
 _TCP_REPAIR, _TCP_REPAIR_QUEUE, _TCP_QUEUE_SEQ, _TCP_REPAIR_WINDOW = 19, 20, 21, 29
 _NO_QUEUE, _RECEIVE_QUEUE, _SEND_QUEUE = 0, 1, 2
 _TCP_STATES = (  # include/net/tcp_states.h, in its order from 1 on; the names are the project's
@@ -418,6 +420,8 @@ def _outbound(port: int, address: str, *, reuseaddr: bool, by: Choice) -> Iterat
 def _connect_from(client: socket.socket, port: int, to: tuple[str, int], *, reuseaddr: bool, by: Choice) -> None:
     client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuseaddr)
     with forced_source_port(port):
+        if by == "address":
+            client.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
         if by != "connect":
             client.bind((to[0], port if by == "number" else 0))
         client.connect(to)

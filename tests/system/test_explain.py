@@ -239,7 +239,7 @@ def test_an_owner_in_a_unit_is_known_by_its_cgroup_where_it_cannot_be_seen() -> 
 
 
 def test_several_targets() -> None:
-    """Up to four in full, more a line each; more than 64 by the tables, where each socket on a port counts."""
+    """Up to four in full, more a line each; of more than 64 the tables say which are free, and bind which are held."""
     sysctl("net.ipv4.ip_local_port_range", "1024 65000")
     with held("accepted"):
         few = explain("30009", "30010", "30011")
@@ -260,13 +260,15 @@ def test_several_targets() -> None:
         ]
         many = explain("30000-30064")
         assert many.status == 1
-        assert many.out.startswith("30010/tcp is held by a listener and an accepted connection ")
-        assert "65 asked, by the socket tables: 1 held, 64 free." in many.out
-    assert explain("31000-31064").status == 0
+        assert many.out.startswith("30010/tcp is held by a listener: client (pid ")
+        assert "65 asked, by the socket tables and by bind: 1 held, 64 free." in many.out
+    none = explain("31000-31064")
+    assert none.status == 0
+    assert none.out.startswith("65 asked, by the socket tables: 0 held, 65 free.")
 
 
 def test_the_whole_port_space() -> None:
-    """Every port is asked about in one reading, and it takes seconds at most."""
+    """The tables say in one reading which ports are free, and it takes seconds at most; the others are bind's."""
     with held("outbound_established"):
         words = portwait("explain", "--json", "1-65535")
         done = run([*PLAIN_HOST, *words], env={**os.environ, **UNBROKEN}, timeout=4 * DEADLINE)
@@ -274,7 +276,7 @@ def test_the_whole_port_space() -> None:
     held_ports = {one["port"] for one in targets if one["verdict"] == "held"}
     assert len(targets) == 65535
     assert PORT in held_ports
-    assert {one["by"] for one in targets} == {"tables"}
+    assert {(one["verdict"], one["by"]) for one in targets} == {("free", "tables"), ("held", "bind")}
 
 
 def test_the_json() -> None:

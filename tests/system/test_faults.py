@@ -198,7 +198,7 @@ class TestDenied:
 
 
 class TestTooWide:
-    """More than 64 ports are not bound for a probe; the tables decide."""
+    """Of more than 64 ports the tables say which are free; bind is asked about the others."""
 
     SPAN = "30000-30099"
 
@@ -209,7 +209,7 @@ class TestTooWide:
         with outbound_established(PORT):
             seen = guard("--timeout", "0", "--log-format", "json", self.SPAN, "--", *STARTED)
         assert (seen.status, seen.out) == (GAVE_UP, "")
-        assert [seen.event("held")[key] for key in ("port", "by")] == [PORT, "tables"]
+        assert [seen.event("held")[key] for key in ("port", "by")] == [PORT, "bind"]
 
     def test_it_becomes_free(self) -> None:
         with contextlib.ExitStack() as stack:

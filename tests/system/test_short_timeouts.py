@@ -42,8 +42,9 @@ _SLOW_NARRATOR = """
 import sys, time
 from portwait.__main__ import start
 from portwait.wait import inspection
-diagnose = inspection.diagnose
+diagnose, occupied = inspection.diagnose, inspection.occupied
 inspection.diagnose = lambda *words, **named: (time.sleep({seconds}), diagnose(*words, **named))[1]
+inspection.occupied = lambda *words, **named: (time.sleep({seconds}), occupied(*words, **named))[1]
 sys.argv[0] = "portwait"
 sys.exit(start())
 """

@@ -288,8 +288,9 @@ SLOW_NARRATOR = """
 import sys, time
 from portwait.__main__ import start
 from portwait.wait import inspection
-diagnose = inspection.diagnose
+diagnose, occupied = inspection.diagnose, inspection.occupied
 inspection.diagnose = lambda *words, **named: (time.sleep(1.5), diagnose(*words, **named))[1]
+inspection.occupied = lambda *words, **named: (time.sleep(1.5), occupied(*words, **named))[1]
 sys.argv[0] = "portwait"
 sys.exit(start())
 """

@@ -156,11 +156,12 @@ def facts(
     machine: Machine = ROOT,
     wrappers: tuple[config.Wrapper, ...] = (),
     reuseaddr: bool = True,
+    by: Any = "bind",
 ) -> Facts:
     (wanted,) = parse([target], family)
     settings = PortSettings(span, tuple(reserved), start)
     units = units_of(owner for one in blockers for owner in one.owners) if machine.systemd else {}
-    case = Case(wanted, Verdict(state), blockers, settings, reuseaddr=reuseaddr)
+    case = Case(wanted, Verdict(state, by=by), blockers, settings, reuseaddr=reuseaddr)
     return Facts(case, machine, wrappers, units=units)
 
 
@@ -880,10 +881,14 @@ def test_a_cure_for_later_says_that_it_moves_no_connection(given: Facts) -> None
 
 
 def test_time_wait_is_not_cured_by_reuseaddr() -> None:
-    """The advice that people are given everywhere is named, and refused; unless the service does not set it."""
+    """The advice that people are given everywhere is named, and refused where bind was asked with it."""
     assert "SO_REUSEADDR in the service does not help here" in remedies(facts(TIME_WAIT))["wait"].summary
     without = facts(TIME_WAIT, reuseaddr=False)
-    assert "SO_REUSEADDR in the service helps where the connection had set it too" in remedies(without)["wait"].summary
+    by_tables = facts(TIME_WAIT, by="tables")
+    for unsure in (without, by_tables):
+        assert (
+            "SO_REUSEADDR in the service helps where the connection had set it too" in remedies(unsure)["wait"].summary
+        )
 
 
 def test_the_order_is_that_of_what_to_do() -> None:

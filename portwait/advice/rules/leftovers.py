@@ -25,7 +25,7 @@ def wait(facts: Facts) -> Remedy | None:
     surely = all(blocker.expires_in is not None for blocker in facts.blockers)
     limit = () if left <= _TIME_WAIT else ("-t", durations.show(left + 15))
     helps = "does not help here: the connection itself had to set it"
-    if not facts.case.reuseaddr:
+    if not facts.case.reuseaddr or facts.case.verdict.by == "tables":  # bind alone knows whether it had
         helps = "helps where the connection had set it too, as those of most servers have"
     return Remedy(
         "wait",

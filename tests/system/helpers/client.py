@@ -1,8 +1,9 @@
-"""A client that keeps one connection to PORT of this host, as a pool does: `client.py PORT [stubborn]`.
+"""A client that keeps one connection to PORT of this host, as a pool does: `client.py PORT [stubborn|reuseaddr]`.
 
 Prints `ready LOCALPORT`. When the connection ends under it, it says how, connects again at once, and says `ready` again
-with the new port. Words on its standard input: `close` ends the connection for good; `count` tells how often a stubborn
-client, which ignores SIGTERM, was sent one.
+with the new port. With `reuseaddr` it binds its address before, with SO_REUSEADDR and IP_BIND_ADDRESS_NO_PORT. Words on
+its standard input: `close` ends the connection for good; `count` tells how often a stubborn client, which ignores
+SIGTERM, was sent one.
 """
 
 from __future__ import annotations
@@ -15,11 +16,16 @@ import struct
 import sys
 
 ABORT = struct.pack("ii", 1, 0)  # SO_LINGER: close with RST, so that no TIME_WAIT is left
+IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h
 terminations: list[int] = []
 
 
 def connect(port: int) -> socket.socket:
     client = socket.socket()
+    if "reuseaddr" in sys.argv:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        client.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+        client.bind(("127.0.0.1", 0))
     client.connect(("127.0.0.1", port))
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
     print("ready", client.getsockname()[1], flush=True)
