@@ -184,14 +184,21 @@ class Removal:
     def _terminate(self, inspection: Inspection, termination: Termination) -> None:
         """Signal the owners of what is left, unless one of a target's blockers would stay: then it would be in vain."""
         us = terminate.relations(self._guard)
-        for target in inspection.survey.obstructed:
-            shown = inspection.diagnosis.blockers.get(target, ()) or self._hidden(inspection, target)
-            owned = [blocker for blocker in shown if blocker.socket.inode]
+        shown = {
+            target: inspection.diagnosis.blockers.get(target, ()) or self._hidden(inspection, target)
+            for target in inspection.survey.obstructed
+        }
+        needed: frozenset[str] = frozenset()
+        for blockers in shown.values():
+            owned = [blocker for blocker in blockers if blocker.socket.inode]
+            needed |= terminate.names_of_all(owned, terminate.listening(blockers))
+        for target, blockers in shown.items():
+            owned = [blocker for blocker in blockers if blocker.socket.inode]
             if any(0 < self._doubts.get(blocker.socket.cookie, 0) < _PATIENCE for blocker in owned):
                 continue  # it may be evicted yet
-            refused, serving = False, terminate.listening(shown)
+            refused, serving = False, terminate.listening(blockers)
             for blocker in owned:
-                refusal = terminate.refusal(blocker, serving, termination.kinds, self._selection, us)
+                refusal = terminate.refusal(blocker, serving, termination.kinds, self._selection, us, needed)
                 if refusal is not None:
                     refused = True
                     self._tell(Action("not-signalled", target, blocker, refusal))

@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from portwait.diagnosis.evictable import Refusal, names_needed
-from portwait.options.table import EVICTED, TERMINABLE
+from portwait.options.table import EVICTED, ON_TOP, TERMINABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,13 +74,28 @@ def listening(blockers: Iterable[Blocker]) -> frozenset[tuple[int, int]]:
     )
 
 
-def refusal(
-    blocker: Blocker, serving: frozenset[tuple[int, int]], kinds: frozenset[str], selection: Selection, us: Relations
+def names_of_all(blockers: Iterable[Blocker], serving: frozenset[tuple[int, int]]) -> frozenset[str]:
+    """Say which names a user has to agree to before the owners of all these are signalled."""
+    names: set[str] = set()
+    for blocker in blockers:
+        names |= names_to_agree(blocker)
+        if any((owner.pid, owner.birth) in serving for owner in blocker.owners):
+            names.add("listener")
+    return frozenset(names)
+
+
+def refusal(  # noqa: PLR0917  # what is asked about comes first
+    blocker: Blocker,
+    serving: frozenset[tuple[int, int]],
+    kinds: frozenset[str],
+    selection: Selection,
+    us: Relations,
+    beside: frozenset[str] = frozenset(),
 ) -> Refusal | None:
     """Say why this blocker's owners may not be signalled, None where all of them may.
 
     All, because the port stays held as long as one of them has the socket. `serving` are the processes that listen on
-    the port.
+    the port, and `beside` are the names that what else is in the way needs.
     """
     if blocker.kind.name == "hold":
         return Refusal("hold", "it is another portwait's hold", "it ends with that service")
@@ -91,8 +106,9 @@ def refusal(
     if any(owner.foreign_pid for owner in blocker.owners):
         return _FOREIGN
     missing = names_to_agree(blocker) - kinds
+    needed = names_of_all([blocker], serving) | beside
     if "udp" in missing:
-        return _not_named(missing, kinds)
+        return _not_named(missing, needed)
     for owner in blocker.owners:
         if owner.pid == us.pid:
             return _ITSELF
@@ -101,9 +117,9 @@ def refusal(
         if owner.pid in us.ancestors:
             return Refusal("ancestor", "it started this process", "close the socket there")
         if (owner.pid, owner.birth) in serving and "listener" not in kinds:
-            return _not_named(frozenset(["listener"]), kinds)
+            return _not_named(frozenset(["listener"]), needed)
     if missing:
-        return _not_named(missing, kinds)
+        return _not_named(missing, needed)
     for owner in blocker.owners:
         if not selection.expects(owner):
             return Refusal("not-selected", f"it is not among those that were named ({selection})", "name it too")
@@ -114,8 +130,16 @@ def refusal(
     return None
 
 
-def _not_named(missing: frozenset[str], kinds: frozenset[str]) -> Refusal:
-    option = f"--terminate={','.join(kind for kind in TERMINABLE if kind in kinds | missing)}"
+def _option(needed: frozenset[str]) -> str:
+    """Write the shortest option that allows these names."""
+    on_top = needed & ON_TOP
+    named = on_top if on_top and needed - on_top <= set(EVICTED) else needed
+    return f"--terminate={','.join(kind for kind in TERMINABLE if kind in named)}"
+
+
+def _not_named(missing: frozenset[str], needed: frozenset[str]) -> Refusal:
+    """Refuse it, with the option that allows all that is needed; the kinds that were named so far may not be."""
+    option = _option(needed)
     if "listener" in missing:
         return Refusal("listener", "it listens on the port", "stop its service, or name it", option=option)
     if "udp" in missing:

@@ -19,6 +19,9 @@ EVICTABLE = (*EVICTED, "accepted", "unknown", "udp", "mptcp", "unseen")
 TERMINABLE = (*EVICTED, "accepted", "listener", "unknown", "bound", "udp")
 """What --terminate can name."""
 
+ON_TOP = frozenset(("udp", "mptcp", "unseen"))
+"""What is no kind by itself: named alone it adds to the kinds that are taken by default."""
+
 FORMATS = ("auto", "console", "logfmt", "json")
 
 
@@ -128,8 +131,9 @@ ROWS = (
     Row(
         "--terminate",
         "guard",
-        "last resort: signal the processes that own what is in the way, once, and wait; the kinds are those of --evict "
-        "and bound; listener only by name",
+        "last resort: signal the processes that own what is in the way, once, and wait; the kinds are "
+        f"{', '.join(kind for kind in EVICTED if kind != 'time-wait')} (these by default), accepted, listener, "
+        "unknown, bound, and on top of them udp",
         reader="terminate",
         metavar="KIND,...",
         bare=",".join(EVICTED),

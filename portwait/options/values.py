@@ -9,15 +9,12 @@ import _signal
 
 from portwait.bind.hold import MOST
 from portwait.errors import UsageError, quote
-from portwait.options.table import EVICTABLE, EVICTED, FORMATS, TERMINABLE
+from portwait.options.table import EVICTABLE, EVICTED, FORMATS, ON_TOP, TERMINABLE
 from portwait.text import durations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-_ON_TOP = {"udp", "mptcp", "unseen"}
-"""What is no kind by itself: named alone it adds to the kinds that are taken by default."""
 
 
 def _yes(text: str) -> bool:
@@ -41,7 +38,7 @@ def _one_of(text: str, choices: Sequence[str]) -> str:
 def _kinds(text: str, choices: Sequence[str]) -> frozenset[str]:
     """Read kinds with commas between them."""
     named = frozenset(_one_of(kind, choices) for kind in text.split(","))
-    return named if named - _ON_TOP else named | set(EVICTED)
+    return named if named - ON_TOP else named | set(EVICTED)
 
 
 def _evict(text: str) -> frozenset[str]:

@@ -26,6 +26,7 @@ from portwait.model.owner import Owner
 from portwait.model.sockets import KernelSocket, TcpInfo
 from portwait.model.targets import Target
 from portwait.options.table import EVICTABLE, EVICTED, TERMINABLE
+from portwait.options.values import READERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -436,12 +437,26 @@ def test_whose_owner_may_be_signalled(
     """All owners or none, by the blocker's kind, of the socket's own user, and none of those that must survive."""
     refused = terminate.refusal(which, terminate.listening(among or (which,)), kinds, selection, US)
     assert (refused and refused.code) == code
-    if refused is not None and "--terminate=" in refused.cure:
-        named = frozenset(refused.cure.rpartition("=")[2].split(","))
-        assert named > kinds
-        assert terminate.refusal(which, terminate.listening(among or (which,)), named, selection, US) is None, (
-            "it helps"
-        )
+    option = refused and (refused.option or refused.cure[refused.cure.rfind("--terminate=") :])
+    if option and option.startswith("--terminate="):
+        names = option.partition("=")[2].split(",")
+        serving = terminate.listening(among or (which,))
+        named: Any = READERS["terminate"](",".join(names))
+        assert terminate.refusal(which, serving, named, selection, US) is None, "it helps"
+        for name in names if len(names) > 1 else ():
+            fewer: Any = READERS["terminate"](",".join(other for other in names if other != name))
+            assert terminate.refusal(which, serving, fewer, selection, US) is not None, "and is the shortest that does"
+        assert "time-wait" not in names, "no process owns that"
+
+
+def test_the_option_that_would_have_all_signalled() -> None:
+    """It has the names of whatever is in the way: with those of one blocker alone the others would stay."""
+    blockers = (BOUND, ACCEPTED)
+    beside = terminate.names_of_all(blockers, terminate.listening(blockers))
+    for blocker in blockers:
+        refused = terminate.refusal(blocker, frozenset(), DEFAULT, ANYBODY, US, beside)
+        assert refused is not None
+        assert refused.cure.endswith("--terminate=accepted,bound")
 
 
 def test_relations_are_all_up_to_the_first_process() -> None:
