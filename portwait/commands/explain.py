@@ -33,9 +33,9 @@ when and until when, and which cure fits. Changes nothing.
 _EPILOG = """\
 TARGET is a port (30010), an address and a port (127.0.0.1:30010, [::1]:30010),
 a range (30000-30010) or a service's name (redis), each with /udp for UDP. More
-than 4 get a line each. Of more than 64 the socket tables say which are free, and
-bind() is asked about the others. If these are more than 64 too, it is not asked,
-and every socket on a port counts.
+than 4 get a line each. Of more than 64 the socket tables say which are free,
+and bind() is asked about the others. If these are more than 64 too, it is not
+asked, and every socket on a port counts.
 
 It needs no privilege; root sees the processes of other users.
 
