@@ -10,7 +10,7 @@ import _socket
 import os
 import time
 
-from portwait.diagnosis import evictable, interfaces, kinds, owners, tables
+from portwait.diagnosis import evictable, interfaces, kinds, other_ends, owners, tables
 from portwait.diagnosis.overlap import overlaps
 from portwait.diagnosis.owners import user_name
 from portwait.errors import TablesError
@@ -121,9 +121,9 @@ def diagnose(
                     frozenset(listening),
                 )
             )
-        shown = {_identity(sock): sock for entries in blocking.values() for _, sock in entries}
-        peers = _peers(opened, shown.values())
-    known = _Known(list(shown.values()), peers, ourselves)
+        shown = {other_ends.identity(sock): sock for entries in blocking.values() for _, sock in entries}
+        peers, waiting = other_ends.find(opened, shown.values())
+    known = _Known(list(shown.values()), peers, ourselves, waiting)
     return Diagnosis(
         {
             target: tuple(known.blocker(kind, sock) for kind, sock in sorted(blocking.get(target, ()), key=_ends))
@@ -185,24 +185,6 @@ def _ends(entry: Classified) -> tuple[object, ...]:
     return sock.state != "LISTEN", sock.local_address, sock.interface, sock.remote_address, sock.remote_port
 
 
-def _identity(sock: KernelSocket) -> tuple[object, ...]:
-    return (sock.cookie, sock.inode, sock.family, sock.local_address, sock.remote_address, sock.remote_port)
-
-
-def _peers(opened: tables.Tables, sockets: Iterable[KernelSocket]) -> dict[tuple[object, ...], KernelSocket]:
-    """Find the other ends that are sockets of this host too."""
-    peers = {}
-    for sock in sockets:
-        if sock.remote_port:
-            try:
-                peer = opened.other_end(sock)
-            except TablesError:
-                continue
-            if peer is not None and (peer.remote_port or kinds.is_here(sock, peer)):
-                peers[_identity(sock)] = peer
-    return peers
-
-
 class _Known:
     """Everything that is known of the processes behind some sockets and their other ends."""
 
@@ -211,8 +193,10 @@ class _Known:
         sockets: Sequence[KernelSocket],
         peers: Mapping[tuple[object, ...], KernelSocket],
         ourselves: Collection[int],
+        waiting: Collection[tuple[object, ...]],
     ) -> None:
         self._peers = peers
+        self._waiting = waiting
         self._ourselves = ourselves
         self._named: dict[int, Owner | None] = {}
         self._devices: dict[int, str | None] = {}
@@ -240,7 +224,7 @@ class _Known:
             unseen = "owner not visible" if _is_root() else "owner not visible: run as root"
         others = tuple(owner for owner in owners if owner.pid not in self._ourselves)
         inherited, owners = len(others) < len(owners), others
-        peer = self._peers.get(_identity(sock))
+        peer = self._peers.get(other_ends.identity(sock))
         peer_owner = None if peer is None else self._first(peer)
         place = self._places.get(sock.cgroup)
         peer_place = None if peer is None else self._places.get(peer.cgroup)
@@ -257,6 +241,7 @@ class _Known:
             peer=peer_owner,
             peer_user=None if peer is None or not peer.inode else user_name(peer.uid),
             peer_unit=peer_owner.unit if peer_owner else (peer_place.unit if peer_place else None),
+            peer_waits=other_ends.identity(sock) in self._waiting,
             unit=owners[0].unit if owners else (place.unit if place else None),
             container=owners[0].container if owners else (place.container if place else None),
             device=self._device(sock.interface),

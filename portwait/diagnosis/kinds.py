@@ -80,9 +80,26 @@ def doubted(kind: Kind, sock: KernelSocket, listeners: Listeners) -> Kind:
 
 def has_listener(sock: KernelSocket, listeners: Listeners) -> bool:
     """Whether somebody listens at this socket's own address and port, on its interface."""
-    return any(
-        _listens(listener, sock.local_address) and listener.interface in (0, sock.interface)
+    return bool(listeners_at(sock, listeners))
+
+
+def listeners_at(sock: KernelSocket, listeners: Listeners) -> list[KernelSocket]:
+    """Choose those that listen at this socket's own address and port, on its interface."""
+    return [
+        listener
         for listener in listeners.get(sock.local_port, ())
+        if _listens(listener, sock.local_address) and listener.interface in (0, sock.interface)
+    ]
+
+
+def is_unaccepted(sock: KernelSocket) -> bool:
+    """Whether a TCP connection of the kernel's own tables still waits in its listener's queue: it has no file yet."""
+    return bool(
+        sock.cookie
+        and not sock.inode
+        and not sock.mptcp
+        and sock.protocol == "tcp"
+        and sock.state in ("ESTABLISHED", "CLOSE_WAIT")
     )
 
 

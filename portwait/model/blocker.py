@@ -34,6 +34,8 @@ class Blocker(Record):
     """The user at the other end, where that is on this host, also where the process was not found."""
     peer_unit: str | None = None
     """Likewise, by the cgroup that its socket was made in."""
+    peer_waits: bool = False
+    """Whether the other end waits to be accepted: `peer` is of the only listener that can, as far as that is known."""
     unit: str | None = None
     """The unit that the socket was made in, by its cgroup: known also where the owner cannot be seen."""
     container: str | None = None

@@ -68,6 +68,7 @@ def of_blocker(blocker: Blocker) -> dict[str, object]:
         "peer": None if blocker.peer is None else of_owner(blocker.peer),
         "peer_user": _safe(blocker.peer_user),
         "peer_unit": _safe(blocker.peer_unit),
+        "peer_waits": blocker.peer_waits,
         "unseen": blocker.unseen,
     }
 

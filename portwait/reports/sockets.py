@@ -104,11 +104,14 @@ def _other_end(blocker: Blocker) -> list[Line]:
     """Write who is at the other end: a process or a user of this host, else what its port is called."""
     if blocker.kind.name == "self-connect":
         return []
+    waits = "waits to be accepted by " if blocker.peer_waits else ""
     if blocker.peer is not None:
-        return [_labelled("other end", f"{process(blocker.peer)}, on this host")]
+        return [_labelled("other end", f"{waits}{process(blocker.peer)}, on this host")]
     if blocker.peer_user is not None:
         unit = f"{escape(blocker.peer_unit)}, " if blocker.peer_unit else ""
-        return [_labelled("other end", f"a process of this host ({unit}user {escape(blocker.peer_user)})")]
+        return [_labelled("other end", f"{waits}a process of this host ({unit}user {escape(blocker.peer_user)})")]
+    if blocker.peer_waits:
+        return [_labelled("other end", "waits to be accepted, on this host")]
     if blocker.remote_service is None:
         return []
     port, name = blocker.socket.remote_port, escape(blocker.remote_service)

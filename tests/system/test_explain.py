@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -218,6 +219,38 @@ def test_the_report_on_a_hold() -> None:
         (owner,) = hold["owners"]
         assert owner["pid"] != stray.pid
         assert_golden(HERE / "golden" / "hold.txt", functools.partial(explain, "--no-reuseaddr", str(PORT)))
+
+
+@pytest.mark.parametrize(
+    ("listeners", "accepts", "said"),
+    [
+        ([(states.LOOPBACK, False)], False, "waits to be accepted by {me}, on this host"),
+        ([("0.0.0.0", False)], False, "waits to be accepted by {me}, on this host"),  # noqa: S104  # the test's own
+        ([(states.LOOPBACK, True)] * 2, False, "waits to be accepted, on this host"),
+        ([(states.LOOPBACK, False)], True, "{me}, on this host"),
+    ],
+    ids=["one listener", "on all addresses", "two listeners", "accepted"],
+)
+def test_the_other_end_in_a_listeners_queue(listeners: list[tuple[str, bool]], accepts: bool, said: str) -> None:
+    """It has no owner yet: the only listener that can accept it is named, and of two neither is."""
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(socket.socket()) for _ in listeners]
+        for server, (address, shared) in zip(servers, listeners):
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
+            server.bind((address, 7000))
+            server.listen()
+        client = stack.enter_context(socket.socket())
+        client.bind((states.LOOPBACK, PORT))
+        client.connect((states.LOOPBACK, 7000))
+        if accepts:
+            stack.enter_context(servers[0].accept()[0])
+        (blocker,) = told(str(PORT), before=ALL_SEEN)["blockers"]
+        report = " ".join(run([*ALL_SEEN, *portwait("explain", str(PORT))]).out.split())
+    me = blocker["owners"][0]
+    assert blocker["peer_waits"] != accepts
+    assert (blocker["peer"] and blocker["peer"]["pid"]) == (me["pid"] if "{me}" in said else None)
+    named = f"{me['name']} (pid {me['pid']},"
+    assert f"other end {said.format(me=named).partition(',')[0]}" in report
 
 
 def test_a_socket_on_its_way_in_a_message_has_no_owner() -> None:

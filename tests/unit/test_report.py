@@ -234,6 +234,11 @@ def test_nothing_is_said_of_a_range_that_cannot_be_read() -> None:
             "other end  a process of this host (redis.service, user redis)",
         ),
         (OUTBOUND, "other end  not seen here; the services database calls port 7000 afs3-fileserver"),
+        (OUTBOUND._replace(peer_waits=True), "other end  waits to be accepted, on this host"),
+        (
+            OUTBOUND._replace(peer_waits=True, peer_user="redis"),
+            "other end  waits to be accepted by a process of this host (user redis)",
+        ),
         (listener(REDIS._replace(forwards="172.17.0.2:80")), "forwards   to the container's 172.17.0.2:80"),
         (listener(REDIS._replace(pod="d0a6ff74")), "pod        d0a6ff74"),
         (listener(REDIS, ORDERS), "process    812: redis-server"),
