@@ -124,7 +124,7 @@ def warn_of_closing(survey: Survey, options: Options, command: Sequence[str]) ->
 def _too_many(survey: Survey) -> str:
     listed = ports.show(ports.merge((target.port, target.port) for target in survey.targets))
     cure = f"; {_reserving(listed)} keeps them all" if _may_reserve(survey.targets) else ""
-    return f"{listed}: nothing is held, because at most {hold.MOST} ports are{cure}"
+    return f"no hold on {listed}, because portwait holds at most {hold.MOST} ports{cure}"
 
 
 def _reserving(listed: str) -> str:

@@ -174,7 +174,7 @@ class TestAcrossExec:
         """A hold that was asked for by name is not left out without a word, and none is promised."""
         seen = guard(*words, "30010-30074", "--", "true")
         assert seen.status == 0
-        assert ("30010-30074: nothing is held, because at most 64 ports are" in seen.err) == said
+        assert ("no hold on 30010-30074, because portwait holds at most 64 ports" in seen.err) == said
         assert "would hold" not in seen.err
 
 
