@@ -95,6 +95,16 @@ def serves_udp(blocker: Blocker) -> bool:
     return blocker.kind.name == "bound" and blocker.socket.protocol == "udp"
 
 
+def are_dual_stack(blockers: Sequence[Blocker], *, alone: bool) -> list[Blocker]:
+    """Choose the IPv6 sockets, at IPv6 addresses, that the kernel counts for IPv4 too.
+
+    The tables do not show IPV6_V6ONLY of a connection. One that is `alone` in the way of IPv4 does not have it.
+    """
+    sixes = [each for each in blockers if ":" in each.socket.local_address and "." not in each.socket.local_address]
+    surely = alone and len(blockers) == 1
+    return [each for each in sixes if each.socket.v6only is False or (surely and not each.socket.v6only)]
+
+
 def is_server(blocker: Blocker) -> bool:
     """Whether it is a socket that waits for clients."""
     return blocker.kind.name == "listener" or serves_udp(blocker)

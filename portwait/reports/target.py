@@ -113,7 +113,8 @@ def _by(blockers: Sequence[Blocker]) -> str:
         return f"by {what}: {listed(list(who), most=3)}"
     if all(blocker.socket.inode == 0 and blocker.unseen is None for blocker in blockers):
         left = max((blocker.expires_in or 0 for blocker in blockers), default=0)
-        return f"by {what}: no process owns it" + (f", it ends by itself in {durations.show(left)}" if left else "")
+        them, ends = ("it", "it ends by itself") if len(blockers) == 1 else ("them", "they end by themselves")
+        return f"by {what}: no process owns {them}" + (f", {ends} in {durations.show(left)}" if left else "")
     unseen = _first_unseen(blockers)
     return f"by {what}{_of(unseen)}: {unseen.unseen or 'owner not known'}"
 
@@ -147,7 +148,7 @@ def full(case: Case, paper: Paper | None = None, *, notes: Sequence[str] = (), b
     for first, text, rest in socket_report.of(case.blockers, _unseen_of(case)):
         lines += paper.wrap(text, first, rest)
     whose = socket_report.one_family(case.blockers, case.holds)
-    for text in (*_by_tables(case.verdict), *_kept(case), *_why(case), *whose, *notes):
+    for text in (*_by_tables(case.verdict), *_kept(case), *_why(case), *_both_families(case), *whose, *notes):
         lines += paper.wrap(text, "  ")
     lines += _advice(case, paper, briefly=briefly)
     return "\n".join(lines)
@@ -216,6 +217,19 @@ def _where(case: Case) -> list[str]:
     words = f"Only {names} {'is' if len(taken) == 1 else 'are'} taken: a service that binds another address, "
     words += f"ADDRESS:{case.target.port}, can start."
     return [words]
+
+
+def _both_families(case: Case) -> list[str]:
+    """Say why IPv6 sockets are in the way of an IPv4 target."""
+    if case.target.family != 4:
+        return []
+    dual = socket_report.are_dual_stack(case.blockers, alone=case.verdict.by == "bind")
+    both = list(dict.fromkeys(escape(blocker.local) for blocker in dual))
+    if not both:
+        return []
+    if len(both) == 1:
+        return [f"{both[0]} is an IPv6 socket without IPV6_V6ONLY: the kernel counts it for IPv4 too."]
+    return [f"{listed(both, most=3)} are IPv6 sockets without IPV6_V6ONLY: the kernel counts them for IPv4 too."]
 
 
 def _prospect(target: Target, span: str, settings: PortSettings, *, kept: bool) -> str:

@@ -43,7 +43,7 @@ from tests.support.terminals import run_on_terminal
 from tests.support.without import without
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tests.support.programs import Program
 
@@ -251,6 +251,28 @@ def test_the_other_end_in_a_listeners_queue(listeners: list[tuple[str, bool]], a
     assert (blocker["peer"] and blocker["peer"]["pid"]) == (me["pid"] if "{me}" in said else None)
     named = f"{me['name']} (pid {me['pid']},"
     assert f"other end {said.format(me=named).partition(',')[0]}" in report
+
+
+@pytest.mark.parametrize(
+    ("make", "target", "said"),
+    [
+        (functools.partial(states.outbound_established, address="::1"), f"0.0.0.0:{PORT}", f"[::1]:{PORT}"),
+        (functools.partial(states.listening, address="::"), f"0.0.0.0:{PORT}", f"[::]:{PORT}"),
+        (functools.partial(states.listening, address="::"), f"{states.LOOPBACK}:{PORT}", f"[::]:{PORT}"),
+        (functools.partial(states.listening, address="::"), str(PORT), None),
+        (functools.partial(states.listening, address=states.LOOPBACK), f"0.0.0.0:{PORT}", None),
+    ],
+)
+def test_an_ipv6_socket_in_the_way_of_ipv4(
+    make: Callable[[int], contextlib.AbstractContextManager[object]], target: str, said: str | None
+) -> None:
+    """The kernel counts one without IPV6_V6ONLY for both families; where IPv6 was asked for too, that is no riddle."""
+    with make(PORT):
+        report = " ".join(explain(target).out.split())
+    assert f"{target}/tcp is held by" in report
+    why = "is an IPv6 socket without IPV6_V6ONLY: the kernel counts it for IPv4 too."
+    assert (why in report) == (said is not None)
+    assert said is None or f"{said} {why}" in report
 
 
 def test_a_socket_on_its_way_in_a_message_has_no_owner() -> None:

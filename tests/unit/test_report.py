@@ -136,6 +136,7 @@ def test_the_whole_report() -> None:
         ([OUTBOUND], "an outbound connection: java (pid 1988719, orders.service, user app)"),
         ([OUTBOUND] * 3, "3 outbound connections: java (pid 1988719, orders.service, user app)"),
         ([TIME_WAIT], "a connection in TIME_WAIT: no process owns it, it ends by itself in 42s"),
+        ([TIME_WAIT] * 2, "2 connections in TIME_WAIT: no process owns them, they end by themselves in 42s"),
         ([UNSEEN], "an outbound connection of orders.service, user app: owner not visible: run as root"),
         ([], "something that the socket tables do not show"),
         (
