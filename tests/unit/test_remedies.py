@@ -640,8 +640,8 @@ TABLES: dict[str, Table] = {
         },
         {
             "no unit": facts(OUTBOUND._replace(owners=(SHELL,))),
-            "a unit that others wait for": facts(OUTBOUND)._replace(units=ORDERED),
-            "systemd did not answer": facts(OUTBOUND)._replace(units={}),
+            "a unit that others wait for": facts(OUTBOUND, machine=IN_UNIT)._replace(units=ORDERED),
+            "systemd did not answer": facts(OUTBOUND, machine=IN_UNIT)._replace(units={}),
             "a user's own unit": facts(OUTBOUND._replace(owners=(USERS_OWN,))),
             "the service itself": facts(OUTBOUND, machine=Machine(unit="orders.service")),
             "no systemd": facts(OUTBOUND, machine=BARE),

@@ -154,7 +154,7 @@ def order_units(facts: Facts) -> Remedy | None:
             if (unit := shell_commands.service_of(owner)) and unit != facts.machine.unit and not owner.user_unit
         )
     )
-    if not facts.machine.systemd or not units or not all(_may_start_later(facts, unit) for unit in units):
+    if not units or not facts.machine.systemd:
         return None
     named = escape(" ".join(units))
     line = f"Before={named}"
@@ -162,8 +162,13 @@ def order_units(facts: Facts) -> Remedy | None:
     own = facts.machine.unit
     if own is None:
         return Remedy(
-            "order-units", f"Or start the service before {named}, in its unit's file. {price}", ("[Unit]", line)
+            "order-units",
+            f"Or start the service before {named}, in its unit's file, unless it waits for that itself, directly or "
+            f"through others: systemd would start only one of them. {price}",
+            ("[Unit]", line),
         )
+    if not all(_may_start_later(facts, unit) for unit in units):
+        return None
     folder = f"/etc/systemd/system/{own}.d"
     return Remedy(
         "order-units",
