@@ -91,6 +91,9 @@ class ListeningSurvey(Survey):
         self.close()
         if not super().probe():
             return False
+        for each in self.holds:
+            if each.target.protocol == "udp":  # no UDP socket without SO_REUSEADDR can be bound beside its hold
+                each.drop()
         opened: dict[Target, _socket.socket] = {}
         self.listeners = opened
         for target in self.targets:

@@ -67,6 +67,24 @@ def test_the_service_is_told_by_the_protocol() -> None:
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        [str(PORT)],
+        ["-4", str(PORT)],
+        ["-6", str(PORT)],
+        [f"{PORT}/udp"],
+        ["-4", f"{PORT}/udp"],
+        [f"127.0.0.1:{PORT}/udp", f"{OTHER}/udp", str(OTHER)],
+    ],
+    ids=" ".join,
+)
+def test_its_own_full_hold_is_not_in_its_way(words: list[str]) -> None:
+    """Between the look and the listening no hold of ours keeps our own socket from being bound."""
+    done = guard("--timeout", "0", "--listen", "--hold=full", *words, "--", *STARTED)
+    assert (done.status, done.err) == (0, "")
+
+
+@pytest.mark.parametrize(
     ("words", "address", "v6only"),
     [
         ([str(PORT)], "::", False),
