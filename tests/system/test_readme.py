@@ -96,14 +96,16 @@ setpriv --reuid=65534 --regid=65534 --clear-groups portwait --version
 def test_the_installation_puts_the_command_and_the_page_in_place(tmp_path: Path) -> None:
     """The command is on PATH then, for every user, and man finds its page, also where root's umask is strict.
 
-    Nothing stays in /opt and /usr/local.
+    Given again, they install again, also where the Python that made the first environment has gone. Nothing stays in
+    /opt and /usr/local.
     """
     [lines] = [
-        block for block in _blocks("README.md") if block.startswith("umask 022 && python3 -m venv /opt/portwait")
+        block for block in _blocks("README.md") if block.startswith("umask 022 && python3 -m venv --clear /opt/")
     ]
     _sh(f"git clone -q {_ADDRESS}; mkdir changes", tmp_path)
     path = "export PATH=/usr/local/bin:/usr/bin:/bin"
-    _sh(f"{path}{_OVER}umask 077\n{lines}{_FOUND}", tmp_path, "unshare", "--mount")
+    gone = "ln -sf /nowhere/python3 /opt/portwait/bin/python3\nif portwait --version; then exit 1; fi\n"
+    _sh(f"{path}{_OVER}umask 077\n{lines}{_FOUND}{gone}{lines}{_FOUND}", tmp_path, "unshare", "--mount")
 
 
 @both

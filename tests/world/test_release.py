@@ -104,6 +104,12 @@ def test_the_sdist_builds_what_the_checkout_builds(release: Release) -> None:
     assert {name for name in listed.splitlines() if (ROOT / name).is_file()} <= names
 
 
+def readme_man_page() -> str:
+    """Read the line of the README that puts the man page where `man` looks; uninstalling takes that away too."""
+    [line] = re.findall(r"^mkdir -p /usr/local/share/man/.*$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    return str(line)
+
+
 @pytest.mark.parametrize(
     ("root", "python"), [("bullseye", "3.9"), ("sid", "3.14")], indirect=["root"], ids=["Debian 11", "Debian sid"]
 )
@@ -111,11 +117,14 @@ def test_the_wheel(release: Release, root: Path, offline: dict[str, str], python
     """With the oldest and the newest Python that it runs with, in a virtual environment; it goes without a trace."""
     assert succeeds(root, "python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])") == f"{python}\n"
     before = files_of(root)
-    install, link, uninstall, *_ = lines_of("With Python 3.9 or newer", release)
+    install, link, upgrade, uninstall, *_ = lines_of("With Python 3.9 or newer", release)
     for _ in range(2):  # a second time changes nothing, and is no error
         typed(root, install, **offline)
         typed(root, link)
+    for _ in range(2):
+        typed(root, upgrade, **offline)
     it_guards(root, "portwait")
+    typed(root, readme_man_page())
     typed(root, uninstall)
     left = {name for name in files_of(root) - before if not name.startswith(("root/.cache", "tmp"))}
     assert {name for name in left if not name.startswith("run/portwait/")} == set()  # /run goes with the next boot
