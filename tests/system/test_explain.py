@@ -38,6 +38,7 @@ from tests.support.surroundings import (
     SYSTEMD_HOST,
     cgroup,
     in_cgroup,
+    own_cgroup,
 )
 from tests.support.terminals import run_on_terminal
 from tests.support.without import without
@@ -233,7 +234,7 @@ def test_the_report_on_a_hold() -> None:
 )
 def test_the_other_end_in_a_listeners_queue(listeners: list[tuple[str, bool]], accepts: bool, said: str) -> None:
     """It has no owner yet: the only listener that can accept it is named, and of two neither is."""
-    with contextlib.ExitStack() as stack:
+    with own_cgroup(), contextlib.ExitStack() as stack:
         servers = [stack.enter_context(socket.socket()) for _ in listeners]
         for server, (address, shared) in zip(servers, listeners):
             server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)

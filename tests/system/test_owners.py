@@ -422,7 +422,7 @@ def test_a_command_line_that_never_comes_costs_a_moment(tmp_path: Path, monkeypa
         return _thread._count() == threads
 
     eventually(let_go)
-    assert procfs.read_patiently("/proc/self/cmdline", 100)
+    eventually(lambda: procfs.read_patiently("/proc/self/cmdline", 100), "a line that comes")
 
 
 def test_what_is_remembered_of_cgroups_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
