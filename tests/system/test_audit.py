@@ -24,9 +24,10 @@ from tests.support.reserved_ports import RANGE, RESERVED
 from tests.support.states import LOOPBACK, WILDCARD
 from tests.support.surroundings import AS_NOBODY
 from tests.support.terminals import run_on_terminal
+from tests.support.without import NO_NETLINK, without
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tests.support.mounts import Host
 
@@ -36,9 +37,9 @@ QUICKLY = ("--window", "0")
 SIGMAS = 5
 
 
-def audited(host: Host, *words: str, at_risk: bool | None = None) -> dict[str, Any]:
+def audited(host: Host, *words: str, before: Sequence[str] = (), at_risk: bool | None = None) -> dict[str, Any]:
     """Audit, check the status against the answer and the answer against the schema."""
-    done = host.run(*portwait("audit", "--json", *words), check=False)
+    done = host.run(*before, *portwait("audit", "--json", *words), check=False)
     document: dict[str, Any] = json.loads(done.stdout)
     schemas.validate(document, "audit")
     assert done.returncode == (1 if document["at_risk"] else 0)
@@ -102,6 +103,18 @@ class TestFindings:
             document = audited(host, *QUICKLY, "--only", "30010", at_risk=True)
         assert of_port(document, 30010)["taken"] is True
         assert document["advice"][0]["commands"] == ["portwait explain 30010", "portwait evict 30010"]
+
+    @pytest.mark.parametrize("state", ["outbound_established", "accepted", "outbound_time_wait"])
+    def test_without_netlink(self, state: str, host: Host) -> None:
+        """Rule: /proc/net says the same of each port and of all clients; a note says what it cannot show."""
+        setting(RANGE, "1024 65000")
+        with states.listening(40000), getattr(states, state)(30010):
+            both = [audited(host, *QUICKLY, "30010,40000", before=each) for each in ((), without(NO_NETLINK))]
+        full, less = both
+        lost = [[note for note in each["notes"] if "netlink is not allowed here" in note] for each in both]
+        assert list(map(len, lost)) == [0, 1]
+        for key in ("ports", "connections", "usable", "ports_in_use", "at_risk"):
+            assert full[key] == less[key], key
 
     def test_an_ordinary_user_gets_commands_that_root_runs(self, host: Host) -> None:
         """Rule: reading takes no root, and what takes it says so."""
