@@ -157,7 +157,7 @@ def _operands(*names: str) -> tuple[str, ...]:
 
 def stop_container(machine: Machine, owner: Owner) -> str | None:
     """Quote the command that stops the container that an owner is in; None where it is in none that is known."""
-    engine, _, name = (owner.container or "").partition(":")
+    engine, _, name = _container(owner)
     if engine == "containerd" and owner.pod is not None:
         engine = "kubernetes"  # nerdctl does not see the kubelet's containers, which have a namespace of their own
     if engine in _STOP:
@@ -167,7 +167,12 @@ def stop_container(machine: Machine, owner: Owner) -> str | None:
 
 def restart_container(machine: Machine, owner: Owner) -> str | None:
     """Quote the command that restarts the container that an owner is in; None where it is in none that is known."""
-    engine, _, name = (owner.container or "").partition(":")
+    engine, _, name = _container(owner)
     if engine in ("docker", "podman"):
         return as_root(machine, engine, "restart", *_operands(name))
     return None
+
+
+def _container(owner: Owner) -> tuple[str, str, str]:
+    """Take a container apart into engine and name; nothing of one of a user's own, which root's engine does not see."""
+    return ("" if owner.user_unit else owner.container or "").partition(":")

@@ -259,6 +259,12 @@ def _about_killing(facts: Facts, owner: Owner, plan: _Plan) -> None:
             f"{escape(owner.name, 40)} (pid {owner.pid}) is stopped (Ctrl-Z, SIGSTOP): a signal waits until it is "
             "continued."
         )
+    engine, _, name = (owner.container or "").partition(":")
+    if engine in ("docker", "podman") and owner.user_unit:
+        plan.say(
+            f"{escape(owner.name, 40)} runs in a rootless container: the user whose it is stops all of it with "
+            f"{engine} stop {escape(name)}."
+        )
     unit = facts.unit_of(owner)
     if owner.name in ("sshd", "sshd-session") and not (unit is not None and unit.main_pid == owner.pid):
         plan.say(

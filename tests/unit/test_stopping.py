@@ -115,6 +115,13 @@ SITUATIONS = {
         ("python3 belongs to the same run of app.service as this portwait.",),
         Machine(unit="app.service"),
     ),
+    "in a container": Situation((process(7, "node", container="podman:abc"),), (), ("podman stop abc",)),
+    "in a rootless container, which root's engine does not see": Situation(
+        (process(7, "node", "libpod-abc.scope", container="podman:abc", user_unit=True),),
+        (),
+        ("kill 7",),
+        ("runs in a rootless container: the user whose it is stops all of it with podman stop abc.",),
+    ),
     "the login in which portwait is typed": Situation(
         (process(50, "sshd", "session-3.scope"),),
         (),
@@ -316,6 +323,7 @@ PAIR = unit("app.service", 70, Member(70, "python3", 1), Member(71, "redis-serve
         ((APP,), (), Machine(), [], ""),
         ((APP._replace(foreign_pid=True),), (unit("app.service", 70),), Machine(), [], ""),
         ((process(7, "node", container="docker:abc"),), (), Machine(), ["docker restart abc"], ""),
+        ((process(7, "node", container="docker:abc", user_unit=True),), (), Machine(), [], ""),
         (
             (APP,),
             (PAIR._replace(dependents=("web.service", "off.service")), Unit("web.service", "active")),
