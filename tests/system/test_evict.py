@@ -156,6 +156,22 @@ class TestVerb:
             assert (len(target["blockers"]), len(target["evicted"]), target["refused"]) == (5, 5, [])
             assert service_bind(PORT) == "ok"
 
+    def test_what_no_process_has_goes_first(self) -> None:
+        """A live connection whose client sets SO_REUSEADDR is not in the way; nothing but bind() shows that."""
+        with contextlib.ExitStack() as stack:
+            client = stack.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with socket.create_server((LOOPBACK, REMOTE - 1)) as server, forced_source_port(PORT):
+                client.connect(server.getsockname())
+                peer = stack.enter_context(server.accept()[0])
+            stack.enter_context(states.outbound_time_wait(PORT))
+            assert service_bind(PORT, reuseaddr=True) == "EADDRINUSE"
+            done = evict(str(PORT))
+            assert (done.status, done.out) == (0, f"{PORT}/tcp is free: 1 evicted\n"), done.err
+            assert states_on(PORT) == ["ESTABLISHED"]
+            client.send(b"still there")
+            assert peer.recv(99) == b"still there"
+
     def test_the_client_sees_an_aborted_connection(self) -> None:
         """It keeps its descriptor, and can connect again; its process is not touched."""
         with pooled_client(PORT) as program:
