@@ -41,6 +41,7 @@ _FOREIGN = (
     "/proc has the PIDs of another PID namespace, and here other processes have these numbers, so no command is "
     "printed: run portwait explain in that namespace."
 )
+_KUBELET = "The kubelet starts it again: to keep it stopped, delete the pod or scale down what made it (kubectl)."
 _CURE = "KillMode=control-group in the [Service] of that unit ends such processes together with it."
 
 
@@ -73,6 +74,8 @@ def stop(facts: Facts, owners: Sequence[Owner]) -> Stop:
         engine = shell_commands.stop_container(facts.machine, owner)
         if engine is not None:
             plan.commands.setdefault(engine)
+            if owner.pod is not None:
+                plan.say(_KUBELET)
         elif owner.foreign_pid:
             plan.say(_FOREIGN)
         elif owner.pid == 1 or is_manager(owner):

@@ -116,6 +116,12 @@ SITUATIONS = {
         Machine(unit="app.service"),
     ),
     "in a container": Situation((process(7, "node", container="podman:abc"),), (), ("podman stop abc",)),
+    "in a pod's container": Situation(
+        (process(7, "node", container="containerd:abc", pod="1234"),),
+        (),
+        ("crictl stop abc",),
+        ("The kubelet starts it again",),
+    ),
     "in a rootless container, which root's engine does not see": Situation(
         (process(7, "node", "libpod-abc.scope", container="podman:abc", user_unit=True),),
         (),
