@@ -34,12 +34,12 @@ class continuing_without:  # noqa: N801  # reads as a statement: `with continuin
         return True
 
 
-def say(level: Level, event: str, text: str, options: Options) -> None:
+def say(level: Level, event: str, text: str, options: Options, **fields: object) -> None:
     """Say it in the form that the user wants to read, and in plain words where that fails too."""
     try:
         from portwait.log import Log
 
-        Log(options.log_format).say(level, event, text, {})
+        Log(options.log_format).say(level, event, text, fields)
     except Exception:  # noqa: BLE001  # structlog is missing, say
         try:
             from portwait.text import stderr

@@ -187,13 +187,14 @@ def _reserve(wanted: Sequence[Target], options: Options) -> None:
         leftover = port_settings().leftover
         if options.verbose or not leftover.suffices():
             from portwait.log import Log
+            from portwait.text.plural import typed
 
             log = Log(options.log_format, quiet=options.quiet, verbose=options.verbose)
             text = f"{ports.show(named)}: reserved; that leaves {leftover}"
             if leftover.suffices():
-                log.debug("reserved", text)
+                log.debug("reserved", text, target=typed(wanted))
             else:
-                log.warning("reserved", text)
+                log.warning("reserved", text, target=typed(wanted))
 
 
 def _slowly(survey: Survey, options: Options, began: float, command: Sequence[str]) -> bool:
@@ -207,7 +208,7 @@ def _slowly(survey: Survey, options: Options, began: float, command: Sequence[st
                 return _wait(survey, options, began, deadline, command)
         except Stopped as stopped:
             end_by(stopped.number)
-    return _wait_plainly(survey, options, deadline) or options.anyway  # bind alone can do it
+    return _wait_plainly(survey, options, began, deadline) or options.anyway  # bind alone can do it
 
 
 def _wait(survey: Survey, options: Options, began: float, deadline: float, command: Sequence[str]) -> bool:
@@ -237,7 +238,7 @@ def _wait(survey: Survey, options: Options, began: float, deadline: float, comma
                 narrator.stop()
                 told = narrator.told
         return outcome.conclude(survey, options, log, command, free=free, waited=waited, told=told, asked=asked)
-    return _wait_plainly(survey, options, deadline) or options.anyway  # bind alone can do it
+    return _wait_plainly(survey, options, began, deadline) or options.anyway  # bind alone can do it
 
 
 def _narrator(survey: Survey, options: Options, log: Log, command: Sequence[str]) -> Narrator | None:
@@ -264,7 +265,7 @@ def _narrator(survey: Survey, options: Options, log: Log, command: Sequence[str]
     return None
 
 
-def _wait_plainly(survey: Survey, options: Options, deadline: float) -> bool:
+def _wait_plainly(survey: Survey, options: Options, began: float, deadline: float) -> bool:
     """Wait by bind alone, with a last word only: what is left when everything else has failed."""
     while True:
         try:  # noqa: SIM105  # contextlib may be what cannot be read
@@ -277,5 +278,7 @@ def _wait_plainly(survey: Survey, options: Options, deadline: float) -> bool:
         time.sleep(min(_PLAIN_POLL, left))
     if survey.obstructed:
         ports = ", ".join(map(str, survey.obstructed))
-        say("error", "gave-up", f"gave up: {ports} is still not free", options)
+        typed = ", ".join(target.text for target in survey.obstructed)
+        waited = round(time.monotonic() - began, 3)
+        say("error", "gave-up", f"gave up: {ports} is still not free", options, target=typed, waited=waited)
     return not survey.obstructed

@@ -18,6 +18,7 @@ from portwait.options import reader
 from portwait.reports import choice as choice_report
 from portwait.text import durations, placeholders
 from portwait.text.escape import escape
+from portwait.text.plural import names, typed
 from portwait.wait import signals
 
 if TYPE_CHECKING:
@@ -118,19 +119,20 @@ def _choose(asked: Options, candidates: Sequence[Target], mode: Mode, log: Log, 
         what = choice_report.taken(label, choice.refused, asked.count)
         timeout = None if asked.timeout == durations.INF else asked.timeout
         text = f"waiting {durations.limit(asked.timeout)}: {what}"
-        log.warning("waiting", text, target=label, timeout=timeout, hold=False)
+        log.warning("waiting", text, target=names(asked.targets), timeout=timeout, hold=False)
         every = max(polling.POLL, 20 * took)  # a long range takes a while to try
         free = schedule.until(look, time.sleep, began + asked.timeout, every=every)
     elif not free and not choice.can_wait:
         raise PortwaitError(f"cannot pick: {choice_report.taken(label, choice.refused, asked.count)}")
     if free:
         for claim in choice.claims:
-            log.debug("picked", choice_report.picked(claim, choice.refused, settings, label, by_chance=asked.random))
-            log.debug("hold", choice_report.held(claim))
+            text = choice_report.picked(claim, choice.refused, settings, label, by_chance=asked.random)
+            log.debug("picked", text, target=typed([claim.target]))
+            log.debug("hold", choice_report.held(claim), target=typed([claim.target]))
     else:
         what = choice_report.taken(label, choice.refused, asked.count)
         after = f" after {durations.show(time.monotonic() - began)}" if asked.timeout else ""
-        log.error("gave-up", f"gave up{after}: {what}", target=label)
+        log.error("gave-up", f"gave up{after}: {what}", target=names(asked.targets))
     return choice
 
 

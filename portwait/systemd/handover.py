@@ -163,7 +163,7 @@ class Handover:
     def _warn(self, new: Sequence[Kept], size: int, why: str = "") -> None:
         """Say that the store takes less than it was given: `why`, or else what to add to the unit."""
         from portwait.log import Log
-        from portwait.text.plural import names
+        from portwait.text.plural import names, typed
 
         ports = names(each.target for each in new)
         lines = () if why else ("[Service]", f"FileDescriptorStoreMax={size}", "NotifyAccess=exec")
@@ -173,7 +173,7 @@ class Handover:
             "fdstore",
             f"failed to keep {ports} in systemd's descriptor store: {why}; continuing without it"
             + (f". The unit needs:{needs}" if lines else ""),
-            target=ports,
+            target=typed(each.target for each in new),
             reason=why,
             lines=lines,
         )

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from portwait.model.sockets import Range
+    from portwait.model.targets import Target
 
 _SHOWN = 200  # characters of a list that a person can read
 
@@ -18,6 +19,11 @@ def names(targets: Iterable[object]) -> str:
     """Name targets in a sentence: all of a few, else three and how many more."""
     listed = [escape(str(target)) for target in targets]
     return ", ".join(listed) if len(listed) <= 4 else f"{', '.join(listed[:3])} and {len(listed) - 3} more"
+
+
+def typed(targets: Iterable[Target]) -> str:
+    """Name targets for programs, in the words that were typed, as reports do: logs and reports join on them."""
+    return names(target.text for target in targets)
 
 
 def listed(items: Sequence[str], most: int = 0) -> str:

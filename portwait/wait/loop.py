@@ -18,7 +18,7 @@ from portwait.errors import TablesError
 from portwait.model import ports
 from portwait.systemd import notify
 from portwait.text import durations
-from portwait.text.plural import names
+from portwait.text.plural import names, typed
 from portwait.wait import polling
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class WaitLoop:
         self._log.info(
             "waiting",
             f"waiting for {for_ports} {durations.limit(left)}{kept}",
-            target=for_ports,
+            target=typed(self._survey.obstructed),
             timeout=_finite(left),
             hold=is_kept,
         )
@@ -207,7 +207,7 @@ class WaitLoop:
             self._log.info(
                 "still-waiting",
                 f"still waiting for {ports} after {waited}{ends}{left}",
-                target=ports,
+                target=typed(self._survey.obstructed),
                 waited=round(self.waited, 1),
             )
         self._progress.tell(f"waiting: {self._status}")

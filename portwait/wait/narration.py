@@ -21,7 +21,7 @@ from portwait.model.verdict import Verdict
 from portwait.reports import document
 from portwait.reports import target as target_report
 from portwait.text.layout import Paper
-from portwait.text.plural import names
+from portwait.text.plural import typed
 from portwait.wait.inspection import Inspection
 from portwait.wait.narrator import FREE, HELD
 from portwait.wait.pace import Pace
@@ -136,7 +136,7 @@ class Narration:
             text = target_report.full(case, self._paper, briefly=True)
             self._log.warning(event, text, **document.of_case(case))
         if starved:
-            text, asked = target_report.starvation(starved), names([case.target for case in starved])
+            text, asked = target_report.starvation(starved), typed(case.target for case in starved)
             self._log.warning("unknown", text, target=asked, errno=starved[0].verdict.errno_name)
 
     def _headlines(self) -> str:

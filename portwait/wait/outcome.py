@@ -14,7 +14,7 @@ from portwait.options.table import would
 from portwait.text import durations
 from portwait.text.escape import escape, shell
 from portwait.text.masking import command_line
-from portwait.text.plural import is_or_are, names
+from portwait.text.plural import is_or_are, names, typed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def conclude(
 
 def _free(survey: Survey, options: Options, log: Log, command: Sequence[str], waited: float) -> None:
     """The service may start; after a wait that is worth a line, otherwise only for -v."""
-    asked = names((*survey.targets, *survey.passed_in))
+    asked = typed((*survey.targets, *survey.passed_in))
     starting = f"; starting {escape(command[0])}" if command else ""
     unsure = any(verdict.state != "free" for verdict in survey.verdicts.values())
     state = "can be tried: nobody can tell whether it is free" if unsure else f"{is_or_are(survey.targets)} free"
@@ -72,9 +72,8 @@ def _free(survey: Survey, options: Options, log: Log, command: Sequence[str], wa
     for each in survey.holds if outlives else ():
         each.exchange()
         if each.contested and not each.shuts_out:
-            log.warning(
-                "contested", _contested(each.target, command[0], reuseaddr=survey.reuseaddr), target=str(each.target)
-            )
+            text = _contested(each.target, command[0], reuseaddr=survey.reuseaddr)
+            log.warning("contested", text, target=typed([each.target]))
 
 
 def _ready(survey: Survey, state: str) -> str:
@@ -93,7 +92,7 @@ def tell_holds(survey: Survey, options: Options) -> None:
     log = Log(options.log_format, quiet=options.quiet, verbose=options.verbose)
     for each in survey.holds if options.hold != "none" and not survey.obstructed else ():
         kept = _hold(each.form, ready=each.ready, possible=each.possible) + _breaks(each)
-        log.debug("hold", f"hold on {escape(str(each.target))}: {kept}")
+        log.debug("hold", f"hold on {escape(str(each.target))}: {kept}", target=typed([each.target]))
 
 
 def warn_of_closing(survey: Survey, options: Options, command: Sequence[str]) -> None:
@@ -117,7 +116,7 @@ def warn_of_closing(survey: Survey, options: Options, command: Sequence[str]) ->
     may_reserve = not options.listen and _may_reserve(concerned)
     or_reserve = f"; or keep the kernel from choosing it: {_reserving(listed)}" if may_reserve else ""
     Log(options.log_format, quiet=options.quiet, verbose=options.verbose).warning(
-        "closes", f"{name} closes {what} when it starts{lost}. Better {put}{or_reserve}", target=asked
+        "closes", f"{name} closes {what} when it starts{lost}. Better {put}{or_reserve}", target=typed(concerned)
     )
 
 
@@ -207,38 +206,38 @@ def _gave_up(
             "anyway",
             f"{asked} {is_or_are(survey.obstructed)} still {states}{after}; {does} all the same (--anyway)"
             f"{how_to_find_out}",
-            target=asked,
+            target=typed(survey.obstructed),
         )
     else:
         log.error(
             "gave-up",
             f"gave up{after}: {asked} {is_or_are(survey.obstructed)} still {states}; nothing was started"
             f"{how_to_find_out}",
-            target=asked,
+            target=typed(survey.obstructed),
             waited=round(waited, 3),
         )
 
 
 def _rehearse(survey: Survey, options: Options, log: Log, command: Sequence[str], *, free: bool) -> None:
     """Say what a run without --dry-run would do now."""
-    asked, every = names(survey.targets), names((*survey.targets, *survey.passed_in))
+    asked, every = survey.targets, (*survey.targets, *survey.passed_in)
     if options.reserve:
-        log.info("dry-run", would("reserve", targets=every))
+        log.info("dry-run", would("reserve", targets=names(every)), target=typed(every))
     if free:
-        log.info("dry-run", f"dry run: {_ready(survey, f'{is_or_are(survey.targets)} free')}", target=every)
+        log.info("dry-run", f"dry run: {_ready(survey, f'{is_or_are(survey.targets)} free')}", target=typed(every))
     else:
-        log.info("dry-run", f"dry run: would {_wait(survey, options)}", target=asked)
+        log.info("dry-run", f"dry run: would {_wait(survey, options)}", target=typed(survey.obstructed))
     if options.anyway and not free and not command:
         log.info("dry-run", would("anyway"))
     if command and (free or options.timeout or options.anyway or _clears(options)):
         mode = options.hold or "default"
         kept = [target for target in survey.targets if hold.forms(target, mode, reuseaddr=options.reuseaddr).at_exec]
         if options.listen and asked:
-            log.info("dry-run", would("listen", targets=asked))
+            log.info("dry-run", would("listen", targets=names(asked)), target=typed(asked))
         elif kept and survey.wide:
             log.info("dry-run", f"dry run: {_too_many(survey)}")
         elif kept:
-            log.info("dry-run", would("hold", targets=names(kept), value=mode))
+            log.info("dry-run", would("hold", targets=names(kept), value=mode), target=typed(kept))
         if options.fdstore and (asked if options.listen else kept and not survey.wide):
             log.info("dry-run", would("fdstore"))
         status = rehearsed(command)

@@ -163,6 +163,15 @@ class TestTaken:
         known = {key: event[key] for key in ("event", "level", "target", "timeout", "hold")}
         assert known == {"event": "waiting", "level": "warning", "target": "10000", "timeout": timeout, "hold": False}
 
+    def test_its_events_name_what_was_typed(self) -> None:
+        """Rule: `target` is the ranges before the choice, and the port after it."""
+        with listening(PORT):
+            words = ("pick", "-v", "--log-format", "json")
+            picked = run(command(*words, "10000/tcp", "10001/tcp", "--", "echo", "{}"))
+            gave_up = run(command(*words, "-t", "0", "10000/tcp", "10000"))
+        said = [(event["event"], event["target"]) for event in (*picked.events, *gave_up.events)]
+        assert said == [("picked", "10001/tcp"), ("hold", "10001/tcp"), ("gave-up", "10000/tcp, 10000")]
+
     def test_a_signal_ends_the_wait(self) -> None:
         with listening(PORT), running(command("pick", str(PORT), "--", "echo", "{}")) as waiting:
             waiting.complains("waiting")

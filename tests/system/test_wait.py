@@ -378,7 +378,7 @@ class TestPassedIn:
             number = made.sock.fileno()
             argv = ["bash", "-c", self.SCRIPT, str(number)]
             done = run([*argv, *portwait("-v", "--log-format", "json", str(PORT), "--", "true")], pass_fds=[number])
-        assert json.loads(done.err)["target"] == f"{PORT}/tcp"
+        assert json.loads(done.err)["target"] == str(PORT)
 
     def test_another_port_is_waited_for(self) -> None:
         with states.listening(PORT + 1) as made, outbound_established(PORT):

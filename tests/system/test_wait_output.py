@@ -45,6 +45,21 @@ class TestWhatItSays:
         commands = [line for one in held["remedies"] for line in one["commands"]]
         assert f"portwait evict --no-reuseaddr {PORT}" in commands
 
+    @pytest.mark.parametrize("words", [["30010"], ["30010/tcp"], ["127.0.0.1:30010"], ["30010", "30011/tcp"]], ids=str)
+    def test_every_event_names_a_target_as_it_was_typed(self, words: list[str]) -> None:
+        """Whatever tells of a target can be joined with its report; several have commas between them."""
+        options = ["-v", "--log-format", "json", "--reserve"]
+        with outbound_established(PORT):
+            said = guard(*options, "--timeout", "8", *words).events
+            said += guard(*options, "--dry-run", *words, "--", *STARTED).events
+            said += guard(*options, "--evict", *words, "--", *STARTED).events
+        told = {(event["event"], event["target"]) for event in said if "target" in event}
+        first, every = words[0], ", ".join(words)
+        of_one = {"held", "waiting", "gave-up", "evicted"}
+        of_all = {"reserved", "free"}
+        each = {("dry-run", first), ("dry-run", every)} | {("hold", word) for word in words}
+        assert told == {(name, first) for name in of_one} | {(name, every) for name in of_all} | each
+
     def test_another_blocker(self) -> None:
         """Whoever takes the place of the first one is named."""
         with contextlib.ExitStack() as stack:
