@@ -121,7 +121,8 @@ def test_a_process_that_keeps_its_own_unit_from_starting(host: Machine) -> None:
 
 def test_a_process_that_the_same_start_has_started(host: Machine) -> None:
     """A helper of the unit's own script has the port: it is of this run, and not left over from an earlier one."""
-    script = f"{SERVER} & until grep -q :753A /proc/net/tcp; do sleep 0.1; done; exec portwait {PORT} -- sleep 1000"
+    serves = 'grep -q ":753A 00000000:0000 0A" /proc/net/tcp'  # 0A: LISTEN; a TIME_WAIT of an earlier test is not it
+    script = f"{SERVER} & until {serves}; do sleep 0.1; done; exec portwait {PORT} -- sleep 1000"
     with host.units({"helped.service": service(f"/bin/sh -c '{script}'")}):
         since = host.cursor()
         host.systemctl("start", "helped.service")
