@@ -98,7 +98,7 @@ class Scan:
     def _traffic(self, connections: Connections) -> Traffic:
         """Tell clients of connect() from those of bind() by their odd or even ports: tables show no more.
 
-        A port of the other parity is connect()'s where its destination has every port that connect() tries first. Where
+        A port that connect() tries last is connect()'s where its destination has every port that it tries first. Where
         several connections are on it, bind(0) did not give it out: it was bound by number, or is a server's that ended.
         """
         bound = connections.bound | self._served
