@@ -23,6 +23,7 @@ from portwait.wait.pace import Pace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from portwait.bind.survey import Survey
     from portwait.diagnosis.evictable import Selection
     from portwait.log import Events
     from portwait.model.blocker import Blocker
@@ -120,14 +121,11 @@ class Removal:
         return changed
 
     def _is_harmless(self, inspection: Inspection, target: Target, blocker: Blocker) -> bool:
-        """Whether bind says that nothing is in the target's way, just before this blocker would be destroyed.
-
-        Of many targets the socket tables may have decided, and they do not show who has set SO_REUSEADDR.
-        """
-        survey, cookie = inspection.survey, blocker.socket.cookie
-        if not survey.wide or cookie in self._tried or evictable.refusal(blocker, self._selection) is not None:
+        """Whether nothing is in the target's way after all, just before this blocker would be destroyed."""
+        cookie = blocker.socket.cookie
+        if cookie in self._tried or evictable.refusal(blocker, self._selection) is not None:
             return False
-        if survey.ask([target])[target].state != "free":
+        if not _is_free_by_bind(inspection.survey, target):
             return False
         self._tried.add(cookie)
         return True
@@ -185,26 +183,22 @@ class Removal:
     def _terminate(self, inspection: Inspection, termination: Termination) -> None:
         """Signal the owners of what is left, unless one of a target's blockers would stay: then it would be in vain."""
         us = terminate.relations(self._guard)
-        shown = {
-            target: inspection.diagnosis.blockers.get(target, ()) or self._hidden(inspection, target)
-            for target in inspection.survey.obstructed
-        }
-        needed: frozenset[str] = frozenset()
-        for blockers in shown.values():
+        left: list[tuple[Target, list[Blocker], frozenset[tuple[int, int]]]] = []
+        for target in inspection.survey.obstructed:
+            blockers = inspection.diagnosis.blockers.get(target, ()) or self._hidden(inspection, target)
             owned = [blocker for blocker in blockers if blocker.socket.inode]
-            needed |= terminate.names_of_all(owned, terminate.listening(blockers))
-        for target, blockers in shown.items():
-            owned = [blocker for blocker in blockers if blocker.socket.inode]
+            left.append((target, owned, terminate.listening(blockers)))
+        needed = frozenset(name for _, owned, serving in left for name in terminate.names_of_all(owned, serving))
+        for target, owned, serving in left:
             if any(0 < self._doubts.get(blocker.socket.cookie, 0) < _PATIENCE for blocker in owned):
                 continue  # it may be evicted yet
-            refused, serving = False, terminate.listening(blockers)
+            refused = False
             for blocker in owned:
                 refusal = terminate.refusal(blocker, serving, termination.kinds, self._selection, us, needed)
                 if refusal is not None:
                     refused = True
                     self._tell(Action("not-signalled", target, blocker, refusal))
-            wide = inspection.survey.wide
-            if not refused and not (wide and owned and inspection.survey.ask([target])[target].state == "free"):
+            if owned and not refused and not _is_free_by_bind(inspection.survey, target):
                 for blocker in owned:
                     for owner in blocker.owners:
                         self._signal(target, blocker, owner, termination)
@@ -249,6 +243,14 @@ class Removal:
         if key not in self._said:
             self._said.add(key)
             self._tell_anybody(action)
+
+
+def _is_free_by_bind(survey: Survey, target: Target) -> bool:
+    """Whether bind calls a target free that the socket tables call held, as they may where targets are many.
+
+    They do not show who has set SO_REUSEADDR.
+    """
+    return survey.wide and survey.ask([target])[target].state == "free"
 
 
 def asked_for(options: Options, log: Events, guard: int) -> Removal:
