@@ -87,19 +87,20 @@ def use_pipe(facts: Facts) -> Remedy | None:
         return None
     wrapper = facts.wrappers[0]
     if wrapper.uses_pipe:
+        restart = _restart(facts, wrapper)
         return Remedy(
             "tanuki-wrapper",
             f"{_introduction(facts, wrapper)} {escape(wrapper.conf)} says {config.PIPE} "
-            f"already, and what runs is older: "
-            f"restart it.{_restart(facts, wrapper).words}",
-            _restart(facts, wrapper).commands,
+            f"already, and what runs is older: restart it.{restart.words}",
+            restart.commands,
         )
+    append = _appending(facts, wrapper, (config.PIPE,))
     return Remedy(
         "tanuki-wrapper",
         f"{_introduction(facts, wrapper)} Let it use a pipe, which takes no port: append one line to "
         f"{escape(wrapper.conf)}{_with_care(wrapper)} and restart it."
-        f"{_restart(facts, wrapper).words if wrapper.trusted else ''} {_says(wrapper)}",
-        _appending(facts, wrapper, (config.PIPE,)),
+        f"{append.words} {_says(wrapper)}",
+        append.commands,
     )
 
 
@@ -114,7 +115,7 @@ def move_ports(facts: Facts) -> Remedy | None:
     return Remedy(
         "tanuki-wrapper-ports",
         "Or, where its version knows no PIPE, move its ports: append four lines and restart it.",
-        _appending(facts, wrapper, config.other_ports(taken)),
+        _appending(facts, wrapper, config.other_ports(taken)).commands,
     )
 
 
@@ -148,11 +149,12 @@ def _says(wrapper: Wrapper) -> str:
     return f"It says now: {', '.join(f'{key}={escape(value, 40)}' for key, value in sorted(wrapper.settings.items()))}."
 
 
-def _appending(facts: Facts, wrapper: Wrapper, lines: Sequence[str]) -> tuple[str, ...]:
-    """Quote what appends lines and restarts; the lines alone where the path is not to be trusted."""
+def _appending(facts: Facts, wrapper: Wrapper, lines: Sequence[str]) -> stopping.Stop:
+    """Say what appends lines and restarts; the lines alone where the path is not to be trusted."""
     if not wrapper.trusted:
-        return tuple(lines)
-    return (_append(facts, wrapper, lines), *_restart(facts, wrapper).commands)
+        return stopping.Stop(tuple(lines))
+    restart = _restart(facts, wrapper)
+    return restart._replace(commands=(_append(facts, wrapper, lines), *restart.commands))
 
 
 def _append(facts: Facts, wrapper: Wrapper, lines: Sequence[str]) -> str:
