@@ -252,15 +252,21 @@ ctypes.CDLL(None).pthread_exit(None)
         assert socket_owners.has_socket(server.pid, blocker.socket.inode)
 
 
-def test_a_socket_that_is_registered_with_an_io_uring() -> None:
-    """It is in no descriptor of its own: the ring's description names it."""
-    code = """
-import ctypes, os, socket, sys
+RING = """
+import ctypes, os, sys
 call = ctypes.CDLL(None, use_errno=True).syscall
 ring = call(425, 4, ctypes.create_string_buffer(120))  # io_uring_setup
 if ring < 0:
     print("ready", "none", flush=True)
     sys.exit()
+"""
+"""Makes an io_uring, or says that there is none."""
+
+
+def test_a_socket_that_is_registered_with_an_io_uring() -> None:
+    """It is in no descriptor of its own: the ring's description names it."""
+    code = f"""{RING}
+import socket
 server = socket.create_server(("127.0.0.1", 30010))
 files = (ctypes.c_int * 1)(server.fileno())
 assert call(427, ring, 2, files, 1) == 0  # io_uring_register, IORING_REGISTER_FILES
@@ -277,13 +283,7 @@ children = []
 
 def test_a_file_with_the_name_of_a_socket_in_an_io_uring(tmp_path: Path) -> None:
     """Its path ends like a socket's link; whoever registered it has no socket open, and is no owner."""
-    code = """
-import ctypes, os, sys
-call = ctypes.CDLL(None, use_errno=True).syscall
-ring = call(425, 4, ctypes.create_string_buffer(120))  # io_uring_setup
-if ring < 0:
-    print("ready", "none", flush=True)
-    sys.exit()
+    code = f"""{RING}
 files = (ctypes.c_int * 1)(os.open(sys.argv[1], os.O_CREAT | os.O_RDWR))
 assert call(427, ring, 2, files, 1) == 0  # io_uring_register, IORING_REGISTER_FILES
 print("ready", ring, flush=True)
