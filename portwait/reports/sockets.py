@@ -95,7 +95,7 @@ def serves_udp(blocker: Blocker) -> bool:
     return blocker.kind.name == "bound" and blocker.socket.protocol == "udp"
 
 
-def are_dual_stack(blockers: Sequence[Blocker], *, alone: bool) -> list[Blocker]:
+def dual_stack(blockers: Sequence[Blocker], *, alone: bool) -> list[Blocker]:
     """Choose the IPv6 sockets, at IPv6 addresses, that the kernel counts for IPv4 too.
 
     The tables do not show IPV6_V6ONLY of a connection. One that is `alone` in the way of IPv4 does not have it.

@@ -223,7 +223,7 @@ def _both_families(case: Case) -> list[str]:
     """Say why IPv6 sockets are in the way of an IPv4 target."""
     if case.target.family != 4:
         return []
-    dual = socket_report.are_dual_stack(case.blockers, alone=case.verdict.by == "bind")
+    dual = socket_report.dual_stack(case.blockers, alone=case.verdict.by == "bind")
     both = list(dict.fromkeys(escape(blocker.local) for blocker in dual))
     if not both:
         return []
