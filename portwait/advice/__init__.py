@@ -51,10 +51,10 @@ def for_many(cases: Sequence[Case], where: Machine) -> tuple[Remedy, ...]:
         return _instead_of_reserving(settings, exposed, leftover, where)
     if where.may_set:
         words = (
-            f"Reserve what the kernel may hand out, so that it never picks one of them by itself again.{leftover.price}"
+            "Reserve what the kernel may hand out, so that it never picks one of them by itself again."
+            f"{leftover.price}{shell_commands.lasting(where)}"
         )
-        command = shell_commands.portwait(where, "reserve", "--persist", ports.show(exposed))
-        return (Remedy("reserve-port", words, (command,)),)
+        return (Remedy("reserve-port", words, (shell_commands.reserve(where, exposed),)),)
     summary, lines = shell_commands.reserved_from_outside(where, abbreviate(exposed), exposed, settings.reserved)
     return (Remedy("container-sysctl", f"{summary}{leftover.price}", lines),)
 
@@ -70,7 +70,10 @@ def _instead_of_reserving(
     if narrower is None:
         words = f"{why} Reserve only the ports that services bind, or move the services out of ip_local_port_range."
         return (Remedy("reserve-fewer", words),)
-    words = f"{why} Narrow ip_local_port_range to {narrower[0]}-{narrower[1]}, which has none of them:"
+    words = (
+        f"{why} Narrow ip_local_port_range to {narrower[0]}-{narrower[1]}, which has none of them."
+        f"{shell_commands.lasting(where)}"
+    )
     return (Remedy("narrow-range", words, shell_commands.port_range(where, *narrower)),)
 
 

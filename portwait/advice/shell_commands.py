@@ -64,13 +64,27 @@ def reserved_from_outside(
     )
 
 
-def port_range(machine: Machine, low: int, high: int) -> tuple[str, str]:
-    """Quote what sets ip_local_port_range, now and at boot: one file for whoever advises it, whose last line counts."""
-    setting = f"{low} {high}"
-    return (
-        as_root(machine, "sysctl", "-w", f"{_RANGE}={setting}"),
-        append(machine, "/etc/sysctl.d/90-port-range.conf", [f"{_RANGE} = {setting}"]),
-    )
+def lasting(machine: Machine) -> str:
+    """Say behind an advice how long a setting lasts, where no file can make it last."""
+    if machine.sysctl_d:
+        return ""
+    return " It lasts as long as this network namespace: sysctl.d is not read for it."
+
+
+def reserve(machine: Machine, wanted: Sequence[Range]) -> str:
+    """Quote what reserves ports, now and, where that is possible, at boot."""
+    return portwait(machine, "reserve", *(["--persist"] if machine.sysctl_d else []), ports.show(wanted))
+
+
+def port_range(machine: Machine, low: int, high: int) -> tuple[str, ...]:
+    """Quote what sets ip_local_port_range: one file for whoever advises it, whose last line counts."""
+    return setting(machine, _RANGE, f"{low} {high}", "90-port-range.conf")
+
+
+def setting(machine: Machine, name: str, value: str, file: str) -> tuple[str, ...]:
+    """Quote what gives a setting of the network a value, now and, where that is possible, at boot."""
+    now = as_root(machine, "sysctl", "-w", f"{name}={value}")
+    return (now, append(machine, f"/etc/sysctl.d/{file}", [f"{name} = {value}"])) if machine.sysctl_d else (now,)
 
 
 def portwait(machine: Machine, *words: str) -> str:

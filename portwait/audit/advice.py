@@ -84,8 +84,9 @@ def _targets(listed: tuple[Range, ...]) -> list[str]:
 
 def _reserve(audit: Audit, exposed: tuple[Range, ...], leftover: Leftover, used: int) -> Advice:
     if audit.machine.may_set:
-        summary = f"Reserve {abbreviate(exposed)}, now and at boot."
-        lines = [shell_commands.portwait(audit.machine, "reserve", "--persist", ports.show(exposed))]
+        when = ", now and at boot." if audit.machine.sysctl_d else f".{shell_commands.lasting(audit.machine)}"
+        summary = f"Reserve {abbreviate(exposed)}{when}"
+        lines = [shell_commands.reserve(audit.machine, exposed)]
     else:
         already = audit.settings.reserved
         summary, [*lines] = shell_commands.reserved_from_outside(audit.machine, abbreviate(exposed), exposed, already)
@@ -160,7 +161,7 @@ def _narrow(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | Non
     low, high = narrower
     return Advice(
         "narrow-range",
-        f"Narrow ip_local_port_range to {low}-{high}, which has none of them.",
+        f"Narrow ip_local_port_range to {low}-{high}, which has none of them.{shell_commands.lasting(audit.machine)}",
         _left(low, high, used),
         shell_commands.port_range(audit.machine, low, high),
     )
@@ -174,9 +175,11 @@ def _apart(audit: Audit, exposed: tuple[Range, ...], known: Collection[int], use
     if wider is None or not exposed or not audit.machine.may_set or last >= wider[0] or busy:
         return None
     low, high = wider
+    for_good = " for good" if audit.machine.sysctl_d else ""
     return Advice(
         "keep-apart",
-        f"Keep the two apart for good: services to {first}-{last}, ip_local_port_range to {low}-{high}.",
+        f"Keep the two apart{for_good}: services to {first}-{last}, ip_local_port_range to {low}-{high}."
+        f"{shell_commands.lasting(audit.machine)}",
         f"clients, firewalls and configurations have to follow; {_left(low, high, used)}",
         shell_commands.port_range(audit.machine, low, high),
     )

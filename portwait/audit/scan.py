@@ -15,7 +15,7 @@ from portwait.errors import PortwaitError
 from portwait.host.machine import Machine, machine
 from portwait.host.port_settings import port_settings
 from portwait.model import ports
-from portwait.reserved import boot_file, runtime, sysctld
+from portwait.reserved import boot_file, sysctld
 
 if TYPE_CHECKING:
     from portwait.model.port_settings import PortSettings
@@ -110,6 +110,7 @@ def audit(
         udp = opened.sockets("udp", udp_ports) if udp_ports else ()
     scan = Scan(settings, connections, listeners, udp)
     files = sysctld.read()
+    here = machine()
     return Audit(
         settings,
         gap,
@@ -121,8 +122,8 @@ def audit(
         lost,
         boot_file.ours(files),
         boot_file.drift(files),
-        () if boot_file.counts_here() is False else ports.subtract(settings.reserved, boot_file.at_boot(files)),
-        machine(),
+        ports.subtract(settings.reserved, boot_file.at_boot(files)) if here.sysctl_d else (),
+        here,
         tuple(file for file in files if file.problem is not None),
         frozenset(sock.local_port for sock in listeners),
         scan.sample,
@@ -133,7 +134,7 @@ def measure(window: float) -> Rate:
     """Count new connections for some seconds; the average since boot where that is more, and is the host's."""
     if sys.platform != "linux":
         return Rate(None, "not known")
-    from portwait._linux import snmp
+    from portwait._linux import netns, snmp
 
     before, began = snmp.active_opens(), time.monotonic()
     time.sleep(window)
@@ -141,7 +142,7 @@ def measure(window: float) -> Rate:
     if before is None or after is None:
         return Rate(None, "not known")
     now = (after - before) / seconds if window else 0.0
-    since_boot = after / time.clock_gettime(time.CLOCK_BOOTTIME) if runtime.is_host() else 0.0
+    since_boot = after / time.clock_gettime(time.CLOCK_BOOTTIME) if netns.is_initial() else 0.0
     if since_boot > now:
         return Rate(since_boot, "since boot")
     return Rate(now, "measured", window)

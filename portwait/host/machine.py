@@ -27,6 +27,9 @@ class Machine(Record):
     """Whether this process has CAP_NET_ADMIN."""
     may_set: bool = True
     """Whether the net.* settings can be written here, by root at least."""
+    sysctl_d: bool = True
+    """Whether the files of sysctl.d that are seen here are read at boot for this network namespace: not for a
+    container's, nor for one of `ip netns`."""
     container: str | None = None
     """`kubernetes`, `podman`, `docker` or `container` where this process is in one."""
     host_network: bool = False
@@ -63,15 +66,17 @@ def machine() -> Machine:
     container = _container(os.environ, _read("/run/systemd/container"))
     unit = place.unit if place.unit and place.unit.endswith(".service") and not place.user_unit else None
     hides_processes = procfs.shows_all_processes() is False
+    systemd = os.path.isdir("/run/systemd/system")
     return Machine(
         root=root,
         may_evict=_has_capability(_read("/proc/self/status"), _CAP_NET_ADMIN),
         may_set=may_set,
+        sysctl_d=_has_host_network() if container is None else systemd and may_set and _is_network_of_pid_1(),
         container=container,
         host_network=container is not None and not may_set and _has_host_network(),
         hides_processes=hides_processes,
         network=_own_network() if hides_processes else 0,
-        systemd=os.path.isdir("/run/systemd/system"),
+        systemd=systemd,
         unit=None if unit is not None and unit.startswith("user@") else unit,
         portwait=program(by_sudo=not root and (container is None or may_set)),  # there is no sudo in a container
     )
@@ -103,9 +108,20 @@ def _is_root() -> bool:
 
 
 def _has_host_network() -> bool:
+    """Whether this is the network that the machine starts with; so it is said where that is not seen."""
     from portwait._linux import netns
 
     return netns.is_initial() is not False
+
+
+def _is_network_of_pid_1() -> bool:
+    """Whether PID 1 of this container is in this network; so it is said where that is not seen.
+
+    A container that boots systemd (systemd-nspawn, LXC) reads its own files, for the network of its PID 1.
+    """
+    from portwait._linux import netns
+
+    return netns.number(1) in (None, netns.number())
 
 
 def _own_network() -> int:

@@ -5,7 +5,6 @@ The file comes first: it is written whole or refused with nothing changed, while
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Literal
 
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
     from portwait.reserved.runtime import Change
 
 Verb = Literal["reserve", "release"]
-
-_SYSTEMD = "/run/systemd/system"
-"""Is there exactly where systemd is PID 1 (sd_booted(3))."""
 
 
 def change(verb: Verb, named: tuple[Range, ...], *, persist: bool) -> Done:
@@ -117,12 +113,10 @@ def _on_use(reserved: tuple[Range, ...]) -> list[str]:
 
 
 def _on_boot() -> list[str]:
-    notes = []
-    if boot_file.counts_here() is False:
-        notes.append("files of sysctl.d are not read at boot for this network namespace, only for the system's own")
-    if os.path.isdir(_SYSTEMD):
-        notes.append(
-            "the file goes stale when others change theirs (portwait audit tells); the unit portwait-reserve@.service "
-            "of contrib/systemd merges anew at every boot"
-        )
-    return notes
+    here = machine()
+    if not here.sysctl_d:
+        return ["files of sysctl.d are not read at boot for this network namespace, only for the system's own"]
+    if not here.systemd:
+        return []
+    better = "the unit portwait-reserve@.service of contrib/systemd merges anew at every boot"
+    return [f"the file goes stale when others change theirs (portwait audit tells); {better}"]

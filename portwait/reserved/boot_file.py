@@ -15,9 +15,8 @@ import textwrap
 from typing import TYPE_CHECKING, NamedTuple
 
 from portwait.errors import PortwaitError, UsageError
-from portwait.host.machine import machine
 from portwait.model import ports
-from portwait.reserved import atomic_file, lock, runtime, sysctld
+from portwait.reserved import atomic_file, lock, sysctld
 from portwait.reserved.runtime import KEY
 from portwait.reserved.sysctld import READERS, File, Setting
 from portwait.text.escape import escape
@@ -169,17 +168,6 @@ def at_boot(files: Sequence[File], root: str = "") -> tuple[Range, ...]:
         with contextlib.suppress(UsageError):
             by_units += ports.parse(instance)
     return ports.merge([*((line and line.ports) or ()), *by_units])
-
-
-def counts_here() -> bool | None:
-    """Whether the files that we see are read at boot for the network namespace that we are in; None: not known.
-
-    A container that boots systemd (systemd-nspawn, LXC) reads its own files for the network that PID 1 has.
-    """
-    here = machine()
-    if here.container is None:
-        return runtime.is_host()
-    return runtime.is_of_pid_1() if here.systemd and here.may_set else False
 
 
 def _overriding(files: Sequence[File], union: tuple[Range, ...]) -> Setting | None:

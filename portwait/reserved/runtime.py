@@ -207,22 +207,3 @@ def _refused(verb: str, named: Ports, goal: Ports, error: OSError) -> Reservatio
             )
         )
     )
-
-
-def is_host() -> bool | None:
-    """Whether this is the network namespace that the machine starts with; None: not known."""
-    if sys.platform != "linux":
-        return None
-    from portwait._linux import netns
-
-    return netns.is_initial()
-
-
-def is_of_pid_1() -> bool | None:
-    """Whether PID 1 is in this network namespace; None: not known."""
-    if sys.platform != "linux":
-        return None
-    from portwait._linux import netns
-
-    first = netns.number(1)
-    return None if first is None else first == netns.number()

@@ -94,7 +94,7 @@ def test_a_portwait_that_path_does_not_find() -> None:
     with states.outbound_established(PORT):
         done = run([*PLAIN_HOST, *portwait("explain", str(PORT))], env=bare)
         commands = [line.strip() for line in done.out.splitlines() if line.strip().startswith(str(portwait()[0]))]
-        assert [command.split()[1:] for command in commands] == [["evict", "30010"], ["reserve", "--persist", "30010"]]
+        assert [command.split()[1:] for command in commands] == [["evict", "30010"], ["reserve", "30010"]]
         subprocess.run(["sh", "-ec", commands[0]], check=True, env=bare, stdout=subprocess.DEVNULL)
         assert is_free()
     with serving():

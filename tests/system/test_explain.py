@@ -307,12 +307,13 @@ def test_several_targets() -> None:
         lines = explain("30000-30063").out.splitlines()
         assert lines[0].startswith("30010/tcp is held by a listener: client (pid ")
         span = "(ip_local_port_range 1024-65000)"
+        lasts = "It lasts as long as this network namespace: sysctl.d is not read for it."
         assert lines[1:] == [
             "64 asked, by bind: 1 held, 63 free.",
             f"Of the free ones the kernel may give 30000-30009,30011-30063 to any client {span}.",
             "30010/tcp in full: portwait explain 30010",
-            "Reserve what the kernel may hand out, so that it never picks one of them by itself again.",
-            "  portwait reserve --persist 30000-30063",
+            f"Reserve what the kernel may hand out, so that it never picks one of them by itself again. {lasts}",
+            "  portwait reserve 30000-30063",
         ]
         many = explain("30000-30064")
         assert many.status == 1

@@ -110,7 +110,7 @@ class TestSurroundings:
         assert "is held by a connection in TIME_WAIT: no process owns it, it ends by itself in " in done.out
         assert "not visible" not in done.out
         assert "Wait " in done.out
-        assert f"portwait reserve --persist {PORT}" in done.out
+        assert f"portwait reserve {PORT}" in done.out
 
     def test_a_bound_socket_without_netlink(self) -> None:
         """What no other table shows is not made up."""

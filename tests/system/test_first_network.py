@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from portwait._linux import netns
+from portwait.host.machine import machine
 from tests.support.netns import private_network
 
 
@@ -20,3 +21,4 @@ def test_it_is_told_from_others() -> None:
         assert netns.is_initial() == (theirs == ours)
     with private_network():
         assert netns.is_initial() is False
+        assert machine().sysctl_d is False

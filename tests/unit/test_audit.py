@@ -263,6 +263,21 @@ class TestAdvice:
             rf"printf '\n%s\n' 'net.ipv4.ip_local_port_range = 41000 65000' | sudo tee -a {RANGE_FILE}",
         )
 
+    def test_files_of_another_network_are_left_alone(self) -> None:
+        """Rule: in a network namespace of its own a cure changes no file of the host, and says how long it lasts."""
+        inside = Machine(sysctl_d=False)
+        crowd = (finding(port) for port in range(1500, 61000, 1000))
+        cures = [
+            cure
+            for found in (audit(finding(40000), machine=inside), audit(*crowd, span=(1024, 65000), machine=inside))
+            for cure in advice.advise(found)
+        ]
+        lasts = "It lasts as long as this network namespace: sysctl.d is not read for it."
+        setting = [cure for cure in cures if cure.commands]
+        assert {cure.code for cure in setting} == {"reserve", "narrow-range", "keep-apart"}
+        assert all(cure.summary.endswith(lasts) for cure in setting)
+        assert not any("--persist" in line or "/etc" in line for cure in cures for line in cure.commands)
+
     @pytest.mark.parametrize(
         ("host_network", "words", "lines"),
         [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import socket
 import subprocess
@@ -38,6 +39,7 @@ HOST_NETWORK = PODMAN._replace(host_network=True)
 ON_NODE = HOST_NETWORK._replace(hides_processes=True)
 FILES = r"sudo find /proc -maxdepth 3 -lname 'net:\[4026532300\]' -print -quit 2>/dev/null"
 ENTER = f'sudo nsenter --net="$({FILES})"'
+NETNS = ROOT._replace(sysctl_d=False)
 WINDOWS = Machine("win32", root=False, may_evict=False, may_set=False, systemd=False)
 
 ORDERS = Owner(100, "java", ("java", "-jar", "orders.jar"), "app", 1.0, unit="orders.service", parent=1, birth=7)
@@ -518,6 +520,7 @@ TABLES: dict[str, Table] = {
         {
             "a client": (facts(OUTBOUND), (PERSIST,)),
             "not root": (facts(OUTBOUND, machine=USER), (f"sudo {PERSIST}",)),
+            "in a network namespace": (facts(OUTBOUND, machine=NETNS), ("portwait reserve 30010",)),
             "UDP": (facts(UDP_CLIENT, target="30010/udp"), (PERSIST,)),
             "TIME_WAIT": (facts(TIME_WAIT), (PERSIST,)),
             "an orphan": (facts(ORPHAN), (PERSIST,)),
@@ -591,6 +594,7 @@ TABLES: dict[str, Table] = {
                     NARROWED[1].replace(">> ", "| sudo tee -a "),
                 ),
             ),
+            "in a network namespace": (facts(OUTBOUND, machine=NETNS), NARROWED[:1]),
             "above the port": (
                 facts(OUTBOUND, span=(20000, 65000), target="40000"),
                 (
@@ -673,8 +677,12 @@ TABLES: dict[str, Table] = {
                 facts(target="443", state="denied"),
                 (
                     "sysctl -w net.ipv4.ip_unprivileged_port_start=443",
-                    appended("/etc/sysctl.d/90-unprivileged-ports.conf", "net.ipv4.ip_unprivileged_port_start=443"),
+                    appended("/etc/sysctl.d/90-unprivileged-ports.conf", "net.ipv4.ip_unprivileged_port_start = 443"),
                 ),
+            ),
+            "in a network namespace": (
+                facts(target="443", state="denied", machine=NETNS),
+                ("sysctl -w net.ipv4.ip_unprivileged_port_start=443",),
             ),
             "in a container": (
                 facts(target="443", state="denied", machine=PODMAN),
@@ -740,15 +748,19 @@ TABLES: dict[str, Table] = {
                 facts(target="192.0.2.1:30010", state="unavailable"),
                 (
                     "sysctl -w net.ipv4.ip_nonlocal_bind=1",
-                    appended("/etc/sysctl.d/90-nonlocal-bind.conf", "net.ipv4.ip_nonlocal_bind=1"),
+                    appended("/etc/sysctl.d/90-nonlocal-bind.conf", "net.ipv4.ip_nonlocal_bind = 1"),
                 ),
             ),
             "IPv6": (
                 facts(target="[2001:db8::1]:30010", state="unavailable"),
                 (
                     "sysctl -w net.ipv6.ip_nonlocal_bind=1",
-                    appended("/etc/sysctl.d/90-nonlocal-bind.conf", "net.ipv6.ip_nonlocal_bind=1"),
+                    appended("/etc/sysctl.d/90-nonlocal-bind.conf", "net.ipv6.ip_nonlocal_bind = 1"),
                 ),
+            ),
+            "in a network namespace": (
+                facts(target="192.0.2.1:30010", state="unavailable", machine=NETNS),
+                ("sysctl -w net.ipv4.ip_nonlocal_bind=1",),
             ),
         },
         {
@@ -878,6 +890,28 @@ def test_a_cure_for_later_says_that_it_moves_no_connection(given: Facts) -> None
     found = [remedy for code, remedy in remedies(given).items() if code in later]
     assert found
     assert all("A connection that exists stays until it is closed or evicted." in each.summary for each in found)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        facts(OUTBOUND),
+        FREE,
+        facts(LISTENER),
+        facts(target="443", state="denied"),
+        facts(target="192.0.2.1:30010", state="unavailable"),
+    ],
+    ids=["outbound", "free", "listener", "denied", "unavailable"],
+)
+def test_files_of_another_network_are_left_alone(given: Facts) -> None:
+    """Rule: in a network namespace that sysctl.d is not read for, no line changes it; the words say what lasts."""
+    on_host, here = (remedies(given._replace(machine=machine)) for machine in (ROOT, NETNS))
+    words = " It lasts as long as this network namespace: sysctl.d is not read for it."
+    lasting = {code for code, one in on_host.items() if re.search(r"--persist|/etc/sysctl\.d/", str(one.commands))}
+    assert lasting
+    assert lasting == {code for code, one in here.items() if words in one.summary}
+    assert not re.search(r"--persist|/etc/sysctl\.d/", str(here))
+    assert not any(words in one.summary for one in on_host.values())
 
 
 def test_time_wait_is_not_cured_by_reuseaddr() -> None:

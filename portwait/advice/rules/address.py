@@ -99,13 +99,10 @@ def nonlocal_bind(facts: Facts) -> Remedy | None:
     """Bind an address that is not there yet: a floating one."""
     if _state(facts) != "absent" or not facts.machine.may_set or facts.target.zone:
         return None
-    setting = f"net.ipv{facts.target.family or 6}.ip_nonlocal_bind=1"
+    name = f"net.ipv{facts.target.family or 6}.ip_nonlocal_bind"
     return Remedy(
         "nonlocal-bind",
         f"If {escape(facts.target.address)} moves between hosts (VRRP, keepalived), let services bind it before it is "
-        "here:",
-        (
-            shell_commands.as_root(facts.machine, "sysctl", "-w", setting),
-            shell_commands.append(facts.machine, "/etc/sysctl.d/90-nonlocal-bind.conf", [setting]),
-        ),
+        f"here.{shell_commands.lasting(facts.machine)}",
+        shell_commands.setting(facts.machine, name, "1", "90-nonlocal-bind.conf"),
     )

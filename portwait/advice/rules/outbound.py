@@ -55,9 +55,8 @@ def reserve(facts: Facts) -> Remedy | None:
     """Reserve the port."""
     if not _can_be_picked(facts) or not facts.machine.may_set or not _leftover(facts).suffices():
         return None
-    port = str(facts.target.port)
-    command = shell_commands.portwait(facts.machine, "reserve", "--persist", port)
-    return Remedy("reserve-port", f"{_reserve_words(facts)}{_leftover(facts).price}{_stays(facts)}", (command,))
+    words = f"{_reserve_words(facts)}{_leftover(facts).price}{shell_commands.lasting(facts.machine)}{_stays(facts)}"
+    return Remedy("reserve-port", words, (shell_commands.reserve(facts.machine, [(facts.target.port,) * 2]),))
 
 
 def _leftover(facts: Facts) -> Leftover:
@@ -109,7 +108,8 @@ def narrow_range(facts: Facts) -> Remedy | None:
     return Remedy(
         "narrow-range",
         f"Or narrow ip_local_port_range from {'{}-{}'.format(*facts.settings.ephemeral_range)} to "
-        f"{'{}-{}'.format(*narrower)}, so that {gain} out of its reach.{_stays(facts)}",
+        f"{'{}-{}'.format(*narrower)}, so that {gain} out of its reach."
+        f"{shell_commands.lasting(facts.machine)}{_stays(facts)}",
         shell_commands.port_range(facts.machine, *narrower),
     )
 

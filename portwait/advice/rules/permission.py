@@ -48,14 +48,11 @@ def unprivileged_ports(facts: Facts) -> Remedy | None:
             f"Or let everybody in this container bind ports from {facts.target.port} on. Start it with these lines.",
             shell_commands.started_with(facts.machine, _START, str(facts.target.port)),
         )
-    setting = f"{_START}={facts.target.port}"
+    where = "on this host" if facts.machine.sysctl_d else "in this network namespace"
     return Remedy(
         "unprivileged-ports",
-        f"Or let everybody on this host bind ports from {facts.target.port} on.",
-        (
-            shell_commands.as_root(facts.machine, "sysctl", "-w", setting),
-            shell_commands.append(facts.machine, "/etc/sysctl.d/90-unprivileged-ports.conf", [setting]),
-        ),
+        f"Or let everybody {where} bind ports from {facts.target.port} on.{shell_commands.lasting(facts.machine)}",
+        shell_commands.setting(facts.machine, _START, str(facts.target.port), "90-unprivileged-ports.conf"),
     )
 
 
