@@ -372,7 +372,8 @@ def test_supervisors_are_known_by_their_command_lines(cmdline: tuple[str, ...], 
 
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
-WAIT = ("sleep", "60")
+WAIT = (sys.executable, "-IS", "-c", "import signal; print('ready', flush=True); signal.pause()")
+"""Says when it runs: fork() and exec() are done a moment before /proc shows what it was started with."""
 
 
 @LINUX
@@ -392,6 +393,7 @@ def test_what_supervisord_calls_a_program(environment: dict[str, str], command: 
     """By the variables that it gave it; a name that steers a terminal, or would be an option, is none."""
     above = process(999999999, "python3", cmdline=("python3", "supervisord"))
     with running(WAIT, env=environment) as program:
+        program.says("ready")
         supervisor = supervisor_of(process(program.pid, "app"), [above])
     assert supervisor == Supervisor("supervisord", above.pid, command)
 
@@ -404,6 +406,7 @@ def test_what_supervisord_calls_a_program(environment: dict[str, str], command: 
 def test_the_folder_that_a_supervisor_works_in(name: str, command: tuple[str, ...], tmp_path: Path) -> None:
     """It is its service's, and what stops the service is told that folder; who has ended has none."""
     with running(WAIT, cwd=tmp_path) as program:
+        program.says("ready")
         above = process(program.pid, name, cmdline=(name, "web"))
         assert supervisor_of(APP, [above]) == Supervisor(name, program.pid, (*command, str(tmp_path)))
     assert supervisor_of(APP, [above]) == Supervisor(name, program.pid)

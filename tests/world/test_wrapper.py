@@ -260,6 +260,8 @@ def test_an_impostor(tmp_path: Path, how: Any) -> None:
         with socket.create_server(("127.0.0.1", 31000)) as held:
             descriptors = (held.fileno(),)
             impostor = stack.enter_context(running(["wrapper", "-", conf], pass_fds=descriptors, **options))
+            impostor.tell("ready")  # /proc shows a command line a moment after exec()
+            impostor.says("ready")
         found = explain(31000)
     (blocker,) = found["blockers"]
     assert [one["pid"] for one in blocker["owners"]] == [impostor.pid]
