@@ -95,8 +95,8 @@ class Log(Events):
             self._live = ""
             return
         shown = cut(text, max(20, (stderr.columns() or 80) - 1))
+        self._live = text  # first: Ctrl-C can come as soon as the line is there
         stderr.write(f"\r\x1b[K{shown}")
-        self._live = text
 
     def _write(self, line: str) -> None:
         stderr.write(f"\r\x1b[K{line}\n" if self._live else f"{line}\n")

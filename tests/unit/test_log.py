@@ -243,6 +243,22 @@ def test_a_live_line_gives_way(terminal: Stderr) -> None:
     )  # fmt: skip  # a line each
 
 
+def test_a_live_line_gives_way_to_what_ctrl_c_says(terminal: Stderr, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: a signal that comes as soon as the live line is there leaves a line of its own for the last word."""
+
+    def write_and_be_interrupted(text: str) -> None:
+        terminal.written += text
+        raise KeyboardInterrupt
+
+    said = Log()
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(terminal, "write", write_and_be_interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            said.live("waiting for 3s")
+    said.info("stopped", "stopped")
+    assert terminal.written == "\r\x1b[Kwaiting for 3s\r\x1b[Kportwait: stopped\n"
+
+
 @pytest.mark.parametrize(("columns", "longest"), [(60, 59), (25, 24), (5, 19), (0, 79)])
 def test_a_live_line_is_one_line(terminal: Stderr, columns: int, longest: int) -> None:
     """A line that wraps cannot be replaced."""
