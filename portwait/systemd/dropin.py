@@ -158,6 +158,16 @@ def command_of(facts: Facts) -> tuple[str, str]:
     return match[2], match[1]
 
 
+def is_guarded(command: str) -> bool:
+    """Whether a line of ExecStart= has portwait in front of the service already, also behind env(1) or a Python.
+
+    A folder that has portwait in its name, or a word of the service's own that is portwait, is no guard.
+    """
+    words = [word.strip("\"'") for word in re.findall(r"""(?:"[^"]*"|'[^']*'|\S)+""", command.lstrip("-@:+!|"))]
+    at = next((index for index, word in enumerate(words) if word.rpartition("/")[2] == "portwait"), None)
+    return at is not None and (at == 0 or "--" in words[at:])
+
+
 def _fill(facts: Facts, template: str, prefix: str, command: str) -> tuple[str, tuple[str, ...]]:
     """Put the unit's own values into a template; the text, and what was added to it and why."""
     body = TEMPLATES[template]

@@ -19,7 +19,7 @@ from portwait.host import permissions, systemd_units
 from portwait.host.unit_files import settings
 from portwait.model.sockets import KernelSocket
 from portwait.options.table import rows_of
-from portwait.systemd.dropin import GENERAL, Facts, fit
+from portwait.systemd.dropin import GENERAL, Facts, fit, is_guarded
 from portwait.systemd.dropin_templates import TEMPLATES
 
 if TYPE_CHECKING:
@@ -503,3 +503,26 @@ def test_the_text_and_the_json_say_the_same() -> None:
         "install": [*made.install],
         "drop_in": made.body,
     }
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("/usr/local/bin/portwait 30010 -- /bin/a", True),
+        ("-+/usr/local/bin/portwait 30010 -- /bin/a", True),
+        ('"/opt/my tools/portwait" 30010 -- /bin/a', True),
+        ("portwait --timeout=inf 30010", True),
+        ("/usr/bin/env A=b portwait 30010 -- /bin/a", True),
+        ("/opt/venv/bin/python -m portwait 30010 -- /bin/a", True),
+        ("/opt/portwait-demo/bin/server --port 30010", False),
+        ("/opt/portwait/python/bin/gunicorn app:wsgi", False),
+        ("/usr/bin/portwait-exporter 30010 -- a", False),
+        ("/usr/bin/server --user portwait", False),
+        ("/usr/bin/server -- portwait", False),
+        ("/usr/bin/java -jar app.jar", False),
+        ("", False),
+    ],
+)
+def test_what_is_guarded_already(command: str, expected: bool) -> None:
+    """Rule: portwait is the program, or stands before `--`; a folder or an argument of that name is the service's."""
+    assert is_guarded(command) is expected

@@ -210,7 +210,7 @@ def test_what_cannot_be_guarded(host: Machine) -> None:
             (["user@", "80"], "it is a template; name an instance, as in `portwait unit user@NAME`"),
             (["app.socket"], "only services are guarded"),
             (["app.service"], "it has no listener now, so name a TARGET, as in `portwait unit app.service 30010`"),
-            (["own.service", "80"], "begins with portwait already"),
+            (["own.service", "80"], "its ExecStart= has portwait already"),
             (["../x", "80"], "expected a service's name"),
             ([], "name a UNIT"),
         ):
