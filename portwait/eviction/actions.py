@@ -40,6 +40,8 @@ class Action(NamedTuple):
     refusal: Refusal | None = None
     owner: Owner | None = None
     signal: str | None = None
+    reuseaddr: bool = True
+    """Whether bind was asked as a service does that sets SO_REUSEADDR."""
 
     def __str__(self) -> str:
         """Say it in one line."""
@@ -66,7 +68,7 @@ class Action(NamedTuple):
         """Write what helps; an option of the guard as a command to paste, whichever verb says so."""
         if not refusal.option:
             return escape(refusal.cure)
-        asked = shell_commands.asked_for([self.target], reuseaddr=True)
+        asked = shell_commands.asked_for([self.target], reuseaddr=self.reuseaddr)
         return f"{escape(refusal.cure)}: {shell((program(), refusal.option, *asked))}"
 
 

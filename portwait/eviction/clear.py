@@ -109,7 +109,8 @@ class Removal:
                         break
                     result = self._try(target, blocker)
                     if isinstance(result, Refusal):
-                        self._tell(Action("not-evicted", target, blocker, result))
+                        asked_so = inspection.survey.reuseaddr
+                        self._tell(Action("not-evicted", target, blocker, result, reuseaddr=asked_so))
                         changed |= result.code == "failed"  # an answer was lost, and the kernel may have done it
                     elif result != "nothing":
                         changed = True
@@ -197,7 +198,8 @@ class Removal:
                 refusal = terminate.refusal(blocker, serving, termination.kinds, self._selection, us, needed)
                 if refusal is not None:
                     refused = True
-                    self._tell(Action("not-signalled", target, blocker, refusal))
+                    asked_so = inspection.survey.reuseaddr
+                    self._tell(Action("not-signalled", target, blocker, refusal, reuseaddr=asked_so))
             if owned and not refused and not _is_free_by_bind(inspection.survey, target):
                 for blocker in owned:
                     for owner in blocker.owners:

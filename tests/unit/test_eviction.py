@@ -317,7 +317,7 @@ class Looks:
     def __init__(self, which: Blocker) -> None:
         target = Target("30010", 30010)
         self.survey = SimpleNamespace(
-            obstructed=(target,), wide=False, verdicts={target: SimpleNamespace(state="held")}
+            obstructed=(target,), reuseaddr=True, wide=False, verdicts={target: SimpleNamespace(state="held")}
         )
         self.diagnosis = SimpleNamespace(blockers={target: (which,)})
         self.count = 0
@@ -489,6 +489,14 @@ def test_what_is_so_for_every_socket_is_news_once() -> None:
     assert [is_news(each) for each in (general, own, general, done, other, own, done, other)] == [
         *(True, True, False, True, True, True, True, False),
     ]
+
+
+@pytest.mark.parametrize(("reuseaddr", "flags"), [(True, ""), (False, "--no-reuseaddr ")])
+def test_a_command_in_a_refusal_asks_as_it_was_asked(reuseaddr: bool, flags: str) -> None:
+    """Rule: what is pasted is the same question, with the option that was lacking."""
+    refused = Refusal("listener", "it listens on the port", "name it", option="--terminate=listener")
+    action = Action("not-evicted", Target("30010", 30010), LIVE, refused, reuseaddr=reuseaddr)
+    assert str(action).endswith(f"; name it: portwait --terminate=listener {flags}30010")
 
 
 def test_every_action_is_said_with_its_identity() -> None:
