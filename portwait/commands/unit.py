@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from portwait.diagnosis.owners import user_name
 from portwait.errors import PortwaitError, TablesError, UsageError, quote
 from portwait.host import permissions, systemd_units, unit_files
+from portwait.host.machine import program
 from portwait.model import targets
 from portwait.model.targets import plain
 from portwait.options import reader
@@ -143,8 +144,8 @@ def _service_name(word: str) -> str:
 
 def _program() -> str:
     """Find the path by which systemd can start portwait."""
-    own = os.path.abspath(sys.argv[0]) if os.path.basename(sys.argv[0]) == "portwait" and "/" in sys.argv[0] else ""
-    return own or shutil.which("portwait") or PROGRAM
+    named = program()
+    return named if "/" in named else shutil.which(named) or PROGRAM
 
 
 def _listens_on(unit: Unit, sockets: Iterable[Unit]) -> tuple[tuple[str, ...], int]:

@@ -88,7 +88,9 @@ def program(*, by_sudo: bool = False) -> str:
     `by_sudo`: whether sudo looks for it.
     """
     said = sys.argv[0]
-    if sys.platform == "win32" or os.path.basename(said) != _NAME:  # python -m portwait, or a program that imports it
+    if said.endswith(f"/{_NAME}/__main__.py"):  # python -m portwait: the command is installed beside that Python
+        said = _first([os.path.dirname(sys.executable)]) or said
+    if sys.platform == "win32" or os.path.basename(said) != _NAME:  # a program that imports it
         return _NAME
     along = os.environ.get("PATH", os.defpath).split(":")
     own = os.path.abspath(said) if "/" in said else _first(along)

@@ -56,13 +56,16 @@ def folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         ("portwait", "none:bin", False, "portwait"),
         ("portwait", "none:bin", True, "bin/portwait"),
         ("portwait", "none", False, "portwait"),
-        ("bin/__main__.py", "none", False, "portwait"),
+        ("lib/portwait/__main__.py", "none", False, "bin/portwait"),
+        ("lib/portwait/__main__.py", "bin", False, "portwait"),
+        ("lib/pytest/__main__.py", "none", False, "portwait"),
         ("", "none", True, "portwait"),
     ],
 )
 def test_how_portwait_is_called(folders: Path, called: str, path: str, sudo: bool, shown: str) -> None:
-    """By its name where a shell, or sudo, finds this very program; else by its path, also where that was relative."""
+    """By its name where a shell, or sudo, finds this very program, else by its path; for `python -m`, beside Python."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", [called, "explain"])
+        patch.setattr("sys.executable", str(folders / "bin" / "python"))
         patch.setenv("PATH", ":".join(str(folders / name) for name in path.split(":")))
         assert machine.program(by_sudo=sudo) == (shown if shown == "portwait" else str(folders / shown))
