@@ -37,4 +37,4 @@ def colours(*, terminal: bool) -> bool:
         return False
     if os.environ.get("FORCE_COLOR", "0") not in ("", "0"):
         return True
-    return terminal and os.environ.get("TERM") not in (None, "dumb")
+    return terminal and os.environ.get("TERM") not in (None, "", "dumb")

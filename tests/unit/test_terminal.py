@@ -83,6 +83,7 @@ def test_what_is_no_terminal(pty: int) -> None:  # noqa: ARG001  # for its varia
         ({}, (True, False)),
         ({"TERM": "dumb"}, (False, False)),
         ({"TERM": None}, (False, False)),
+        ({"TERM": ""}, (False, False)),
         ({"NO_COLOR": "1"}, (False, False)),
         ({"NO_COLOR": ""}, (True, False)),
         ({"FORCE_COLOR": "1"}, (True, True)),
