@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.packages import file_of, needs
 from tests.support.programs import eventually
+from tests.support.states import states_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +69,9 @@ def comes_free(host: Machine, port: int = PORT) -> None:
 
 
 def comes_to_be_held(host: Machine, port: int = PORT) -> None:
-    eventually(lambda: not is_free(host, port), f"port {port} to be held")
+    """Wait for a listener by reading the tables: a bind() here could be what fails the server's own."""
+    with host.network():
+        eventually(lambda: "LISTEN" in states_on(port), f"port {port} to be listened on")
 
 
 def is_active(host: Machine, unit: str) -> bool:
@@ -352,6 +355,9 @@ def network_manager(host: Machine) -> Iterator[None]:
         host.run("nmcli", "connection", "load", "/etc/NetworkManager/system-connections/tests.nmconnection")
         host.run("nmcli", "connection", "up", "tests")
         yield
+    except AssertionError:
+        print(host.run("journalctl", "-u", "NetworkManager.service", "-n", "100", "--no-pager", check=False).stdout)
+        raise
     finally:
         host.run("nmcli", "connection", "delete", "tests", check=False)
         host.systemctl("stop", "NetworkManager.service")
