@@ -26,7 +26,7 @@ class Machine(Record):
     may_evict: bool = True
     """Whether this process has CAP_NET_ADMIN."""
     may_set: bool = True
-    """Whether the net.* settings can be written here, by root at least."""
+    """Whether the net.* settings can be written here, by root at least; of a unit: on its machine."""
     sysctl_d: bool = True
     """Whether the files of sysctl.d that are seen here are read at boot for this network namespace: not for a
     container's, nor for one of `ip netns`."""
@@ -62,9 +62,12 @@ def machine() -> Machine:
     from portwait._linux import cgroups, procfs
 
     place = cgroups.place(_read("/proc/self/cgroup"))
-    may_set = not _is_read_only("/proc/sys/net")  # systemd-nspawn mounts this one apart, writable
     container = _container(os.environ, _read("/run/systemd/container"))
-    unit = place.unit if place.unit and place.unit.endswith(".service") and not place.user_unit else None
+    service = place.unit if place.unit is not None and place.unit.endswith(".service") else None
+    # ProtectKernelTunables= makes it read-only for the unit alone, and nobody pastes a line in there
+    in_unit = service is not None and container is None and place.container is None
+    may_set = in_unit or not _is_read_only("/proc/sys/net")  # systemd-nspawn mounts this one apart, writable
+    unit = None if place.user_unit else service
     hides_processes = procfs.shows_all_processes() is False
     systemd = os.path.isdir("/run/systemd/system")
     return Machine(

@@ -29,6 +29,32 @@ def test_a_capability(status: str, expected: bool) -> None:
     assert machine._has_capability(status, machine._CAP_NET_ADMIN) is expected
 
 
+DOCKER_ID = "0123456789ab" + "c" * 52
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "mark", "may_set"),
+    [
+        ("0::/system.slice/orders.service", None, True),
+        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/sync.service", None, True),
+        ("0::/user.slice/user-1000.slice/session-3.scope", None, False),
+        ("0::/", None, False),
+        ("0::/system.slice/orders.service", "podman", False),
+        ("0::/system.slice/orders.service", "container", False),
+        (f"0::/system.slice/docker.service/docker/{DOCKER_ID}", None, False),
+    ],
+)
+def test_where_the_settings_are_read_only_for_a_unit_alone(
+    monkeypatch: pytest.MonkeyPatch, cgroup: str, mark: str | None, may_set: bool
+) -> None:
+    """Below ProtectKernelTunables= the host has no other settings than for everybody, and no engine starts the unit."""
+    read = {"/proc/self/cgroup": f"{cgroup}\n"}
+    monkeypatch.setattr(machine, "_read", lambda path: read.get(path, ""))
+    monkeypatch.setattr(machine, "_container", lambda *_: mark)
+    monkeypatch.setattr(machine, "_is_read_only", lambda _: True)
+    assert machine.machine().may_set is may_set
+
+
 @pytest.fixture
 def folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Make folders with a portwait, with one that is no program, and with a stranger's, which sudo finds."""

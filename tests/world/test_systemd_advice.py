@@ -394,3 +394,24 @@ def test_systemd_is_asked_only_where_a_cure_stops_somebody(host: Machine) -> Non
         host.systemctl("start", "app.service")
         comes_to_be_held(host)
         assert asked(str(PORT), f"127.0.0.1:{PORT}", f"0.0.0.0:{PORT}") == 1
+
+
+def test_a_unit_whose_own_settings_are_read_only(host: Machine) -> None:
+    """ProtectKernelTunables= is no container: what a unit's guard advises is pasted outside, and works there."""
+    marks = ("--property=BindReadOnlyPaths=/dev/null:/run/systemd/container", "env", "--unset=container")
+    start = ("systemd-run", "--quiet", "--collect", "--wait", "--pipe", "--property=ProtectKernelTunables=yes", *marks)
+    dockerenv = host.root / ".dockerenv"
+    was_there = dockerenv.exists()
+    dockerenv.unlink(missing_ok=True)
+    try:
+        with host.blocked(PORT, "outbound"):
+            done = host.run(*start, "portwait", "explain", "--json", str(PORT), check=False)
+    finally:
+        if was_there:
+            dockerenv.touch()
+    remedies = {remedy["code"]: remedy for remedy in json.loads(done.stdout)["targets"][0]["remedies"]}
+    assert "container-sysctl" not in remedies
+    paste(host, remedies["reserve-port"])
+    reserved = host.run("cat", "/proc/sys/net/ipv4/ip_local_reserved_ports").stdout
+    host.run("portwait", "release", "--persist", str(PORT))
+    assert str(PORT) in reserved
