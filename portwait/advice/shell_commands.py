@@ -78,13 +78,18 @@ def reserve(machine: Machine, wanted: Sequence[Range]) -> str:
 
 def port_range(machine: Machine, low: int, high: int) -> tuple[str, ...]:
     """Quote what sets ip_local_port_range: one file for whoever advises it, whose last line counts."""
-    return setting(machine, _RANGE, f"{low} {high}", "90-port-range.conf")
+    return setting(machine, _RANGE, f"{low} {high}", "zz-port-range.conf")
 
 
 def setting(machine: Machine, name: str, value: str, file: str) -> tuple[str, ...]:
-    """Quote what gives a setting of the network a value, now and, where that is possible, at boot."""
+    """Quote what gives a setting of the network a value, now and, where that is possible, at boot.
+
+    The last file that sets it decides at boot, and somebody's may set it already. So `file` has a name that sorts
+    behind those that are usual; without systemd, /etc/sysctl.conf is the last (`sysctl --system`).
+    """
     now = as_root(machine, "sysctl", "-w", f"{name}={value}")
-    return (now, append(machine, f"/etc/sysctl.d/{file}", [f"{name} = {value}"])) if machine.sysctl_d else (now,)
+    last = f"/etc/sysctl.d/{file}" if machine.systemd else "/etc/sysctl.conf"
+    return (now, append(machine, last, [f"{name} = {value}"])) if machine.sysctl_d else (now,)
 
 
 def portwait(machine: Machine, *words: str) -> str:

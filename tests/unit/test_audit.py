@@ -68,7 +68,7 @@ def audit(*findings: Finding, span: tuple[int, int] = (32768, 60999), reserved: 
     return Audit(seen, findings=findings, **{**fields, **what})
 
 
-RANGE_FILE = "/etc/sysctl.d/90-port-range.conf"
+RANGE_FILE = "/etc/sysctl.d/zz-port-range.conf"
 SAFE = finding(22, processes=("sshd",), in_range=False, per_client=0.0, probability=0.0)
 HOSTILE = finding(40000, processes=('a"b\\c\nd\x1b[31m', "{x=1}"))
 EVERYTHING = audit(

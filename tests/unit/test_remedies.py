@@ -212,7 +212,7 @@ def appended(path: str, *lines: str) -> str:
 PERSIST = "portwait reserve --persist 30010"
 NARROWED = (
     "sysctl -w 'net.ipv4.ip_local_port_range=32768 60999'",
-    appended("/etc/sysctl.d/90-port-range.conf", "net.ipv4.ip_local_port_range = 32768 60999"),
+    appended("/etc/sysctl.d/zz-port-range.conf", "net.ipv4.ip_local_port_range = 32768 60999"),
 )
 
 
@@ -599,14 +599,14 @@ TABLES: dict[str, Table] = {
                 facts(OUTBOUND, span=(20000, 65000), target="40000"),
                 (
                     "sysctl -w 'net.ipv4.ip_local_port_range=41000 65000'",
-                    appended("/etc/sysctl.d/90-port-range.conf", "net.ipv4.ip_local_port_range = 41000 65000"),
+                    appended("/etc/sysctl.d/zz-port-range.conf", "net.ipv4.ip_local_port_range = 41000 65000"),
                 ),
             ),
             "below the port": (
                 facts(OUTBOUND, target="60000"),
                 (
                     "sysctl -w 'net.ipv4.ip_local_port_range=1024 59999'",
-                    appended("/etc/sysctl.d/90-port-range.conf", "net.ipv4.ip_local_port_range = 1024 59999"),
+                    appended("/etc/sysctl.d/zz-port-range.conf", "net.ipv4.ip_local_port_range = 1024 59999"),
                 ),
             ),
         },
@@ -677,7 +677,7 @@ TABLES: dict[str, Table] = {
                 facts(target="443", state="denied"),
                 (
                     "sysctl -w net.ipv4.ip_unprivileged_port_start=443",
-                    appended("/etc/sysctl.d/90-unprivileged-ports.conf", "net.ipv4.ip_unprivileged_port_start = 443"),
+                    appended("/etc/sysctl.d/zz-unprivileged-ports.conf", "net.ipv4.ip_unprivileged_port_start = 443"),
                 ),
             ),
             "in a network namespace": (
@@ -748,14 +748,14 @@ TABLES: dict[str, Table] = {
                 facts(target="192.0.2.1:30010", state="unavailable"),
                 (
                     "sysctl -w net.ipv4.ip_nonlocal_bind=1",
-                    appended("/etc/sysctl.d/90-nonlocal-bind.conf", "net.ipv4.ip_nonlocal_bind = 1"),
+                    appended("/etc/sysctl.d/zz-nonlocal-bind.conf", "net.ipv4.ip_nonlocal_bind = 1"),
                 ),
             ),
             "IPv6": (
                 facts(target="[2001:db8::1]:30010", state="unavailable"),
                 (
                     "sysctl -w net.ipv6.ip_nonlocal_bind=1",
-                    appended("/etc/sysctl.d/90-nonlocal-bind.conf", "net.ipv6.ip_nonlocal_bind = 1"),
+                    appended("/etc/sysctl.d/zz-nonlocal-bind.conf", "net.ipv6.ip_nonlocal_bind = 1"),
                 ),
             ),
             "in a network namespace": (

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portwait._linux import sysctl
+from portwait.advice import shell_commands
+from portwait.host.machine import Machine
 from portwait.model import ports
 from portwait.reserved import boot_file, sysctld
 from portwait.reserved.runtime import KEY
@@ -96,6 +98,22 @@ def test_where_another_file_would_win_nothing_is_changed(host: Host) -> None:
     assert f"{CONF}:2 is about {KEY} and is read after {boot_file.PLACE}" in done.stderr
     assert not host.path(boot_file.PLACE).exists()
     assert sysctl.read(sysctl.RESERVED) == ""
+
+
+RANGE = "net.ipv4.ip_local_port_range"
+
+
+@both_readers
+@pytest.mark.parametrize("file", ["/etc/sysctl.d/50-ours.conf", "/etc/sysctl.d/99-sysctl.conf", CONF])
+def test_an_advised_range_is_there_after_the_boot(host: Host, reader: str, file: str) -> None:
+    """Rule: the lines that `explain` and `audit` print outlast the file in which somebody has set the range before."""
+    machine = Machine(systemd=reader == SYSTEMD)
+    host.write(file, f"{RANGE} = 1024 65000\n")
+    for line in shell_commands.port_range(machine, 32768, 60999):
+        host.run("sh", "-ec", line)
+    setting(RANGE, "1024 65000")
+    host.run(*PROGRAMS[reader], check=False)
+    assert setting(RANGE).split() == ["32768", "60999"]
 
 
 def test_a_full_disk_changes_nothing(host: Host) -> None:

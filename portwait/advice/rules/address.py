@@ -104,5 +104,5 @@ def nonlocal_bind(facts: Facts) -> Remedy | None:
         "nonlocal-bind",
         f"If {escape(facts.target.address)} moves between hosts (VRRP, keepalived), let services bind it before it is "
         f"here.{shell_commands.lasting(facts.machine)}",
-        shell_commands.setting(facts.machine, name, "1", "90-nonlocal-bind.conf"),
+        shell_commands.setting(facts.machine, name, "1", "zz-nonlocal-bind.conf"),
     )

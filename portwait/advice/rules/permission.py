@@ -52,7 +52,7 @@ def unprivileged_ports(facts: Facts) -> Remedy | None:
     return Remedy(
         "unprivileged-ports",
         f"Or let everybody {where} bind ports from {facts.target.port} on.{shell_commands.lasting(facts.machine)}",
-        shell_commands.setting(facts.machine, _START, str(facts.target.port), "90-unprivileged-ports.conf"),
+        shell_commands.setting(facts.machine, _START, str(facts.target.port), "zz-unprivileged-ports.conf"),
     )
 
 
