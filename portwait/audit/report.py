@@ -92,12 +92,16 @@ def _groups(findings: Sequence[Finding]) -> list[list[Finding]]:
             and not before.listening
             and finding.port == before.port + 1
             and finding.protocol == before.protocol
-            and (finding.at_risk, finding.taken, finding.reserved) == (before.at_risk, before.taken, before.reserved)
+            and _judged(finding) == _judged(before)
         ):
             groups[-1].append(finding)
         else:
             groups.append([finding])
     return groups
+
+
+def _judged(finding: Finding) -> tuple[bool, bool, bool, str]:
+    return finding.at_risk, finding.taken, finding.reserved, finding.origin
 
 
 def _row(group: Sequence[Finding], audit: Audit) -> tuple[str, str, str, str]:

@@ -163,7 +163,9 @@ class Scan:
                     taken=not socks and self._is_taken(protocol, port),
                     per_client=each,
                     probability=None if clients is None or protocol == "udp" else within(clients, each),
-                    origin=self._origin(key in named, wanted.ignored, socks, processes),
+                    origin="ignored"
+                    if ports.contains(wanted.ignored, port)
+                    else self._origin(port, key in named, socks, processes),
                 )
             )
         return tuple(result)
@@ -174,17 +176,12 @@ class Scan:
             return any(sock.local_port == port and sock.remote_port for sock in self._udp)
         return port in self._clients
 
-    def _origin(
-        self, named: bool, ignored: Sequence[Range], socks: Sequence[KernelSocket], processes: Sequence[Owner]
-    ) -> Origin:
+    def _origin(self, port: int, named: bool, socks: Sequence[KernelSocket], processes: Sequence[Owner]) -> Origin:
         """Tell a number that somebody chose from one that bind(0) did: nobody has to be kept from the latter.
 
         bind(0) prefers the ports that connect() tries last. A server that takes such a port serves programs of this
         host, which learn the number after each start: it is on loopback, and its command line does not have the number.
         """
-        port = socks[0].local_port if socks else 0
-        if ports.contains(ignored, port):
-            return "ignored"
         if named or not socks or not self._settings.hands_out(port):
             return "planned"
         addresses = {sock.local_address for sock in socks}

@@ -148,6 +148,17 @@ class TestFindings:
                 document = audited(host, *QUICKLY, *words, at_risk=False)
                 assert [port["port"] for port in document["ports"]] == [30010]
 
+    def test_an_ignored_port_is_not_at_risk(self, host: Host) -> None:
+        """Rule: whoever listens on it, or nobody, or a connection has it; beside its neighbours too."""
+        with states.listening(40001), states.outbound_established(40004):
+            setting(RANGE, "40000 60999")
+            words = ("--ignore", "40000-40002,40004", "39999-40004")
+            assert audited(host, *QUICKLY, *words, at_risk=True)["at_risk"] == ["40003/tcp"]
+            text = host.run(*portwait("audit", *QUICKLY, *words), check=False).stdout
+        given_away = {line.split()[0]: line.split()[2] for line in text.splitlines() if "/tcp " in line}
+        ignored = dict.fromkeys(("40000/tcp", "40001/tcp", "40002/tcp", "40004/tcp"), "ignored")
+        assert given_away == {"40003/tcp": "yes", "39999/tcp": "no:", **ignored}
+
     def test_a_range_of_udp(self, host: Host) -> None:
         """Rule: every port of it is judged, the cure keeps all of them, and ten thousand ports take no time."""
         setting(RANGE, "1024 60999")
