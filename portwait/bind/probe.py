@@ -116,6 +116,37 @@ def bind(
     return sock
 
 
+def is_bound_as(sock: _socket.socket, target: Target) -> bool:
+    """Whether `bind` would make a socket like this one for the target. Raises OSError.
+
+    Not SO_REUSEADDR and IP_FREEBIND, which matter only while it is bound.
+    """
+    inet4 = target.family == 4 or (target.family == 0 and target.address == ANY and not _has_ipv6())
+    kind = _socket.SOCK_DGRAM if target.protocol == "udp" else _socket.SOCK_STREAM
+    if (sock.family, sock.type) != (_socket.AF_INET if inet4 else _socket.AF_INET6, kind):
+        return False
+    address, port, *rest = sock.getsockname()
+    wanted = _WILDCARD[sock.family] if target.address == ANY else target.address
+    device = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_BINDTODEVICE, 16).rstrip(b"\0")
+    joins = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT) != 0
+    same = (address.partition("%")[0], port, device, joins) == (
+        *(wanted, target.port),
+        *(target.device.encode(errors="surrogateescape"), target.reuseport),
+    )
+    if not same or inet4:
+        return same
+    v6only = sock.getsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY) != 0
+    return v6only == (target.family == 6) and rest[1] in (0, _scope(target.zone))  # 0: no link-local address
+
+
+def _has_ipv6() -> bool:
+    try:
+        _socket.socket(_socket.AF_INET6, _socket.SOCK_STREAM).close()
+    except OSError as error:
+        return error.errno != errno.EAFNOSUPPORT
+    return True
+
+
 def allow_any_address(sock: _socket.socket) -> None:
     """Let the socket be bound to an address that is not on this host (IP_FREEBIND). Raises OSError."""
     _require_linux("binds an address that is not on this host")

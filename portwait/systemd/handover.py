@@ -15,7 +15,7 @@ from portwait.bind.survey import WIDEST, Survey
 from portwait.errors import UsageError
 from portwait.model.value import Value
 from portwait.systemd import fdstore, listen_fds, notify
-from portwait.systemd.listen import ListeningSurvey
+from portwait.systemd.listen import ListeningSurvey, is_listener
 from portwait.systemd.listen_fds import Passed
 
 TYPE_CHECKING = False
@@ -100,8 +100,12 @@ class Handover:
                     raise
 
     def _let_go(self) -> None:
-        """Close what came back and has no task any more, and wait until it is gone: the first look would meet it."""
-        names = self._stored - {*self._adopted.values(), *map(_stored_name, self._listening)}
+        """Close what came back and has no task any more, and wait until it is gone: the first look would meet it.
+
+        Who shares the name of one that goes leaves the store with it, and is stored again before the exec.
+        """
+        kept = {*self._adopted.values(), *map(_stored_name, self._listening)}
+        names = (self._stored - kept) | {passed.name for passed, _ in self._unclaimed}
         for _, sock in self._unclaimed:
             sock.close()
         fdstore.remove(sorted(names))
@@ -111,7 +115,7 @@ class Handover:
 
     def _claim_listener(self, target: Target) -> None:
         for entry in self._unclaimed:
-            if entry[0].name == _stored_name(target) and _serves(entry[0], target):
+            if entry[0].name == _stored_name(target) and is_listener(entry[1], target):
                 self._unclaimed.remove(entry)
                 self._listening[target] = entry[1]
                 return
@@ -133,18 +137,25 @@ class Handover:
             each.drop()
         opened = self._listening | dict(survey.listeners)
         return [
-            Kept(target, fdstore.LISTENER, opened[target].detach(), new=target not in self._listening)
+            self._kept(
+                *(target, fdstore.LISTENER, opened[target].detach()),
+                stored_as=_stored_name(target) if target in self._listening else None,
+            )
             for target in self._targets
             if target in opened
         ]
 
     def _holds(self, survey: Survey) -> list[Kept]:
         return [
-            Kept(each.target, form, number, new=self._adopted.get(each.target) != fdstore.name_of(each.target, form))
+            self._kept(each.target, form, number, stored_as=self._adopted.get(each.target))
             for each in survey.holds
             if (form := each.form) is not None
             for number in each.descriptors
         ]
+
+    def _kept(self, target: Target, form: str, number: int, *, stored_as: str | None) -> Kept:
+        is_stored = stored_as in self._stored and stored_as == fdstore.name_of(target, form)
+        return Kept(target, form, number, new=not is_stored)
 
     def _store(self, kept: Sequence[Kept]) -> None:
         """Put in what is new, take out what is no longer wanted."""
@@ -202,14 +213,6 @@ def _take_over(passed: Passed) -> _socket.socket | None:
     except OSError:
         os.closerange(passed.number, passed.number + 1)  # whether it is there or not
         return None
-
-
-def _serves(passed: Passed, target: Target) -> bool:
-    """Whether a socket that came back serves a target; one that cannot be read is of no use, and another is opened."""
-    try:
-        return bool(listen_fds.passed_in([target], [passed]))
-    except OSError:
-        return False
 
 
 def _stored_name(target: Target) -> str:

@@ -6,9 +6,10 @@ service is `listen_fds`' business.
 
 from __future__ import annotations
 
+import _socket
 import errno
 
-from portwait.bind.probe import attempt
+from portwait.bind.probe import attempt, is_bound_as
 from portwait.bind.survey import Survey
 from portwait.errors import UsageError
 from portwait.model.targets import ANY, Target
@@ -16,7 +17,6 @@ from portwait.model.verdict import Verdict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import _socket
     from collections.abc import Mapping, Sequence
 
 _BACKLOG = 4096  # what the kernel's somaxconn is by default, and cuts it to
@@ -73,6 +73,15 @@ def _for_ipv6(target: Target) -> Target:
         reuseport=target.reuseport,
         freebind=target.freebind,
     )
+
+
+def is_listener(sock: _socket.socket, target: Target) -> bool:
+    """Whether it is the very socket that would be opened for this target; one that cannot be read is not."""
+    try:
+        listens = target.protocol == "udp" or sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN) != 0
+        return listens and is_bound_as(sock, target)
+    except OSError:
+        return False
 
 
 class ListeningSurvey(Survey):

@@ -168,6 +168,68 @@ def test_two_listeners_of_one_port_are_not_confused(manager: Manager) -> None:
     assert len(set(first.served)) == 2
 
 
+_LOOPBACK, _OTHER_LOOPBACK = f"127.0.0.1:{PORT}", f"127.0.0.2:{PORT}"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "ends"),
+    [
+        ([str(PORT)], [_LOOPBACK], ["127.0.0.1"]),
+        ([_LOOPBACK], [str(PORT)], ["::"]),
+        (["-6", str(PORT)], [str(PORT)], ["::"]),
+        ([str(PORT)], ["-6", str(PORT)], ["::"]),
+        ([f"0.0.0.0:{PORT}"], [str(PORT)], ["::"]),
+        ([str(PORT)], [f"*%lo:{PORT}"], ["::"]),
+        ([f"*%lo:{PORT}"], [str(PORT)], ["::"]),
+        ([str(PORT)], ["--reuseport", str(PORT)], ["::"]),
+        ([f"{PORT}/udp"], [f"{_LOOPBACK}/udp"], ["127.0.0.1"]),
+        ([_LOOPBACK], [_OTHER_LOOPBACK], ["127.0.0.2"]),
+        ([_LOOPBACK, _OTHER_LOOPBACK], [_LOOPBACK], ["127.0.0.1"]),
+        ([_LOOPBACK], [_LOOPBACK, _OTHER_LOOPBACK], ["127.0.0.1", "127.0.0.2"]),
+    ],
+    ids=" ".join,
+)
+def test_a_listener_of_another_target_is_not_taken_for_this_ones(
+    manager: Manager, first: list[str], second: list[str], ends: list[str]
+) -> None:
+    """Another target on the port, as the unit was edited: what is served is what it says now, and no more is stored."""
+    start(manager, "--fdstore", "--listen", "--timeout", "0", *first)
+    seen = start(manager, "--fdstore", "--listen", "--timeout", "0", *second)
+    manager.settled()
+    kept = [socket.socket(fileno=os.dup(one.descriptor)) for one in manager.store]
+    with contextlib.ExitStack() as stack:
+        for sock in kept:
+            stack.enter_context(sock)
+        assert sorted(sock.getsockname()[0] for sock in kept) == sorted(ends)
+        assert {link_of(sock.fileno()) for sock in kept} == {*seen.served}
+        assert {is_dual(sock) for sock in kept if sock.family == socket.AF_INET6} <= {"-6" not in second}
+        device = b"lo" if "%lo" in second[-1] else b""
+        assert {sock.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).rstrip(b"\0") for sock in kept} == {
+            device
+        }
+        reuseport = {sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) != 0 for sock in kept}
+        assert reuseport == {"--reuseport" in second}
+
+
+def is_dual(sock: socket.socket) -> bool:
+    """Whether an IPv6 socket serves IPv4 too."""
+    return sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "address"),
+    [([str(PORT)], "::"), (["-4", str(PORT)], "0.0.0.0"), ([f"[::1]:{PORT}"], "::1"), ([f"*%lo:{PORT}"], "::")],  # noqa: S104  # in a private network
+    ids=["both families", "IPv4", "one address", "a device"],
+)
+def test_a_listener_of_the_same_target_is(manager: Manager, words: list[str], address: str) -> None:
+    """However it binds, clients queue through the restart."""
+    options = ("--fdstore", "--listen", *words)
+    first = start(manager, *options)
+    assert start(manager, *options).served == first.served
+    with socket.socket(fileno=os.dup(manager.store[0].descriptor)) as sock:
+        assert sock.getsockname()[0] == address
+
+
 @pytest.mark.parametrize(
     ("room", "ports", "needed"), [(0, [PORT], 1), (1, [PORT, OTHER], 2)], ids=["no store", "too small a store"]
 )
