@@ -71,7 +71,7 @@ def _facts(word: str, words: Sequence[str], family: Family, user: str | None) ->
         raise PortwaitError(f"cannot read {quote(name)}: {_why_unknown(name, user)}")
     name = unit.name  # not one of its other names
     settings = unit_files.settings(text)
-    if any(map(dropin.is_guarded, settings.get("ExecStart", ()))):
+    if any(map(unit_files.is_guarded, settings.get("ExecStart", ()))):
         raise PortwaitError(f"cannot guard {escape(name)}: its ExecStart= has portwait already")
     sockets = [sock for sock in _sockets(unit, user) if sock.listens]
     named = tuple(str(target).removesuffix("/tcp") for target in targets.parse(words, family))

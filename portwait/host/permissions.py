@@ -1,4 +1,4 @@
-"""Which path keeps another user from executing a program, as far as mode bits tell: its own, or a folder's above it."""
+"""What keeps somebody else from executing a program: a path that is closed to a user, or hidden from a unit."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 NOBODY = -1
 """A user of whom nothing is known: what is open to others is open to it."""
+
+
+_HOMES, _HIDING = ("/home", "/root", "/run/user"), ("yes", "true", "on", "1", "y", "t", "tmpfs")
+"""What ProtectHome= hides, and by which of its values."""
 
 
 def account(name: str) -> tuple[int, frozenset[int]]:
@@ -48,3 +52,15 @@ def closed(
             if ~(status.st_mode >> shift) & wanted:
                 return f"{each} (mode {status.st_mode & 0o7777:04o})"
     return ""
+
+
+def hidden(paths: Iterable[str], settings: Mapping[str, Sequence[str]]) -> tuple[str, str]:
+    """Name the setting of a unit that hides one of these paths from its processes, and the path; else twice nothing."""
+    homes = _HOMES if (settings.get("ProtectHome") or ("",))[-1].lower() in _HIDING else ()
+    hides = [("ProtectHome", home) for home in homes]
+    for name in ("InaccessiblePaths", "TemporaryFileSystem"):
+        words = " ".join(settings.get(name, ())).split()
+        hides += [(name, word.strip("\"'").lstrip("-+").partition(":")[0].rstrip("/")) for word in words]
+    return next(
+        ((name, path) for path in paths for name, folder in hides if f"{path}/".startswith(f"{folder}/")), ("", "")
+    )

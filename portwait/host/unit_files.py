@@ -33,6 +33,16 @@ def settings(text: str, *, without: str = OWN_NAME) -> Mapping[str, Sequence[str
     return values
 
 
+def is_guarded(command: str) -> bool:
+    """Whether a line of ExecStart= has portwait in front of the service already, also behind env(1) or a Python.
+
+    A folder that has portwait in its name, or a word of the service's own that is portwait, is no guard.
+    """
+    words = [word.strip("\"'") for word in re.findall(r"""(?:"[^"]*"|'[^']*'|\S)+""", command.lstrip("-@:+!|"))]
+    at = next((index for index, word in enumerate(words) if word.rpartition("/")[2] == "portwait"), None)
+    return at is not None and (at == 0 or "--" in words[at:])
+
+
 def _assignments(text: str, without: str) -> Iterator[tuple[str, str]]:
     section, skipped = "", False
     for line in _logical_lines(text):

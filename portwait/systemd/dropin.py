@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from portwait.errors import UsageError, quote
+from portwait.host import permissions
 from portwait.systemd.dropin_templates import PROGRAM, TEMPLATES
 from portwait.text.escape import escape, shell
 
@@ -113,9 +114,11 @@ def _choose(facts: Facts) -> tuple[str, tuple[str, ...]]:
         return "guard-socket.conf", (f"{escape(facts.socket_unit)} binds the port, not the service",)
     debian = f"debian/{name}.conf"
     fits = debian in TEMPLATES and command and f" -- {command}\n" in TEMPLATES[debian]
-    if fits and not facts.selinux and not facts.closed:
-        return debian, (f"this is Debian's {name}, with the ExecStart= that the package has",)
     reason = _why_not_in_front(facts, command)
+    if fits and not reason:
+        return debian, (f"this is Debian's {name}, with the ExecStart= that the package has",)
+    if not reason and facts.is_set("NoExecPaths"):
+        reason = "NoExecPaths= keeps portwait from being executed in the unit's sandbox"
     if reason:
         return "guard-pre.conf", (reason,)
     program = command.split()[0].rpartition("/")[2]
@@ -139,12 +142,15 @@ def _why_not_in_front(facts: Facts, command: str) -> str:
         return "SELinux is on: behind portwait the service would start in another domain"
     if facts.is_set("AppArmorProfile"):
         return "AppArmorProfile= would confine portwait too"
-    for name in ("NoExecPaths", "RootDirectory", "RootImage"):
+    for name in ("RootDirectory", "RootImage"):
         if facts.is_set(name):
             return f"{name}= keeps portwait from being executed in the unit's sandbox"
-    if facts.is_set("ProtectHome") and facts.program.startswith(("/home/", "/root/", "/run/user/")):
-        return f"ProtectHome= hides {escape(facts.program)} from the unit"
-    return facts.closed
+    return _why_hidden(facts) or facts.closed
+
+
+def _why_hidden(facts: Facts) -> str:
+    name, path = permissions.hidden((facts.program, *facts.runtime), facts.settings)
+    return f"{name}= hides {escape(path)} from the unit" if name else ""
 
 
 def command_of(facts: Facts) -> tuple[str, str]:
@@ -156,16 +162,6 @@ def command_of(facts: Facts) -> tuple[str, str]:
     if match is None or match[2].startswith(("@", "|")):  # portwait cannot set argv[0]; a shell is to start it
         return "", ""
     return match[2], match[1]
-
-
-def is_guarded(command: str) -> bool:
-    """Whether a line of ExecStart= has portwait in front of the service already, also behind env(1) or a Python.
-
-    A folder that has portwait in its name, or a word of the service's own that is portwait, is no guard.
-    """
-    words = [word.strip("\"'") for word in re.findall(r"""(?:"[^"]*"|'[^']*'|\S)+""", command.lstrip("-@:+!|"))]
-    at = next((index for index, word in enumerate(words) if word.rpartition("/")[2] == "portwait"), None)
-    return at is not None and (at == 0 or "--" in words[at:])
 
 
 def _fill(facts: Facts, template: str, prefix: str, command: str) -> tuple[str, tuple[str, ...]]:
@@ -253,7 +249,8 @@ def _cannot(facts: Facts, template: str) -> tuple[str, ...]:
         if facts.user:
             lines.append("It runs as you: it cannot evict, and does not see whose other users' connections are.")
         return tuple(lines)
-    lines = [f"It fails with 203/EXEC: {facts.closed}."] if facts.closed else []
+    fails = _why_hidden(facts) or facts.closed
+    lines = [f"It fails with 203/EXEC: {fails}."] if fails else []
     narrowed = [name for name in ("User", "DynamicUser", "PrivateUsers") if facts.is_set(name)]
     narrowed += ["ProtectProc"] if facts.last("ProtectProc") in ("invisible", "noaccess", "ptraceable") else []
     if (narrowed and facts.last("User") != "root") or facts.user:

@@ -16,10 +16,10 @@ import pytest
 from portwait.commands.unit import _as_json, _as_text, _port, as_targets
 from portwait.errors import UsageError
 from portwait.host import permissions, systemd_units
-from portwait.host.unit_files import settings
+from portwait.host.unit_files import is_guarded, settings
 from portwait.model.sockets import KernelSocket
 from portwait.options.table import rows_of
-from portwait.systemd.dropin import GENERAL, Facts, fit, is_guarded
+from portwait.systemd.dropin import GENERAL, Facts, fit
 from portwait.systemd.dropin_templates import TEMPLATES
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ def test_every_drop_in_of_contrib_is_a_template() -> None:
     assert {str(file.relative_to(CONTRIB)) for file in CONTRIB.rglob("*.conf")} == set(TEMPLATES)
 
 
+PYENV = ("/opt/portwait", "/root/.pyenv/versions/3.13.0/bin/python3.13")
+"""A folder of portwait's that root has made with a Python of root's own."""
+
 CHOICES = [
     # lines of the unit, what else is known, the template, a word of the reason
     ([], {}, "guard-exec.conf", "Type=simple"),
@@ -75,6 +78,18 @@ CHOICES = [
     (["Restart=always"], {"selinux": True, "user": True}, "guard-fdstore.conf", "Restart="),
     (["ProtectHome=yes"], {"program": "/home/me/bin/portwait"}, "guard-pre.conf", "ProtectHome="),
     (["ProtectHome=no"], {"program": "/home/me/bin/portwait"}, "guard-exec.conf", "becomes"),
+    (["ProtectHome=read-only"], {"program": "/home/me/bin/portwait"}, "guard-exec.conf", "becomes"),
+    (["ProtectHome=tmpfs"], {"runtime": PYENV}, "guard-pre.conf", f"ProtectHome= hides {PYENV[1]} from"),
+    (["InaccessiblePaths=-/srv /root"], {"runtime": PYENV}, "guard-pre.conf", f"InaccessiblePaths= hides {PYENV[1]} "),
+    (["TemporaryFileSystem=/opt:ro"], {"runtime": PYENV}, "guard-pre.conf", "TemporaryFileSystem= hides /opt/portwait"),
+    (["TemporaryFileSystem=/:ro"], {}, "guard-pre.conf", "TemporaryFileSystem= hides /usr/local/bin/portwait from"),
+    (["TemporaryFileSystem=/op", "InaccessiblePaths=/rootless"], {"runtime": PYENV}, "guard-exec.conf", "becomes"),
+    (
+        ["ExecStart=/usr/sbin/nginx -g 'daemon on; master_process on;'", "ProtectHome=yes"],
+        {"unit": "nginx.service", "program": "/home/me/bin/portwait"},
+        "guard-pre.conf",
+        "ProtectHome= hides",
+    ),
     (["ExecStart=/usr/bin/gunicorn app:wsgi", "Restart=always"], {}, "guard-listen.conf", "gunicorn"),
     (["Restart=always"], {"socket_unit": "orders.socket"}, "guard-socket.conf", "orders.socket"),
     (
@@ -206,6 +221,7 @@ LIMITS = [
         "no CAP_NET_ADMIN",
     ),
     (["ProtectKernelTunables=yes"], {}, "guard-exec.conf", "cannot reserve"),
+    (["ProtectHome=yes"], {"runtime": PYENV}, "guard-exec.conf", "203/EXEC: ProtectHome= hides"),
     (["RestrictAddressFamilies=~AF_NETLINK"], {}, "guard-exec.conf", "forbids AF_NETLINK"),
     ([], {"targets": ("53/udp",)}, "guard-exec.conf", "cannot hold a UDP port"),
     (["Delegate=yes"], {}, "guard-exec.conf", "Delegate="),
