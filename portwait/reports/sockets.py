@@ -43,12 +43,14 @@ def pid(owner: Owner) -> str:
     return f"pid {owner.pid} of another PID namespace" if owner.foreign_pid else f"pid {owner.pid}"
 
 
-def of(blockers: Sequence[Blocker], explained: Blocker | None = None) -> list[Line]:
-    """Describe the blockers, of those that are alike a few; the headline has `explained` why an owner is not seen."""
+def of(blockers: Sequence[Blocker], explained: Sequence[Blocker] = ()) -> list[Line]:
+    """Describe the blockers, of those that are alike a few; the headline has said why owners of `explained` are unseen."""
+    said = {_who_is_unseen(blocker) for blocker in explained}
     alike: dict[object, list[Blocker]] = {}
     for blocker in blockers:
         owners = tuple(owner.pid for owner in blocker.owners)
-        key = blocker.kind, blocker.socket.state, owners, blocker.inherited, blocker.unseen
+        whose = owners or _who_is_unseen(blocker)
+        key = blocker.kind, blocker.socket.state, whose, blocker.inherited, blocker.unseen
         alike.setdefault(key, []).append(blocker)
     lines: list[Line] = []
     for group in alike.values():
@@ -58,8 +60,7 @@ def of(blockers: Sequence[Blocker], explained: Blocker | None = None) -> list[Li
             lines += _other_end(blocker)
         if len(group) > len(shown):
             lines.append(("  ", f"and {len(group) - len(shown)} more like these", "  "))
-        known = _who_is_unseen(explained) if explained is not None else None
-        lines += _whose(group[0], said=known is not None and known == _who_is_unseen(group[0]))
+        lines += _whose(group[0], said=_who_is_unseen(group[0]) in said)
     return lines
 
 

@@ -41,6 +41,7 @@ _WORDS = {
     "unknown": ("a connection of unknown direction", "connections of unknown direction"),
 }
 _BRIEFLY = 3  # remedies on one screen
+_MOST_UNSEEN = 3  # owners that are not seen, and differ
 
 
 def headline(case: Case) -> str:
@@ -110,32 +111,50 @@ def _by(blockers: Sequence[Blocker]) -> str:
         itself = f"this portwait has inherited {'it' if len(blockers) == 1 else 'them'}"
         return f"by {what}: {f'{listed(list(who), most=3)}; ' if who else ''}{itself}"
     if who:
-        return f"by {what}: {listed(list(who), most=3)}"
+        return f"by {what}: {listed(list(who), most=3)}{_beside_these(blockers)}"
     if all(blocker.socket.inode == 0 and blocker.unseen is None for blocker in blockers):
         left = max((blocker.expires_in or 0 for blocker in blockers), default=0)
         them, ends = ("it", "it ends by itself") if len(blockers) == 1 else ("them", "they end by themselves")
         return f"by {what}: no process owns {them}" + (f", {ends} in {durations.show(left)}" if left else "")
-    unseen = _first_unseen(blockers)
-    return f"by {what}{_of(unseen)}: {unseen.unseen or 'owner not known'}"
+    unseen = _unseen(blockers)
+    return f"by {what}{_of(unseen)}: {unseen[0].unseen or 'owner not known'}"
 
 
-def _first_unseen(blockers: Sequence[Blocker]) -> Blocker:
-    """Choose the blocker whose missing owner the headline explains."""
-    return next((blocker for blocker in blockers if blocker.unseen), blockers[0])
+def _beside_these(blockers: Sequence[Blocker]) -> str:
+    """Say of how many blockers no owner is seen, behind the owners of the others."""
+    count = sum(bool(blocker.unseen) and not blocker.owners for blocker in blockers)
+    which = f"{count} of them" if count > 1 else "one of them"
+    return f"; who has {which} open is not visible" if count else ""
 
 
-def _unseen_of(case: Case) -> Blocker | None:
-    """Name the blocker whose missing owner the headline has explained already; None where it names processes."""
+def _unseen(blockers: Sequence[Blocker]) -> list[Blocker]:
+    """Choose the blockers whose missing owners the headline explains: those of which the same is said."""
+    first = next((blocker for blocker in blockers if blocker.unseen), blockers[0])
+    return [blocker for blocker in blockers if blocker.unseen == first.unseen]
+
+
+def _unseen_of(case: Case) -> list[Blocker]:
+    """Choose the blockers whose missing owners the headline has explained already: none where it names processes."""
     if not case.blockers or any(blocker.is_owned for blocker in case.blockers):
-        return None
-    return _first_unseen(case.blockers)
+        return []
+    unseen = _unseen(case.blockers)
+    return unseen if len(_known_of(unseen)) <= _MOST_UNSEEN + 1 else []
 
 
-def _of(blocker: Blocker) -> str:
-    """Say what is known of an owner that is not seen."""
-    known = [escape(part) for part in (blocker.unit, blocker.container) if part]
-    known += [f"user {escape(blocker.user)}"] if blocker.user is not None else []
-    return f" of {', '.join(known)}" if known else ""
+def _of(blockers: Sequence[Blocker]) -> str:
+    """Say what is known of the owners that are not seen: they can be several, of several users."""
+    known = [f"of {whose}" for whose in _known_of(blockers) if whose]
+    return f" {listed(known, most=_MOST_UNSEEN)}" if known else ""
+
+
+def _known_of(blockers: Sequence[Blocker]) -> list[str]:
+    """List what is known of these blockers' owners, each once: `orders.service, user app`."""
+    known: dict[str, None] = {}
+    for blocker in blockers:
+        parts = [escape(part) for part in (blocker.unit, blocker.container) if part]
+        parts += [f"user {escape(blocker.user)}"] if blocker.user is not None else []
+        known.setdefault(", ".join(parts))
+    return list(known)
 
 
 def full(case: Case, paper: Paper | None = None, *, notes: Sequence[str] = (), briefly: bool = False) -> str:

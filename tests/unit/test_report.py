@@ -138,6 +138,15 @@ def test_the_whole_report() -> None:
         ([TIME_WAIT], "a connection in TIME_WAIT: no process owns it, it ends by itself in 42s"),
         ([TIME_WAIT] * 2, "2 connections in TIME_WAIT: no process owns them, they end by themselves in 42s"),
         ([UNSEEN], "an outbound connection of orders.service, user app: owner not visible: run as root"),
+        (
+            [UNSEEN, UNSEEN._replace(user="backup", unit=None), UNSEEN],
+            "3 outbound connections of orders.service, user app and of user backup: owner not visible: run as root",
+        ),
+        (
+            [OUTBOUND, UNSEEN],
+            "2 outbound connections: java (pid 1988719, orders.service, user app); who has one of them open is not "
+            "visible",
+        ),
         ([], "something that the socket tables do not show"),
         (
             [OUTBOUND, TIME_WAIT],
@@ -265,6 +274,20 @@ def test_why_an_owner_is_not_seen_is_said_once() -> None:
     both = text(UNSEEN, OUTBOUND, width=0)
     assert "unseen     owner not visible: run as root (its user is app, it was made in orders.service)" in both
     assert both.count("owner not visible") == 1
+
+
+def test_unseen_owners_of_several_users_are_told_apart() -> None:
+    """Nobody's connection is called another user's: by the headline, or beside each where these are too many."""
+    users = [UNSEEN._replace(user=f"user{number}", unit=None) for number in range(6)]
+    told = text(*users[:3], width=0)
+    assert told.startswith(
+        "30010/tcp is held by 3 outbound connections of user user0, of user user1 and of user user2: "
+    )
+    assert told.count("owner not visible") == 1
+    told = text(*users, width=0)
+    assert "of user user0, of user user1, of user user2 and 3 more: " in told
+    for number in range(6):
+        assert f"unseen     owner not visible: run as root (its user is user{number})" in told
 
 
 def test_the_first_line_leaves_room_for_what_stands_before_it() -> None:
