@@ -16,10 +16,12 @@ from portwait.model.sockets import Connections, KernelSocket
 from portwait.model.targets import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from types import TracebackType
 
     from portwait.model.sockets import Range
+
+    Ends = tuple[str, int, str, int]
 
 
 class PsutilTables:
@@ -31,6 +33,8 @@ class PsutilTables:
         """Nothing is read yet; `read` is another way to read a protocol's table."""
         self._read = read or _read
         self._tables: dict[str, tuple[KernelSocket, ...]] = {}
+        self._by_port: dict[str, dict[int, list[KernelSocket]]] = {}
+        self._by_ends: dict[str, dict[Ends, KernelSocket]] = {}
 
     def __enter__(self) -> PsutilTables:
         """Use it for a while."""
@@ -41,14 +45,24 @@ class PsutilTables:
 
     def sockets(self, protocol: str, ranges: Sequence[Range], *, listening: bool = False) -> tuple[KernelSocket, ...]:
         """Read all sockets of a protocol, both families, on these local ports (none given: all)."""
+        sockets: Iterable[KernelSocket] = self._table(protocol)
+        if ranges:
+            by_port = self._by_port[protocol]
+            sockets = [
+                sock for first, last in ranges for port in range(first, last + 1) for sock in by_port.get(port, ())
+            ]
+        return tuple(sock for sock in sockets if not listening or sock.state == "LISTEN")
+
+    def _table(self, protocol: str) -> tuple[KernelSocket, ...]:
+        """Read a table, once; sort it by what is asked for, as often as there are blockers."""
         if protocol not in self._tables:
             self._tables[protocol] = self._read(protocol)
-        return tuple(
-            sock
-            for sock in self._tables[protocol]
-            if (not ranges or any(first <= sock.local_port <= last for first, last in ranges))
-            and (not listening or sock.state == "LISTEN")
-        )
+            by_port = self._by_port[protocol] = {}
+            by_ends = self._by_ends[protocol] = {}
+            for sock in self._tables[protocol]:
+                by_port.setdefault(sock.local_port, []).append(sock)
+                by_ends.setdefault(_ends(sock), sock)
+        return self._tables[protocol]
 
     def listeners(self, ranges: Sequence[Range]) -> tuple[KernelSocket, ...]:
         """Read the TCP listeners on these ports."""
@@ -75,11 +89,13 @@ class PsutilTables:
 
     def other_end(self, sock: KernelSocket) -> KernelSocket | None:
         """Find the socket whose ends are the same, the other way round; one may be IPv4, and the other IPv4-mapped."""
-        local, remote = (plain(sock.local_address), sock.local_port), (plain(sock.remote_address), sock.remote_port)
-        for peer in self.sockets(sock.protocol, [(sock.remote_port, sock.remote_port)]):
-            if (plain(peer.local_address), plain(peer.remote_address), peer.remote_port) == (remote[0], *local):
-                return peer
-        return None
+        self._table(sock.protocol)
+        address, port, remote_address, remote_port = _ends(sock)
+        return self._by_ends[sock.protocol].get((remote_address, remote_port, address, port))
+
+
+def _ends(sock: KernelSocket) -> Ends:
+    return plain(sock.local_address), sock.local_port, plain(sock.remote_address), sock.remote_port
 
 
 def _read(protocol: str) -> tuple[KernelSocket, ...]:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from portwait._psutil.tables import PsutilTables
 from portwait.bind.survey import Survey
 from portwait.commands import evict, explain
 from portwait.diagnosis import evictable
 from portwait.eviction.clear import Removal
 from portwait.eviction.terminate import Termination
+from portwait.model.sockets import KernelSocket
 from portwait.model.targets import parse
 from portwait.options.table import EVICTED
 from portwait.wait.inspection import Inspection
@@ -92,3 +94,29 @@ def test_ten_times_the_refused_connections_are_ten_times_the_work() -> None:
             removal.through(inspection, lambda: None)  # the first time it remembers them
             took.append(seconds(lambda _: removal.through(inspection, lambda: None), ""))  # noqa: B023  # at once
     assert took[1] < 25 * took[0]
+
+
+def clients_of_one_server(count: int) -> tuple[KernelSocket, ...]:
+    """Make both ends of so many connections to one local server, as the text tables show them."""
+    here = KernelSocket(socket.AF_INET, "tcp", "ESTABLISHED", None, LOOPBACK, 0, LOOPBACK, 0, 0, 0, 0, 1)
+    ends = [(FIRST + number, 7000) for number in range(count)]
+    return tuple(
+        here._replace(local_port=local, remote_port=remote)
+        for client, server in ends
+        for local, remote in ((client, server), (server, client))
+    )
+
+
+def test_without_netlink_ten_times_the_blockers_are_ten_times_the_work() -> None:
+    """Each blocker's port and other end are looked up, and not searched for in the whole table."""
+
+    def look_up(word: str) -> None:
+        sockets = clients_of_one_server(int(word))
+        tables = PsutilTables(lambda _protocol: sockets)
+        for sock in sockets[::2]:
+            assert tables.sockets("tcp", [(sock.local_port, sock.local_port)]) == (sock,)
+            peer = tables.other_end(sock)
+            assert peer is not None
+            assert (peer.local_port, peer.remote_port) == (7000, sock.local_port)
+
+    assert seconds(look_up, "2000") < 25 * seconds(look_up, "200")
