@@ -17,6 +17,7 @@ from portwait.errors import TablesError
 from portwait.model import ports
 from portwait.model.blocker import Blocker
 from portwait.model.record import Record
+from portwait.text.escape import escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -255,7 +256,8 @@ class _Known:
 
     def _device(self, number: int) -> str | None:
         if number not in self._devices:
-            self._devices[number] = interfaces.name_of(number)
+            name = interfaces.name_of(number)
+            self._devices[number] = None if name is None else escape(name)  # it becomes a part of addresses to show
         return self._devices[number]
 
     def _service(self, sock: KernelSocket) -> str | None:

@@ -120,6 +120,19 @@ class TestLinkLocal:
             assert run(portwait("-t0", f"[fe80::1%v1]:{PORT}")).status == 124
 
 
+def test_control_characters_in_a_name_are_escaped() -> None:
+    """Whoever may make an interface, in a container say, chooses its name: it moves nobody's cursor."""
+    name = "e\x1b[31m"
+    subprocess.run(["ip", "link", "add", name, "type", "veth", "peer", "name", "far"], check=True)
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name.encode())
+        server.bind(("0.0.0.0", PORT))
+        server.listen()
+        (blocker,) = blockers(str(PORT))
+        assert (blocker["local"], blocker["device"]) == (f"0.0.0.0%e\\x1b[31m:{PORT}", "e\\x1b[31m")
+        assert rf"0.0.0.0%e\x1b[31m:{PORT} LISTEN" in run(portwait("explain", str(PORT))).out
+
+
 DEVICES = ("", "v0", "v1", "lo")
 
 
