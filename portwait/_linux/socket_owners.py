@@ -37,6 +37,8 @@ class Holders(Record):
     unseen: str | None
     unsearched: int = 0
     """Relatives of an owner whose tables are too large to be read whole, so that one may share its socket unseen."""
+    denied: int = 0
+    """Processes that may not be looked into, of those that were searched."""
 
 
 def holders(sockets: Iterable[KernelSocket], *, cheaply: bool = False) -> Holders:
@@ -61,7 +63,7 @@ def holders(sockets: Iterable[KernelSocket], *, cheaply: bool = False) -> Holder
         search.through_relatives()
     unseen = why_unseen(search.denied) if missing else None
     by_inode = {inode: tuple(each.values()) for inode, each in search.found.items()}
-    return Holders(by_inode, unseen, len(search.unsearched))
+    return Holders(by_inode, unseen, len(search.unsearched), search.denied)
 
 
 def has_socket(pid: int, inode: int) -> bool:
@@ -216,10 +218,15 @@ def _users(pids: Iterable[int]) -> dict[int, int]:
     return users
 
 
+def what_shows_all() -> str:
+    """Say what it takes to look into every process."""
+    return "it requires CAP_SYS_PTRACE" if os.geteuid() == 0 else "run as root"
+
+
 def why_unseen(denied: int) -> str:
     """Say why an owner may not be seen, and behind a semicolon what would show more."""
     processes = "1 process" if denied == 1 else f"{denied} processes"
-    privilege = "it requires CAP_SYS_PTRACE" if os.geteuid() == 0 else "run as root"
+    privilege = what_shows_all()
     shows_all = procfs.shows_all_processes()
     if shows_all is None and not denied:
         return "owner not visible: /proc cannot be read"

@@ -220,7 +220,7 @@ class _Known:
     def blocker(self, kind: Kind, sock: KernelSocket) -> Blocker:
         owners = self._of(sock)
         nobody = sock.state == "TIME_WAIT" or (sock.inode == 0 and sock.uid >= 0 and not sock.pids)
-        unseen = self._owners.unsearched if owners else None if nobody else self._owners.unseen
+        unseen = self._owners.why_more(sock, owners) if owners else None if nobody else self._owners.unseen
         if sock.uid < 0 and not owners and not nobody:
             unseen = "owner not visible" if _is_root() else "owner not visible: run as root"
         others = tuple(owner for owner in owners if owner.pid not in self._ourselves)

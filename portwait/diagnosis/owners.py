@@ -27,6 +27,23 @@ class Owners(Record):
     unseen: str | None
     unsearched: str | None = None
     """Why more processes than these may share a socket, in words."""
+    denied: int = 0
+    """Processes that may not be looked into, of those that were searched."""
+
+    def why_more(self, sock: KernelSocket, owners: Sequence[Owner]) -> str | None:
+        """Say why more processes than these may have a socket; None where all are known.
+
+        Whoever opened it is of its user, and can have passed it to processes of another: systemd does with a socket of
+        a unit. Where no owner is of that user, and not all processes can be looked into, that process may be missing.
+        """
+        if sys.platform != "linux" or sock.uid < 0 or any(owner.uid in (sock.uid, -1) for owner in owners):
+            return self.unsearched
+        if os.geteuid() == 0 and not self.denied:
+            return self.unsearched
+        from portwait._linux import socket_owners
+
+        words = "the process that opened it may have it open too, and is not visible"
+        return f"{words}; {socket_owners.what_shows_all()}"
 
 
 def this_process() -> int:
@@ -111,7 +128,7 @@ def find(sockets: Sequence[KernelSocket], peers: Sequence[KernelSocket] = ()) ->
         named[inode] = tuple(sorted((owner for owner in still if owner is not None), key=lambda owner: owner.pid))
     changed = any(not named.get(inode) for inode in holders.by_inode)
     unseen = holders.unseen or ("its owner closed it, or ended, while we looked" if changed else None)
-    return Owners(named, unseen, _unsearched(holders.unsearched))
+    return Owners(named, unseen, _unsearched(holders.unsearched), holders.denied)
 
 
 def _unsearched(count: int) -> str | None:

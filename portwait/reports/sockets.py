@@ -44,7 +44,7 @@ def pid(owner: Owner) -> str:
 
 
 def of(blockers: Sequence[Blocker], explained: Sequence[Blocker] = ()) -> list[Line]:
-    """Describe the blockers, of those that are alike a few; the headline has said why owners of `explained` are unseen."""
+    """Describe the blockers, of those that are alike a few; the headline has said why `explained` have no owners."""
     said = {_who_is_unseen(blocker) for blocker in explained}
     alike: dict[object, list[Blocker]] = {}
     for blocker in blockers:

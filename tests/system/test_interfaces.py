@@ -126,7 +126,7 @@ def test_control_characters_in_a_name_are_escaped() -> None:
     subprocess.run(["ip", "link", "add", name, "type", "veth", "peer", "name", "far"], check=True)
     with socket.socket() as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name.encode())
-        server.bind(("0.0.0.0", PORT))
+        server.bind(("0.0.0.0", PORT))  # noqa: S104  # in a private namespace
         server.listen()
         (blocker,) = blockers(str(PORT))
         assert (blocker["local"], blocker["device"]) == (f"0.0.0.0%e\\x1b[31m:{PORT}", "e\\x1b[31m")

@@ -25,7 +25,7 @@ from tests.support.descriptors import own_descriptors
 from tests.support.guarding import run
 from tests.support.programs import DEADLINE, Program, eventually, portwait, running
 from tests.support.states import outbound_established
-from tests.support.surroundings import cgroup, own_cgroup
+from tests.support.surroundings import ALL_SEEN, AS_NOBODY, cgroup, own_cgroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -68,6 +68,37 @@ def test_all_owners_of_a_shared_socket() -> None:
     with python(LISTEN + READY, "3") as server:
         children = [int(word) for word in server.out[0].split()[1:]]
         assert owner_pids() == sorted([server.pid, *children])
+
+
+@pytest.mark.parametrize(
+    ("before", "sharers", "missing"),
+    [
+        pytest.param((), 2, None, id="root-sees-both"),
+        pytest.param(AS_NOBODY, 1, "and is not visible; run as root", id="its-user-sees-one"),
+    ],
+)
+def test_who_opened_a_socket_and_passed_it_on_may_be_missing(
+    before: Sequence[str], sharers: int, missing: str | None
+) -> None:
+    """Systemd keeps a unit's socket open: to stop the service that is seen would not free the port."""
+    passing = """
+import os, signal, socket, sys
+server = socket.create_server(("127.0.0.1", 30010))
+server.set_inheritable(True)
+child = os.fork()
+if not child:
+    os.setgid(65534)
+    os.setuid(65534)
+    os.execv("/bin/sleep", ["sleep", "1000"])
+children = [child]
+while b"sleep" not in open(f"/proc/{child}/cmdline", "rb").read():
+    pass
+"""
+    with python(passing + READY):
+        done = run([*ALL_SEEN, *before, *portwait("explain", "--json", str(PORT))])
+        (blocker,) = json.loads(done.out)["targets"][0]["blockers"]
+        assert len(blocker["owners"]) == sharers
+        assert blocker["unseen"] is None if missing is None else missing in blocker["unseen"]
 
 
 def test_relatives_are_found_among_many() -> None:

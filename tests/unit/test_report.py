@@ -144,8 +144,10 @@ def test_the_whole_report() -> None:
         ),
         (
             [OUTBOUND, UNSEEN],
-            "2 outbound connections: java (pid 1988719, orders.service, user app); who has one of them open is not "
-            "visible",
+            (
+                "2 outbound connections: java (pid 1988719, orders.service, user app); "
+                "who has one of them open is not visible"
+            ),
         ),
         ([], "something that the socket tables do not show"),
         (
