@@ -162,7 +162,8 @@ def unreadable_notes(files: Sequence[File]) -> list[str]:
 def drift_notes(ours: Ours | None, drift: Drift | None, machine: Machine) -> list[str]:
     """Say how our file differs from what it should be, and in a note of its own the cure, short enough to stay whole.
 
-    Any of its own ports will do: whatever is asked for, the file is put together anew.
+    Any of its own ports will do: whatever is asked for, the file is put together anew. In another network namespace
+    than the system's own the command would reserve the port there as well.
     """
     if ours is None or drift is None:
         return []
@@ -176,6 +177,7 @@ def drift_notes(ours: Ours | None, drift: Drift | None, machine: Machine) -> lis
     if drift.overridden:
         notes.append(f"{drift.overridden} is read after {boot_file.PLACE} and undoes it")
     if notes and not drift.overridden and ours.asked:
-        port = str(ours.asked[0][0])
-        notes.append(f"write it anew: {shell_commands.portwait(machine, 'reserve', '--persist', port)}")
+        command = shell_commands.portwait(machine, "reserve", "--persist", str(ours.asked[0][0]))
+        elsewhere = "write it anew in the system's own network namespace, the only one that it is read for"
+        notes.append(f"write it anew: {command}" if machine.sysctl_d else elsewhere)
     return notes
