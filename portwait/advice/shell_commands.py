@@ -64,6 +64,15 @@ def reserved_from_outside(
     )
 
 
+def missing_right_to_evict(machine: Machine) -> str:
+    """Say behind an advice to evict what the command requires, where even root lacks it."""
+    if not machine.may_evict and machine.contained:
+        return " Root with CAP_NET_ADMIN may: start the container with --cap-add=NET_ADMIN, or do it on the host."
+    if not machine.may_evict and machine.root:
+        return " It requires CAP_NET_ADMIN, which is missing here."
+    return ""
+
+
 def lasting(machine: Machine) -> str:
     """Say behind an advice how long a setting lasts, where no file can make it last."""
     if machine.sysctl_d:

@@ -72,7 +72,8 @@ def _evict(audit: Audit) -> Advice | None:
             taken_ports,
             f"{named} is in use by a connection now: see whose it is, let it end, or destroy it.",
             f"{named} are in use by connections now: see whose they are, let them end, or destroy them.",
-        ),
+        )
+        + shell_commands.missing_right_to_evict(audit.machine),
         "the client whose connection is destroyed connects again, from another port",
         tuple(shell_commands.portwait(audit.machine, *words) for words in commands),
     )

@@ -307,6 +307,28 @@ class TestAdvice:
         assert cures["reserve"].summary.startswith(words)
         assert cures["reserve"].commands == lines
 
+    @pytest.mark.parametrize(
+        ("machine", "said"),
+        [
+            (Machine(), "or destroy it."),
+            (Machine(root=False, may_evict=False), "or destroy it."),
+            (Machine(may_evict=False), "or destroy it. It requires CAP_NET_ADMIN, which is missing here."),
+            (
+                Machine(root=False, may_evict=False, container="podman", may_set=False),
+                " Root with CAP_NET_ADMIN may: start the container with --cap-add=NET_ADMIN, or do it on the host.",
+            ),
+        ],
+        ids=["root", "user", "root-without-the-capability", "container"],
+    )
+    def test_what_evict_would_be_refused_for_is_said(self, machine: Machine, said: str) -> None:
+        """Rule: the line is printed with what it requires, in the words of `explain`."""
+        [cure] = [
+            cure
+            for cure in advice.advise(audit(finding(30010, taken=True, listening=False), machine=machine))
+            if cure.code == "taken"
+        ]
+        assert cure.summary.endswith(said)
+
 
 def _to(*ports_: int) -> dict[bytes, set[int]]:
     """Give each port a client with a destination of its own."""

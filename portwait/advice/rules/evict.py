@@ -33,7 +33,7 @@ def evict(facts: Facts) -> Remedy | None:
         if live
         else ""
     )
-    more = ""
+    more = shell_commands.missing_right_to_evict(facts.machine)
     if any(not facts.is_from_here(blocker) for blocker in live):
         after = (
             f" {shell_commands.called(shell_commands.owners(live))} opens connections from its clients' addresses and "
@@ -46,10 +46,6 @@ def evict(facts: Facts) -> Remedy | None:
             f" {facts.target.port} is outside today's ip_local_port_range. If the range was another when {who} "
             f"connected, the port is free then; if {who} bound it by number, {who} keeps it, and evict says so."
         )
-    if not facts.machine.may_evict and facts.machine.contained:
-        more = " Root with CAP_NET_ADMIN may: start the container with --cap-add=NET_ADMIN, or do it on the host."
-    elif not facts.machine.may_evict and facts.machine.root:
-        more = " It requires CAP_NET_ADMIN, which is missing here."
     unseen = [blocker for blocker in blockers if _root_sees_more(facts, blocker)]
     if unseen:
         more += " Root sees whose it is; where no process has it open, evict leaves it alone and says so."
