@@ -3,8 +3,8 @@
 Run as root, with the `test` group installed: `python docs/picture.py` writes the picture, `--check` compares it with
 what the session shows now and ends with 1 where they differ.
 
-Everything happens in network and PID namespaces of its own. The kernel has only 30010 to give to the client; then the
-range is 1024-65000 again. What differs from run to run (PIDs, times) is left as it was.
+Everything happens on a machine of its own, which the tests boot too. The kernel has only 30010 to give to the client;
+then the range is 1024-65000 again. What differs from run to run (PIDs, times) is left as it was.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import io
 import os
 import pty
 import re
+import shlex
 import struct
 import subprocess
 import sys
-import tempfile
 import termios
 from pathlib import Path
 
@@ -28,6 +28,10 @@ from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))
+
+from tests.support.systemd import machine  # noqa: E402  # found by the line above
+
 PICTURE = ROOT / "docs" / "guard.svg"
 COLUMNS, ROWS = 110, 40
 
@@ -36,39 +40,46 @@ COMMANDS = (
     "netstat -ntl | grep 30010",
     "portwait --evict 30010 -- java -jar orders.jar",
 )
-"""What is typed. The last one becomes the service, which is ended as soon as it is ready."""
+"""What is typed."""
 
 _MAIN = (
     "public class {} {{ public static void main(String[] a) throws Exception {{ {}.main(new String[] {{ {} }}); }} }}"
 )
-_BUILD = """
+_STAGE = """
 set -e
-javac -d classes {java}/PooledClient.java {java}/HttpService.java
+cd /srv
+javac -d classes PooledClient.java HttpService.java
 javac -d classes -cp classes Orders.java Shop.java
 jar cfe orders.jar Orders -C classes .
 jar cfe shop.jar Shop -C classes .
-"""
-
-_STAGE = """
-ip link set lo up
 touch redis.log shop.log
 redis-server --port 7000 --bind 127.0.0.1 --save '' >redis.log &
+redis=$!
 while ! grep -q 'Ready to accept' redis.log; do sleep 0.05; done
 echo 30010 30010 >/proc/sys/net/ipv4/ip_local_port_range
-mkfifo orders_of_shop
+mkfifo orders_of_shop said
 java -jar shop.jar <orders_of_shop >shop.log &
+shop=$!
 exec 9>orders_of_shop
 while ! grep -q ready shop.log; do sleep 0.05; done
 echo 1024 65000 >/proc/sys/net/ipv4/ip_local_port_range
-exec {python} {script} --type
 """
+_TYPE = """
+printf '\\033[1m$ %s\\033[0m\\n' {quoted}
+{command} || :
+"""
+_LAST = """
+printf '\\033[1m$ %s\\033[0m\\n' {quoted}
+{command} >said &
+head -1 said
+kill $!
+wait $! || :
+"""
+"""The last command becomes the service, which is ended as soon as it is ready."""
 
 
 def main() -> None:
     """Draw, or compare."""
-    if sys.argv[1:] == ["--type"]:
-        _type()
-        return
     session = record()
     drawing = draw(session)
     if sys.argv[1:] == ["--check"]:
@@ -82,36 +93,30 @@ def main() -> None:
 
 def record() -> str:
     """Run the session; all that a terminal of COLUMNS columns was sent."""
-    programs = os.environ.get("PORTWAIT", str(Path(sys.executable).with_name("portwait")))
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "Orders.java").write_text(_MAIN.format("Orders", "HttpService", '"30010"'))
-        Path(folder, "Shop.java").write_text(_MAIN.format("Shop", "PooledClient", '"127.0.0.1", "7000"'))
-        build = _BUILD.format(java=ROOT / "tests" / "world" / "java")
-        subprocess.run(["sh", "-c", build], cwd=folder, check=True)
-        ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-        stage = _STAGE.format(python=sys.executable, script=Path(__file__).resolve())
+    with machine() as host:
+        host.write("/srv/Orders.java", _MAIN.format("Orders", "HttpService", '"30010"'))
+        host.write("/srv/Shop.java", _MAIN.format("Shop", "PooledClient", '"127.0.0.1", "7000"'))
+        for name in ("PooledClient.java", "HttpService.java"):
+            host.write(f"/srv/{name}", (ROOT / "tests" / "world" / "java" / name).read_text())
+        typed = [
+            (_LAST if command == COMMANDS[-1] else _TYPE).format(quoted=shlex.quote(command), command=command)
+            for command in COMMANDS
+        ]
         environment = {
-            "HOME": folder,
-            "PATH": f"{Path(programs).parent}:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": "/root",
+            "PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "TERM": "xterm-256color",
             "LANG": "C.UTF-8",
         }
-        argv = [
-            "unshare",
-            "--net",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-            "setsid",
-            "--ctty",
-            "sh",
-            "-c",
-            stage,
-        ]
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         process = subprocess.Popen(
-            argv, cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True
+            host.start("setsid", "--ctty", "sh", "-c", "".join([_STAGE, *typed, "kill $shop $redis\n"])),
+            env=environment,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            close_fds=True,
         )
         os.close(theirs)
         sent = io.BytesIO()
@@ -127,20 +132,6 @@ def record() -> str:
         if process.wait() != 0:
             sys.exit(f"the session failed:\n{sent.getvalue().decode()}")
     return sent.getvalue().decode()
-
-
-def _type() -> None:
-    """Type the commands, inside; each is shown behind a prompt, as a terminal shows it."""
-    for command in COMMANDS:
-        print(f"\x1b[1m$ {command}\x1b[0m", flush=True)
-        if command != COMMANDS[-1]:
-            subprocess.run(["sh", "-c", command], check=False)
-            continue
-        service = subprocess.Popen(command.split(), stdout=subprocess.PIPE, text=True)
-        assert service.stdout is not None
-        print(service.stdout.readline(), end="", flush=True)
-        service.terminate()
-        service.wait()
 
 
 def draw(session: str) -> str:
