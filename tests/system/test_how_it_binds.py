@@ -16,6 +16,7 @@ import pytest
 from portwait import parse, probe
 from portwait.bind.probe import bind
 from tests.support.guarding import GAVE_UP, STARTED, guard
+from tests.support.programs import running
 from tests.support.states import outbound_established
 
 if TYPE_CHECKING:
@@ -53,11 +54,15 @@ def bound(
 
 
 PROBES = """
-import sys
+import select, sys
 from portwait import parse, probe
 (target,) = parse(sys.argv[1:2], reuseport=sys.argv[2] == "reuseport")
-for _ in range(4_000):
+probed = 0
+while not select.select([0], [], [], 0)[0]:
     probe(target)
+    probed += 1
+    if probed == 4_000:
+        print("probed", flush=True)
 """
 
 
@@ -165,13 +170,14 @@ class TestReuseport:
         sent = 0
         with bound(server, udp=True, reuseport=True) as sock, socket.socket(sock.family, socket.SOCK_DGRAM) as client:
             sock.settimeout(5)
-            with subprocess.Popen(argv) as probes:
-                while probes.poll() is None:
+            with running(argv, stdin=subprocess.PIPE) as probes:
+                while sent < 1000 or "probed" not in probes.out:
                     client.sendto(b"%d" % sent, (to, PORT))
                     assert sock.recv(99) == b"%d" % sent
+                    assert probes.process.poll() is None, probes.describe()
                     sent += 1
-            assert probes.returncode == 0
-        assert sent > 300
+                probes.tell("enough")
+                assert probes.status() == 0, probes.describe()
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])

@@ -574,8 +574,6 @@ class TestUnderAStorm:
             assert churn.process.stdin is not None
             churn.process.stdin.close()
             assert churn.status() == 0
-            count, rate = map(int, churn.out[-1].split())
-            assert count > 1000, rate
 
     def test_the_one_that_stands_still_is_told_rightly(self, storm: Program) -> None:
         """Each time, all of it."""

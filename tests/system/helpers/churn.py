@@ -1,4 +1,4 @@
-"""Open and close connections without pause until standard input ends; prints how many, and how many a second.
+"""Open and close connections without pause until standard input ends; ready after the first thousand.
 
 Every connection goes from 127.0.0.1 to port 7001 of 127.0.0.1, and ends with RST.
 """
@@ -8,17 +8,14 @@ from __future__ import annotations
 import select
 import socket
 import struct
-import time
 
 ABORT = struct.pack("ii", 1, 0)
 
 
 def main() -> None:
-    """Count."""
+    """Do it."""
     count = 0
     with socket.create_server(("127.0.0.1", 7001)) as server:
-        print("ready", flush=True)
-        began = time.monotonic()
         while count % 64 or not select.select([0], [], [], 0)[0]:
             client = socket.socket()
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
@@ -27,7 +24,8 @@ def main() -> None:
             client.close()
             accepted.close()
             count += 1
-        print(count, round(count / (time.monotonic() - began)), flush=True)
+            if count == 1000:
+                print("ready", flush=True)
 
 
 main()
