@@ -102,6 +102,37 @@ def test_an_alert_fires_on_the_series_of_an_audit(
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    ("protocol", "target", "evict"), [("tcp", "30010", "30010"), ("udp", "30010/udp", "--evict=udp 30010/udp")]
+)
+def test_the_alert_of_a_taken_port_names_that_port(tmp_path: Path, protocol: str, target: str, evict: str) -> None:
+    """TCP and UDP are two ports: commands on the one say nothing of the other."""
+    needs("promtool", "prometheus")
+    labels = {"instance": "host", "port": "30010", "protocol": protocol}
+    inner = ",".join(f'{name}="{value}"' for name, value in labels.items())
+    description = (
+        "Nobody listens on the port, and a service that wants it cannot start. On that host, "
+        f"`portwait explain {target}` says whose connection it is, and `portwait evict {evict}` destroys it."
+    )
+    told = {
+        "exp_labels": {**labels, "severity": "warning"},
+        "exp_annotations": {
+            "summary": f"30010/{protocol} on host is held by a connection",
+            "description": description,
+        },
+    }
+    case = {
+        "interval": "1m",
+        "input_series": [{"series": f"portwait_port_taken{{{inner}}}", "values": "1x9"}],
+        "alert_rule_test": [{"alertname": "PortTaken", "eval_time": "5m", "exp_alerts": [told]}],
+    }
+    document = {"rule_files": [str(_FOLDER / "alerts.yaml")], "evaluation_interval": "1m", "tests": [case]}
+    (tmp_path / "tests.yaml").write_text(yaml.safe_dump(document))
+    argv = ["promtool", "test", "rules", str(tmp_path / "tests.yaml")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_every_alert_is_tested() -> None:
     """By the table above."""
     [table] = [mark for mark in test_an_alert_fires_on_the_series_of_an_audit.pytestmark if mark.name == "parametrize"]  # type: ignore[attr-defined]  # pytest's own
