@@ -305,6 +305,14 @@ TABLES: dict[str, Table] = {
                 facts(NFS._replace(socket=NFS.socket._replace(local_port=1023)), target="1023"),
                 rpc("max_resvport=1022"),
             ),
+            "in a container, on its host": (
+                facts(NFS, target="845", machine=PODMAN._replace(host_network=True)),
+                (
+                    "findmnt -t nfs,nfs4",
+                    "sudo sysctl -w sunrpc.max_resvport=844",
+                    r"printf '\n%s\n' 'options sunrpc max_resvport=844' | sudo tee -a /etc/modprobe.d/sunrpc.conf",
+                ),
+            ),
         },
         {
             "a process": facts(NFS._replace(owners=(ORDERS,)), target="845"),

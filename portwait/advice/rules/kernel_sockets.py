@@ -29,15 +29,18 @@ def kernel_rpc(facts: Facts) -> Remedy | None:
     port = facts.target.port
     below, above = port - _PRIVILEGED.start, _PRIVILEGED.stop - 1 - port  # how many ports are on either side
     setting = f"min_resvport={port + 1}" if below < above else f"max_resvport={port - 1}"
+    machine, where = facts.machine, ""
+    if machine.contained:  # the setting is the kernel's, of no namespace, and read-only here; so is /etc another one
+        machine, where = machine._replace(container=None, root=False), " All of it is done on the container's host."
     return Remedy(
         "kernel-rpc",
         "This is the kernel's own NFS or RPC client. It takes a port from sunrpc.min_resvport to max_resvport by "
         "number, so reserving does not keep it away. Let it take others, now and at boot, then unmount and mount "
-        "again; or mount with noresvport, where the server allows it.",
+        f"again; or mount with noresvport, where the server allows it.{where}",
         (
             "findmnt -t nfs,nfs4",
-            shell_commands.as_root(facts.machine, "sysctl", "-w", f"sunrpc.{setting}"),
-            shell_commands.append(facts.machine, "/etc/modprobe.d/sunrpc.conf", [f"options sunrpc {setting}"]),
+            shell_commands.as_root(machine, "sysctl", "-w", f"sunrpc.{setting}"),
+            shell_commands.append(machine, "/etc/modprobe.d/sunrpc.conf", [f"options sunrpc {setting}"]),
         ),
     )
 
