@@ -122,7 +122,7 @@ def audit(
         lost,
         boot_file.ours(files),
         boot_file.drift(files),
-        ports.subtract(settings.reserved, boot_file.at_boot(files)) if here.sysctl_d else (),
+        ports.subtract(settings.reserved, boot_file.at_boot(files, systemd=here.systemd)) if here.sysctl_d else (),
         here,
         tuple(file for file in files if file.problem is not None),
         frozenset(sock.local_port for sock in listeners),

@@ -159,9 +159,12 @@ def drift(files: Sequence[File]) -> Drift | None:
     )
 
 
-def at_boot(files: Sequence[File], root: str = "") -> tuple[Range, ...]:
-    """Say which ports are reserved after a boot: by the file that wins, and by the units of contrib/systemd."""
-    line = sysctld.last(files, KEY, READERS[0])
+def at_boot(files: Sequence[File], root: str = "", *, systemd: bool = True) -> tuple[Range, ...]:
+    """Say which ports are reserved after a boot: by the file that wins, and by the units of contrib/systemd.
+
+    `systemd` is whether it boots this machine; procps, which does it elsewhere, reads /etc/sysctl.conf as well.
+    """
+    line = sysctld.last(files, KEY, READERS[0 if systemd else 1])
     units = [path.rpartition("@")[2].removesuffix(".service") for path in glob.glob(root + _UNITS)]
     by_units: list[Range] = []
     for instance in units:

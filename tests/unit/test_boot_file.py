@@ -303,6 +303,14 @@ def test_what_is_reserved_after_a_boot(root: Root) -> None:
     assert ports.show(boot_file.at_boot(sysctld.read(root.name), root.name)) == "7070,8080,30000-30100"
 
 
+@pytest.mark.parametrize(("systemd", "expected"), [(True, "7070"), (False, "8080")])
+def test_who_sets_it_at_boot_decides_what_is_reserved_then(root: Root, systemd: bool, expected: str) -> None:
+    """Rule: systemd does not read /etc/sysctl.conf; procps, which does it without systemd, reads it last."""
+    root.write(VENDOR, f"{KEY}=7070\n")
+    root.write(sysctld.CONF, f"{KEY}=8080\n")
+    assert ports.show(boot_file.at_boot(sysctld.read(root.name), root.name, systemd=systemd)) == expected
+
+
 def test_a_hostile_file_name_stays_within_its_comment(root: Root) -> None:
     """Rule: no line of our file is anybody else's."""
     name = "/etc/sysctl.d/10\nkernel.core_pattern=|x\n.conf"
