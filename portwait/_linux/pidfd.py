@@ -7,6 +7,7 @@ then ctypes makes it, and where that is missing too, the process's folder in /pr
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -14,7 +15,11 @@ from typing import Literal
 
 from portwait._linux import procfs
 
-_PIDFD_SEND_SIGNAL, _PIDFD_OPEN = 424, 434  # asm-generic/unistd.h; the same on every architecture but alpha
+_PIDFD_SEND_SIGNAL, _PIDFD_OPEN, _PIDFD_GETFD = (
+    424,
+    434,
+    438,
+)  # asm-generic/unistd.h; not alpha
 Means = Literal["python", "ctypes", "proc"]
 
 
@@ -77,6 +82,13 @@ class Process:
             raise ProcessLookupError
         else:
             os.kill(self.pid, number)
+
+    def copy(self, descriptor: int) -> int:
+        """Copy a descriptor of it. Raises OSError, also where that cannot be asked for."""
+        try:
+            return _call(_PIDFD_GETFD, self._pidfd, descriptor, 0)  # it is close-on-exec
+        except (ImportError, AttributeError):
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS)) from None
 
 
 def best() -> Means:

@@ -16,6 +16,7 @@ from portwait.diagnosis.evictable import Refusal
 from portwait.errors import TablesError
 from portwait.eviction import evict, terminate
 from portwait.eviction.actions import Action, news
+from portwait.eviction.sharing import NOT_IN_THE_WAY, Sharing
 from portwait.eviction.terminate import Termination
 from portwait.text.durations import INF
 from portwait.wait.pace import Pace
@@ -71,6 +72,7 @@ class Removal:
         self._tried: set[int] = set()
         self._evicted: dict[Target, list[Blocker]] = {}
         self._doubts: dict[int, int] = {}
+        self._sharing = Sharing()
         self._signalled: dict[tuple[int, int], float] = {}
         """Processes by pid and birth; when they were signalled, a monotonic time."""
         self._killed: set[tuple[int, int]] = set()
@@ -101,10 +103,15 @@ class Removal:
         if self._selection.kinds:
             obstructed = frozenset(inspection.survey.obstructed)
             for target, blockers in inspection.diagnosis.blockers.items():
+                sharing = self._sharing.among(inspection.survey, target, blockers) if target in obstructed else ()
                 # What no process has comes first: perhaps nothing else is in the way, and no connection is lost.
                 for blocker in sorted(blockers, key=lambda blocker: blocker.socket.inode != 0):
                     if target not in obstructed:
                         break
+                    if blocker.socket.inode in sharing:
+                        if len(sharing) == len(blockers):
+                            self._tell(Action("not-evicted", target, blocker, NOT_IN_THE_WAY))
+                        continue
                     if self._is_harmless(inspection, target, blocker):
                         break
                     result = self._try(target, blocker)
@@ -138,6 +145,7 @@ class Removal:
             return
         remembered = present | {blocker.socket.cookie for blockers in self._evicted.values() for blocker in blockers}
         self._tried &= present
+        self._sharing.forget_all_but(blocker for each in inspection.diagnosis.blockers.values() for blocker in each)
         self._doubts = {cookie: count for cookie, count in self._doubts.items() if cookie in present}
         self._said = {key for key in self._said if key[_COOKIE_AT] in remembered}
 
@@ -187,7 +195,10 @@ class Removal:
         left: list[tuple[Target, list[Blocker], frozenset[tuple[int, int]]]] = []
         for target in inspection.survey.obstructed:
             blockers = inspection.diagnosis.blockers.get(target, ()) or self._hidden(inspection, target)
-            owned = [blocker for blocker in blockers if blocker.socket.inode]
+            sharing = self._sharing.among(inspection.survey, target, blockers)
+            if blockers and len(sharing) == len(blockers):
+                self._tell(Action("not-signalled", target, blockers[0], NOT_IN_THE_WAY))
+            owned = [blocker for blocker in blockers if blocker.socket.inode not in (0, *sharing)]
             left.append((target, owned, terminate.listening(blockers)))
         needed = frozenset(name for _, owned, serving in left for name in terminate.names_of_all(owned, serving))
         for target, owned, serving in left:
