@@ -76,6 +76,13 @@ class Survey:
                 each.contested = True
                 each.strengthen(lasting=False)
 
+    def forget_held(self) -> None:
+        """Take back the socket tables' word on what is held, where nobody reads them again: it would stand for good.
+
+        What had no socket stays free: of more than WIDEST targets bind must not be asked about all.
+        """
+        self._by_tables = {target: said for target, said in self._by_tables.items() if said.state == "free"}
+
     def probe(self) -> bool:
         """Ask for every target again and take what holds are allowed; whether the service can start.
 

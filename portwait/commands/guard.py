@@ -267,6 +267,7 @@ def _narrator(survey: Survey, options: Options, log: Log, command: Sequence[str]
 
 def _wait_plainly(survey: Survey, options: Options, began: float, deadline: float) -> bool:
     """Wait by bind alone, with a last word only: what is left when everything else has failed."""
+    survey.forget_held()
     while True:
         try:  # noqa: SIM105  # contextlib may be what cannot be read
             survey.probe()

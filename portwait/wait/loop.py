@@ -34,11 +34,12 @@ if TYPE_CHECKING:
 _TABLES_EVERY = 1.0  # seconds between two readings of the tables: one costs 10 ms at 100,000 connections
 _TABLES_SOON = 0.1  # likewise, where there is news and they decide, because bind is denied
 # Seconds that the narrator has, not counted while no processor is free for it:
-_ONE_LOOK = 5.0  # for the one look of --timeout 0, evicting included
+_ONE_LOOK = 5.0  # for the one look of --timeout 0, evicting included; to read the tables after an event
 _FIRST_REPORT = 3.0  # to say who is in the way before it is said that the wait begins, or to read whether anybody is
 _SHORTEST_REPORT = 1.0  # to say who is in the way although the deadline comes sooner
 # Seconds after the deadline:
 _GRACE, _LATEST = 0.15, 2.0  # for a first report; the latter where it has not yet had its shortest time
+_UNREAD = "failed to read the socket tables: no answer in time; continuing without it"
 _FIRST_REMINDER, _LAST_REMINDER = 10.0, 600.0  # seconds; each is twice the one before
 
 
@@ -59,6 +60,9 @@ class WaitLoop:
         self._events: DestroyEvents | None = None
         self._news = True
         self._asked_at = -math.inf
+        self._event_at = math.inf  # of the first event that no reading of the tables has followed
+        self._unread = 0.0  # seconds since then, without those in which this process was stopped
+        self._probed_at = began
         self._patient = True
         self._reminder = _FIRST_REMINDER
         self._remind_at = math.inf
@@ -114,7 +118,7 @@ class WaitLoop:
             return free
         self._patient = False
         if self._narrator is not None and not self._narrator.has_read:
-            self._log.warning("failed", "failed to read the socket tables: no answer in time; continuing without it")
+            self._log.warning("failed", _UNREAD)
         return self._probe()
 
     def _first_report_until(self, asked: float, starved: float = 0.0) -> float:
@@ -139,6 +143,7 @@ class WaitLoop:
 
     def _probe(self) -> bool:
         now = time.monotonic()
+        self._forget_what_is_outdated(now)
         free = self._survey.probe() and self._is_decided
         if free:
             return True
@@ -149,6 +154,25 @@ class WaitLoop:
             self._narrator.ask(self._survey)
         self._remind(now)
         return False
+
+    def _forget_what_is_outdated(self, now: float) -> None:
+        """Take back the tables' word where a socket was destroyed since and the narrator does not read them again.
+
+        It may be stuck for good, naming somebody; nobody knows then whether the port is held.
+        """
+        passed, self._probed_at = min(now - self._probed_at, _TABLES_EVERY), now
+        self._unread = self._unread + passed if now > self._event_at else 0.0
+        narrator = self._narrator
+        if (
+            narrator is None
+            or self._unread <= _ONE_LOOK
+            or not any(self._survey.verdicts[target].by == "tables" for target in self._survey.obstructed)
+        ):
+            return
+        if self._unread > _ONE_LOOK + narrator.starved():
+            self._event_at = math.inf
+            self._survey.forget_held()
+            self._log.warning("failed", _UNREAD)
 
     @property
     def _is_idle(self) -> bool:
@@ -235,8 +259,12 @@ class WaitLoop:
             if self._events in ready and self._events is not None:
                 self._events.drain()
                 self._news = True
+                self._event_at = min(self._event_at, time.monotonic())
             if self._narrator in ready and self._narrator is not None:
+                words = self._narrator.words
                 self._narrator.attend(self._survey)
+                if words != self._narrator.words and self._asked_at >= self._event_at:
+                    self._event_at = math.inf
                 self._news = self._news or self._narrator.unsettled
             if ready:
                 return

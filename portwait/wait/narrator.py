@@ -58,6 +58,8 @@ class Narrator:
         """The targets, as `reports.document` writes them, of which it has said what is in the way."""
         self.reports = 0
         """How many requests it has dealt with."""
+        self.words = 0
+        """How many times it has told what the socket tables say, or that they need not be read."""
         self.expected = math.inf
         """When the kernel ends a socket that is in the way, a monotonic time."""
         self.unsettled = False
@@ -90,6 +92,7 @@ class Narrator:
                 self._hear(kind, *rest)
             elif kind == "probe":
                 self.has_read = True
+                self.words += 1
                 _learn(survey, *rest)
                 survey.probe()
                 self._send_state(survey)
@@ -100,11 +103,14 @@ class Narrator:
                 expected, self.unsettled, self.status = rest
                 self.expected = math.inf if expected is None else expected
                 self.reports += 1
+                self.words += 1
                 self.busy = False
             else:
                 self._lose(str(rest[0]))
         if self._line.ended:
             self._lose(own_fault("see who is in the way", PortwaitError("its own process for that has ended")))
+        if self.lost:
+            survey.forget_held()
 
     def starved(self) -> float:
         """Seconds in which it was ready to run, and no processor was free."""

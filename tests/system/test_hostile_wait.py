@@ -21,7 +21,8 @@ from tests.support.descriptors import sockets_of
 from tests.support.guarding import GAVE_UP, STARTED, guard
 from tests.support.hostile import TRAPS
 from tests.support.programs import command_line, eventually, portwait, running
-from tests.support.states import outbound_established, reset
+from tests.support.states import listening, outbound_established, reset
+from tests.support.surroundings import AS_NOBODY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -194,6 +195,46 @@ class TestNothingIsInherited:
             guarded.says("started")
             assert len([line for line in guarded.err if "failed" in line]) == 1
 
+
+@pytest.mark.parametrize(
+    ("number", "why"),
+    [(signal.SIGKILL, "its own process for that has ended"), (signal.SIGSTOP, "no answer in time")],
+    ids=["ended", "stuck"],
+)
+def test_the_tables_word_does_not_outlive_whoever_reads_them(number: int, why: str) -> None:
+    """Where they alone say that a port is held, nobody knows any more once nobody reads them: the service starts."""
+    with contextlib.ExitStack() as stack:
+        with listening(80):
+            guarded = stack.enter_context(running([*AS_NOBODY, *portwait("80", "--", *STARTED)]))
+            guarded.complains("waiting for")
+            (narrator,) = narrators_of(guarded.pid)
+            os.kill(narrator, number)
+        guarded.says("started")
+        assert guarded.status() == 0
+        assert [why in line for line in guarded.err if "failed" in line] == [True]
+        assert "80/tcp can be tried: nobody can tell whether it is free" in guarded.err[-1]
+
+
+def test_a_wait_that_fails_waits_by_bind_alone() -> None:
+    """A bug in the middle of it leaves no word of the tables behind that nobody would take back."""
+    with contextlib.ExitStack() as stack:
+        with listening(80):
+            argv = [*AS_NOBODY, sys.executable, "-Ic", _FAULTY_REMINDER, "80", "--", *STARTED]
+            guarded = stack.enter_context(running(argv))
+            guarded.complains("is held by")
+        guarded.says("started")
+
+
+_FAULTY_REMINDER = """
+import sys
+from portwait.__main__ import start
+from portwait.wait.loop import WaitLoop
+
+WaitLoop._say_waiting = None
+sys.argv[0] = "portwait"
+sys.exit(start())
+"""
+"""The guard of a portwait with a bug that shows when the wait begins."""
 
 _LATE_END = """
 import os, sys, time

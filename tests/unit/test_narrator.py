@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from portwait._linux import procfs
+from portwait.bind.survey import Survey
 from portwait.log import Events
 from portwait.wait import channel, leaving
 from portwait.wait.leaving import Leaving, collect
@@ -75,7 +76,7 @@ def test_who_has_ended_is_not_killed(acts: bool) -> None:
         somebody = int(shell.stdout.readline())
         narrator = Narrator(ours, somebody, Heard(), acts=acts, was_pending=False)  # type: ignore[arg-type]  # likewise
         its.send("fault", "why")
-        narrator.attend(None)  # type: ignore[arg-type]  # a fault asks nothing
+        narrator.attend(Survey(()))
         assert narrator.lost
         its.close()
         narrator.stop()
@@ -92,7 +93,7 @@ def test_a_narrator_that_fails_at_once_is_heard() -> None:
         raise ValueError("it broke")
 
     def is_lost(narrator: Narrator) -> bool:
-        narrator.attend(None)  # type: ignore[arg-type]  # a fault asks nothing
+        narrator.attend(Survey(()))
         return narrator.lost
 
     for _ in range(20):
