@@ -123,9 +123,17 @@ def _why_closed(facts: dropin.Facts) -> str:
 
 
 def _sockets(unit: Unit, user: str | None) -> list[Unit]:
-    """Find the socket units that start a service; asking loads one of its own name that was not loaded yet."""
+    """Find the socket units that bind for a service; asking loads one of its own name that was not loaded yet.
+
+    Distributions bring some that nobody uses, Debian for ssh: one that is off while its service runs, or is disabled.
+    """
     names = dict.fromkeys((*unit.triggered_by, f"{unit.name.removesuffix('.service')}.socket"))
-    return [sock for sock in systemd_units.read(names, user=user).values() if unit.name in sock.triggers]
+    return [
+        sock
+        for sock in systemd_units.read(names, user=user).values()
+        if unit.name in sock.triggers
+        and (sock.active or not (unit.active or sock.file_state in ("disabled", "masked", "masked-runtime")))
+    ]
 
 
 def _service_name(word: str) -> str:

@@ -23,6 +23,7 @@ _CGROUP_MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/un
 _PROPERTIES = (
     *("Id", "LoadState", "ActiveState", "MainPID", "KillMode", "ControlGroup", "Listen", "Triggers", "TriggeredBy"),
     *("RequiredBy", "BoundBy", "ConsistsOf", "NFileDescriptorStore", "FileDescriptorStorePreserve", "Before"),
+    "UnitFileState",
 )
 
 
@@ -57,6 +58,8 @@ class Unit(Record):
     """The units that it starts before and stops after: its Before=, and After= of theirs."""
     stored: int = 0
     """How many descriptors its manager keeps for it."""
+    file_state: str = ""
+    """Whether it starts by itself, as `systemctl is-enabled` says: `enabled`, `disabled`, `static`, `masked`..."""
     keeps_stored: bool = False
     """Whether its manager keeps them when it is stopped."""
     user: str | None = None
@@ -200,6 +203,7 @@ def _unit(shown: Mapping[str, str], user: str | None = None) -> Unit | None:
         dependents=tuple(dict.fromkeys(dependents)),
         before=lists["Before"],
         stored=_number(shown.get("NFileDescriptorStore", "")),
+        file_state=shown.get("UnitFileState", ""),
         keeps_stored=shown.get("FileDescriptorStorePreserve") == "yes",
         user=user,
     )

@@ -166,6 +166,24 @@ def test_a_socket_unit(host: Machine) -> None:
             host.systemctl("stop", "app.socket", "app.service")
 
 
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_socket_unit_that_is_off(host: Machine, runs: bool) -> None:
+    """The service binds its port itself, as Debian's sshd does: it is guarded, and keeps running without the socket."""
+    files = {
+        "app.socket": f"[Socket]\nListenStream={PORT}\n[Install]\nWantedBy=sockets.target\n",
+        "app.service": unit("notify"),
+    }
+    with host.units(files):
+        if runs:
+            host.systemctl("start", "app.service")
+        made = printed(host, "app.service", str(PORT))
+        assert (made["template"], made["unit"]) == ("guard-exec.conf", "app.service")
+        with pasted(host, made) as shell:
+            assert shell.status() == 0, shell.describe()
+            assert host.show("app.service", "ActiveState")["ActiveState"] == "active"
+            assert host.show("app.socket", "ActiveState")["ActiveState"] == "inactive"
+
+
 DEBIAN = [
     ("redis-server", 6379, b"PING\r\n", b"+PONG"),
     ("nginx", 80, _HTTP, b"HTTP/1.1 200 OK"),
