@@ -100,6 +100,8 @@ def _announce(sockets: Sequence[Passed]) -> None:
         for name in _VARIABLES:
             os.environ.pop(name, None)
         return
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        os.environ.pop("LISTEN_PIDFDID", None)  # another process's: sd_listen_fds(3) would find that these are not ours
     os.environ["LISTEN_FDS"] = str(len(sockets))
     os.environ["LISTEN_PID"] = str(os.getpid())
     os.environ["LISTEN_FDNAMES"] = ":".join(passed.name for passed in sockets)

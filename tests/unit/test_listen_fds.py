@@ -51,15 +51,19 @@ def test_what_was_received(
     assert [(one.number, one.name) for one in listen_fds.received()] == expected
 
 
+@pytest.mark.parametrize("ours", [True, False], ids=["passed to us", "inherited from another process"])
 @pytest.mark.parametrize(
     ("order", "names"),
     [([], []), ([3, 4, 5], "abc"), ([5, 4, 3], "cba"), ([4], "b"), ([5, 3], "ca"), ([9, 3, 4], "xab"), ([3, 9], "ax")],
     ids=["none", "as they are", "turned round", "one of three", "two of three", "one in front", "one behind"],
 )
-def test_sockets_are_passed_on_from_descriptor_3_on(order: list[int], names: str) -> None:
-    """Each keeps its name wherever it stood before, the rest is closed or not ours, and the next program sees it so."""
+def test_sockets_are_passed_on_from_descriptor_3_on(order: list[int], names: str, ours: bool) -> None:
+    """Each keeps its name wherever it stood before, the rest is closed or not ours, and the next program sees it so.
+
+    It looks at LISTEN_PIDFDID too (systemd 259), so another process's must not stay beside our LISTEN_PID.
+    """
     done = subprocess.run(
-        [sys.executable, "-c", _HAND_ON, json.dumps(order), json.dumps(list(names))],
+        [sys.executable, "-c", _HAND_ON, json.dumps(order), json.dumps(list(names)), json.dumps(ours)],
         capture_output=True,
         check=True,
         text=True,
@@ -69,6 +73,7 @@ def test_sockets_are_passed_on_from_descriptor_3_on(order: list[int], names: str
     assert seen["content"] == list(names)
     assert seen["names"] == (list(names) if names else None)
     assert seen["mine"] == bool(names)
+    assert seen["pidfdid"] == (bool(names) and ours)
     assert seen["more"] == 0
 
 
@@ -108,7 +113,9 @@ def test_a_bad_moment_for_dup2_is_none_for_the_service(monkeypatch: pytest.Monke
 _HAND_ON = """
 import json, os, sys, tempfile
 from portwait.systemd import listen_fds
-order, names = map(json.loads, sys.argv[1:])
+order, names, ours = map(json.loads, sys.argv[1:])
+if ours:
+    os.environ["LISTEN_PID"] = str(os.getpid())
 for number, content in ((3, "a"), (4, "b"), (5, "c"), (9, "x")):
     with tempfile.TemporaryFile() as file:
         file.write(content.encode())
@@ -127,7 +134,8 @@ listed = os.environ.get("LISTEN_FDNAMES")
 print(json.dumps({
     "content": [os.pread(3 + index, 9, 0).decode() for index in range(count)],
     "names": listed if listed is None else listed.split(":"),
-    "mine": os.environ.get("LISTEN_PID") == str(os.getpid()) and "LISTEN_PIDFDID" in os.environ,
+    "mine": os.environ.get("LISTEN_PID") == str(os.getpid()),
+    "pidfdid": "LISTEN_PIDFDID" in os.environ,
     "more": sum(1 for number in range(3 + count, 30) if os.path.exists(f"/proc/self/fd/{number}")),
 }))
 '''])
