@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import socket
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,9 +35,13 @@ class TestWhatItSays:
 
     def test_nothing_while_nothing_changes(self) -> None:
         """A held port, a wait of many looks, the end: three events, whatever the number of lines of each."""
-        with outbound_established(PORT):
-            seen = guard("--timeout", "8", "--log-format", "json", str(PORT))
-        assert [event["event"] for event in in_order(seen.events)] == ["held", "waiting", "gave-up"]
+        with outbound_established(PORT), waiting(str(PORT), form="json") as guarded:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                guarded.process.wait(4)
+            guarded.signal()
+            guarded.status()
+        said = in_order(events("\n".join(guarded.err)))
+        assert [event["event"] for event in said] == ["held", "waiting", "stopped"]
 
     def test_advice_is_for_the_bind_that_was_asked_for(self) -> None:
         """A command to paste asks with the same options: without SO_REUSEADDR there can be more in the way."""
@@ -50,7 +55,11 @@ class TestWhatItSays:
         """Whatever tells of a target can be joined with its report; several have commas between them."""
         options = ["-v", "--log-format", "json", "--reserve"]
         with outbound_established(PORT):
-            said = guard(*options, "--timeout", "8", *words).events
+            with waiting(*options, *words, form="json") as guarded:
+                guarded.signal()
+                guarded.status()
+            said = events("\n".join(guarded.err))
+            said += guard(*options, "--timeout", "0", *words).events
             said += guard(*options, "--dry-run", *words, "--", *STARTED).events
             said += guard(*options, "--evict", *words, "--", *STARTED).events
         told = {(event["event"], event["target"]) for event in said if "target" in event}
