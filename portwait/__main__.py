@@ -7,6 +7,9 @@ import sys
 WITHOUT_COMMAND = ("explain", "evict", "reserve", "release", "audit", "pick", "unit", "completion")
 """The verbs: words behind their `--`, if any, cannot be started as they are."""
 
+_PAGE = 4096
+_PATIENCE = 0.05  # seconds for a reader who is busy
+
 
 def _forget_the_services_modules() -> None:
     """Take PYTHONPATH, the script's own folder and the user's site-packages off sys.path.
@@ -114,9 +117,13 @@ def _rehearses(words: list[str]) -> bool:
 
 
 def _say(line: str) -> None:
+    """Write it, unless nobody reads: a pipe that polls writable takes a page without blocking (pipe(7))."""
     try:
-        os.write(2, f"{line}\n".encode(errors="backslashreplace"))
-    except OSError:  # stderr is closed
+        import select
+
+        if sys.platform == "win32" or select.select([], [2], [], _PATIENCE)[1]:
+            os.write(2, line.encode(errors="backslashreplace")[: _PAGE - 1] + b"\n")
+    except (ImportError, OSError):  # stderr is closed
         return
 
 

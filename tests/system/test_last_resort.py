@@ -25,7 +25,7 @@ from tests.support.states import listening, outbound_established
 from tests.support.surroundings import NO_PROC
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tests.support.manager import Manager
 
@@ -317,6 +317,16 @@ class TestStderr:
         with full_pipe() as writing, outbound_established(PORT):
             assert guard("--timeout", "0.2", str(PORT), "--", *STARTED, stderr=writing).status == GAVE_UP
             assert os.get_blocking(writing)
+
+    @pytest.mark.parametrize("module", ["__init__.py", "__main__.py", "cli.py", "handoff.py"])
+    @pytest.mark.parametrize(("command", "ends"), [(STARTED, (0, "started\n")), (["no-such-command"], (127, ""))])
+    def test_a_broken_portwait_waits_for_nobody_who_reads(
+        self, module: str, command: Sequence[str], ends: tuple[int, str], copy: Path
+    ) -> None:
+        """Not to say that it cannot be loaded, nor that the command cannot be run."""
+        (copy.parent / "portwait" / module).write_text("def")
+        with full_pipe() as writing:
+            assert run([str(copy), str(PORT), "--", *command], stderr=writing)[:2] == ends
 
 
 def test_without_proc_the_service_does_not_see_lc_ctype() -> None:
