@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _WORDS = {
     "outbound": ("an outbound connection", "outbound connections"),
     "accepted": ("an accepted connection whose listener is gone", "accepted connections whose listener is gone"),
+    "accepted beside": ("an accepted connection", "accepted connections"),
     "self-connect": ("a connection to itself", "connections to themselves"),
     "listener": ("a listener", "listeners"),
     "time-wait": ("a connection in TIME_WAIT", "connections in TIME_WAIT"),
@@ -97,8 +98,11 @@ def _by(blockers: Sequence[Blocker]) -> str:
     if not blockers:
         return "by something that the socket tables do not show"
     kinds: dict[str, int] = {}
+    served = any(blocker.kind.name == "listener" for blocker in blockers)
     for blocker in blockers:
-        kind = "bound udp" if socket_report.serves_udp(blocker) else blocker.kind.name
+        kind: str = "bound udp" if socket_report.serves_udp(blocker) else blocker.kind.name
+        if served and kind == "accepted":
+            kind = "accepted beside"
         kinds[kind] = kinds.get(kind, 0) + 1
     what = " and ".join(
         _WORDS[kind][0] if count == 1 else f"{count} {_WORDS[kind][1]}" for kind, count in kinds.items()

@@ -151,6 +151,14 @@ def test_the_whole_report() -> None:
         ),
         ([], "something that the socket tables do not show"),
         (
+            [OUTBOUND._replace(kind=Kind("accepted", "syn-count"))],
+            "an accepted connection whose listener is gone: java (pid 1988719, orders.service, user app)",
+        ),
+        (
+            [listener(ORDERS), OUTBOUND._replace(kind=Kind("accepted", "syn-count"))],
+            "a listener and an accepted connection: java (pid 1988719, orders.service, user app)",
+        ),
+        (
             [OUTBOUND, TIME_WAIT],
             "an outbound connection and a connection in TIME_WAIT: java (pid 1988719, orders.service, user app)",
         ),
