@@ -89,13 +89,15 @@ def diagnose(
     ourselves: Collection[int] = (),
     held: Collection[Target] = (),
     early: Callable[[Diagnosis], None] | None = None,
+    only_bound: bool = False,
 ) -> Diagnosis:
     """Find what is in the way of each target.
 
     `reuseaddr` is whether the service sets SO_REUSEADDR, `ours` are inodes of sockets to leave out, the caller's own
     holds, and `held` are targets that bind itself has called so. `ourselves` are PIDs of this portwait: whatever they
     have open is `inherited`, and they are no owners of it. `early` is told what the tables say before the owners are
-    looked for, which can take long. Raises TablesError where no table can be read at all.
+    looked for, which can take long. `only_bound` leaves out all that listens or is connected: a server has thousands.
+    Raises TablesError where no table can be read at all.
     """
     opened, lost = tables.open_tables(sorted({target.protocol for target in targets}))
     held = frozenset(held)
@@ -106,7 +108,7 @@ def diagnose(
         for asked, sockets in _read(opened, targets, ours):
             listening |= {sock.local_port for sock in sockets if sock.state == "LISTEN"}
             on_port: dict[int, list[Classified]] = {}
-            for entry in _classify(opened, sockets):
+            for entry in _classify(opened, [sock for sock in sockets if not only_bound or sock.state == "CLOSE"]):
                 on_port.setdefault(entry[1].local_port, []).append(entry)
             for target in asked:
                 near = on_port.get(target.port)

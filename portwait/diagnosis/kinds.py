@@ -80,16 +80,12 @@ def doubted(kind: Kind, sock: KernelSocket, listeners: Listeners) -> Kind:
 
 def has_listener(sock: KernelSocket, listeners: Listeners) -> bool:
     """Whether somebody listens at this socket's own address and port, on its interface."""
-    return bool(listeners_at(sock, listeners))
+    return any(_serves(listener, sock) for listener in listeners.get(sock.local_port, ()))
 
 
 def listeners_at(sock: KernelSocket, listeners: Listeners) -> list[KernelSocket]:
     """Choose those that listen at this socket's own address and port, on its interface."""
-    return [
-        listener
-        for listener in listeners.get(sock.local_port, ())
-        if _listens(listener, sock.local_address) and listener.interface in (0, sock.interface)
-    ]
+    return [listener for listener in listeners.get(sock.local_port, ()) if _serves(listener, sock)]
 
 
 def is_unaccepted(sock: KernelSocket) -> bool:
@@ -158,6 +154,10 @@ def _in_flight(sock: KernelSocket) -> int | None:
     if sock.info is None or sock.info.not_sent is None:
         return None
     return sock.send_queue - sock.info.not_sent
+
+
+def _serves(listener: KernelSocket, sock: KernelSocket) -> bool:
+    return _listens(listener, sock.local_address) and listener.interface in (0, sock.interface)
 
 
 def _listens(listener: KernelSocket, address: str) -> bool:

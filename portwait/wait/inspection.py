@@ -79,8 +79,7 @@ class Inspection:
         }
         every = list(dict.fromkeys(asked.values()))
         try:
-            ours = self.survey.own_inodes()
-            found = diagnose(every, reuseaddr=False, ours=ours, ourselves=self._ourselves).blockers if every else {}
+            found = self._bound(every) if every else {}
         except TablesError:
             found = {}
         return [
@@ -89,6 +88,11 @@ class Inspection:
             else case
             for case in cases
         ]
+
+    def _bound(self, targets: Sequence[Target]) -> Mapping[Target, tuple[Blocker, ...]]:
+        """Find the sockets that are only bound, as holds are. Raises TablesError."""
+        ours, ourselves = self.survey.own_inodes(), self._ourselves
+        return diagnose(targets, reuseaddr=False, ours=ours, ourselves=ourselves, only_bound=True).blockers
 
     def inspect(self) -> bool:
         """Read the tables, then ask bind again; whether the service can start."""

@@ -12,17 +12,17 @@ import pytest
 from portwait._psutil.tables import PsutilTables
 from portwait.bind.survey import Survey
 from portwait.commands import evict, explain
-from portwait.diagnosis import evictable
+from portwait.diagnosis import evictable, kinds, owners
 from portwait.eviction.clear import Removal
 from portwait.eviction.terminate import Termination
 from portwait.model.sockets import KernelSocket
 from portwait.model.targets import parse
 from portwait.options.table import EVICTED
 from portwait.wait.inspection import Inspection
-from tests.support.states import LOOPBACK, outbound_established, outbound_time_wait
+from tests.support.states import LOOPBACK, WILDCARD, accepted, outbound_established, outbound_time_wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 pytestmark = pytest.mark.usefixtures("net")
 
@@ -120,3 +120,34 @@ def test_without_netlink_ten_times_the_blockers_are_ten_times_the_work() -> None
             assert (peer.local_port, peer.remote_port) == (7000, sock.local_port)
 
     assert seconds(look_up, "2000") < 25 * seconds(look_up, "200")
+
+
+def test_the_connections_of_a_listener_are_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the listener that is in the way: whose its thousands of connections are is not asked."""
+    asked: list[str] = []
+    find = owners.find
+
+    def noted(sockets: Sequence[KernelSocket], peers: Sequence[KernelSocket] = ()) -> owners.Owners:
+        asked.extend(sock.state for sock in (*sockets, *peers))
+        return find(sockets, peers)
+
+    monkeypatch.setattr(owners, "find", noted)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(accepted(FIRST, address=LOOPBACK))
+        for words in ([f"{FIRST}"], ["--json", f"{FIRST}"]):
+            status, _ = explain.run(words)
+            assert status == 1
+    assert asked == ["LISTEN"] * 2
+
+
+def test_who_listens_is_found_at_once_among_many_listeners() -> None:
+    """A server can listen with a socket for each of its workers (SO_REUSEPORT)."""
+    listener = KernelSocket(socket.AF_INET, "tcp", "LISTEN", None, WILDCARD, FIRST, WILDCARD, 0, 0, 0, 0, 1)
+    connection = listener._replace(state="ESTABLISHED", local_address=LOOPBACK, remote_address=LOOPBACK)
+
+    def judge(word: str) -> None:
+        here = kinds.by_port([listener] * int(word))
+        for _ in range(5000):
+            assert kinds.has_listener(connection, here)
+
+    assert seconds(judge, "100") < 5 * seconds(judge, "1")
