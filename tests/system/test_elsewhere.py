@@ -170,7 +170,7 @@ class TestGuard:
         server = f"import socket; s = socket.create_server(('', {PORT})); print('ready', flush=True); s.accept()"
         with running([sys.executable, "-ISc", server]) as listener:
             listener.says("ready")
-            done = elsewhere(system, "--terminate=listener", "-t", "2", str(PORT), "--", *STARTED)
+            done = elsewhere(system, "--terminate=listener", "-t", "10", str(PORT), "--", *STARTED)
             assert listener.process.poll() is None
         assert (done.status, done.out) == (GAVE_UP, "")
         assert "failed to terminate who is in the way: only Linux has the means for it" in done.err

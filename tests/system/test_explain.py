@@ -360,7 +360,7 @@ def test_the_json() -> None:
 @pytest.mark.parametrize("verb", ["explain", "guard"])
 def test_it_fits_the_terminal(verb: str, width: int) -> None:
     """Nothing but what is to be pasted is longer, the guard's own first words and its other lines included."""
-    words = ("explain", str(PORT)) if verb == "explain" else ("-t", "8", str(PORT))
+    words = ("explain", str(PORT)) if verb == "explain" else ("-t", "0", str(PORT))
     environment = {**os.environ, "TERM": "dumb"}
     environment.pop("COLUMNS", None)
     with held("outbound_established"):

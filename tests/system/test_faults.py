@@ -95,7 +95,7 @@ class TestSurroundings:
     def test_what_is_lost_without_netlink(self) -> None:
         """One line says it once, and the owner is named through psutil."""
         with outbound_established(PORT):
-            seen = guard("--timeout", "10", str(PORT), before=SURROUNDINGS["no-netlink"])
+            seen = guard("--timeout", "0", str(PORT), before=SURROUNDINGS["no-netlink"])
         assert seen.status == GAVE_UP
         (line,) = [line for line in seen.err.splitlines() if "RestrictAddressFamilies" in line]
         assert "only bound" in line

@@ -20,7 +20,7 @@ from portwait.diagnosis.evictable import Refusal
 from portwait.eviction.terminate import terminate
 from tests.support import states
 from tests.support.clients import REMOTE, pooled_client
-from tests.support.guarding import GAVE_UP, STARTED, guard
+from tests.support.guarding import GAVE_UP, STARTED, events, guard
 from tests.support.netns import forced_source_port
 from tests.support.programs import DEADLINE, eventually, portwait, running
 from tests.support.states import LOOPBACK, listening, outbound_established, states_on
@@ -73,11 +73,16 @@ class TestSignals:
             assert said["processes"] == f"{program.pid}@{said['owners'][0]['started']}"
 
     def test_once_and_no_further(self) -> None:
-        """Who does not obey is sent one signal, is waited for until the deadline, and lives."""
+        """Who does not obey is sent one signal, is waited for as long as the guard waits, and lives."""
+        argv = portwait("--terminate", "--log-format=json", str(PORT), "--", *STARTED)
         with pooled_client(PORT, "stubborn") as program:
-            done = guard("--terminate", "--timeout=8", "--log-format=json", str(PORT), "--", *STARTED)
-            assert (done.status, done.started) == (GAVE_UP, False)
-            done.event("signalled")
+            with running(argv) as guarded:
+                guarded.complains('"signalled"')
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    guarded.process.wait(3)
+                guarded.signal()
+                assert (guarded.status(), guarded.out) == (-signal.SIGTERM, [])
+            assert [one["event"] for one in events("\n".join(guarded.err))].count("signalled") == 1
             program.tell("count")
             assert program.says("terminations") == "terminations 1"
             assert states_on(PORT) == ["ESTABLISHED"]
