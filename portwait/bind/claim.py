@@ -1,9 +1,9 @@
 """Take a port for one `portwait pick` alone, so that no other pick and no other hold has it.
 
-Ordinary holds can stand beside each other, because the service has to bind beside them. So a pick binds the hold's
-socket without SO_REUSEADDR and SO_REUSEPORT: the kernel then refuses it beside any other hold, whoever has that.
-Afterwards it sets both options on the bound socket, which makes it an ordinary hold. A second pick on the same port is
-refused before and after.
+Ordinary holds can stand beside each other, because the service has to bind beside them. So a pick first binds sockets
+without SO_REUSEADDR and SO_REUSEPORT on addresses that nobody uses: the kernel refuses these beside any other hold and
+any other pick, but not beside what a server has left on its own addresses. Then it sets both options on them, binds the
+hold beside them and closes them. A second pick on the same port is refused before and after.
 
 Where no hold may stand beside the service (UDP, a dual-stack service without SO_REUSEADDR, --no-hold), a name in the
 abstract Unix namespace keeps other picks away. Both kinds belong to the network namespace, need no privilege, hold
@@ -18,10 +18,10 @@ import os
 from typing import TYPE_CHECKING
 
 from portwait.bind import hold
-from portwait.bind.probe import probe, verdict_of
+from portwait.bind.probe import UNUSED, allow_any_address, probe, verdict_of
 
 if TYPE_CHECKING:
-    from portwait.bind.hold import Form, Mode
+    from portwait.bind.hold import Mode
     from portwait.model.targets import Target
     from portwait.model.verdict import Verdict
 
@@ -35,7 +35,6 @@ class Claim(hold.Hold):
     def __init__(self, target: Target, mode: Mode = "default", *, reuseaddr: bool = True) -> None:
         """Plan it; nothing is bound yet."""
         super().__init__(target, mode, reuseaddr=reuseaddr)
-        self._full = mode == "full"
         self._reuseaddr = reuseaddr
         self._name: _socket.socket | None = None
         self._unnamed: OSError | None = None
@@ -75,29 +74,45 @@ class Claim(hold.Hold):
         return probe(self.target, reuseaddr=self._reuseaddr)
 
     def _bind_sockets(self) -> None:
-        """Bind every socket that meets another hold, and keep the one that may stay beside the service."""
-        sockets: dict[Form, _socket.socket] = {}
+        """Bind what meets every other hold, and beside it, once shared, the hold that may stay beside the service."""
+        if self.target.protocol == "udp":
+            sock = hold.bind(self.target.port, "udp", exclusive=True)
+            hold.share(sock, "udp")
+            self.adopt(sock, "udp")
+            return
+        keepers = self._bind_keepers()
         try:
-            for form in self._all_forms():
+            for sock in keepers:
+                hold.share(sock, "last")
+            refused: OSError | None = None
+            for form in self._forms.at_exec:
                 try:
-                    sockets[form] = hold.bind(self.target.port, form, exclusive=True)
+                    self.adopt(hold.bind(self.target.port, form), form)
+                except OSError as error:
+                    refused = refused if error.errno in _NO_SUCH_SOCKET else error
+                else:
+                    return
+            if refused is not None:
+                raise refused
+        finally:
+            for sock in keepers:
+                sock.close()
+
+    def _bind_keepers(self) -> list[_socket.socket]:
+        """Bind the sockets that stand beside no other hold; a server's leftovers are at other addresses."""
+        keepers: list[_socket.socket] = []
+        try:
+            for make in (_bind_unused_ipv6, _bind_last):
+                try:
+                    keepers.append(make(self.target.port))
                 except OSError as error:
                     if error.errno not in _NO_SUCH_SOCKET:
                         raise
-                if self._full and sockets:
-                    break
-            best = next((form for form in self._forms.at_exec if form in sockets), None)
-            if best is not None:
-                hold.share(sockets[best], best)
-                self.adopt(sockets.pop(best), best)
-        finally:
-            for sock in sockets.values():
+        except BaseException:
+            for sock in keepers:
                 sock.close()
-
-    def _all_forms(self) -> tuple[Form, ...]:
-        if self.target.protocol == "udp":
-            return ("udp",)
-        return ("dual", "any4") if self._full else ("v6only", "last")
+            raise
+        return keepers
 
     def drop(self) -> None:
         """Let go of the port."""
@@ -119,6 +134,24 @@ class Claim(hold.Hold):
             if name is not None:
                 name.close()
         return number
+
+
+def _bind_last(port: int) -> _socket.socket:
+    return hold.bind(port, "last", exclusive=True)
+
+
+def _bind_unused_ipv6(port: int) -> _socket.socket:
+    """Bind an address that nobody uses, which meets whoever is bound to [::]."""
+    sock = _socket.socket(_socket.AF_INET6, _socket.SOCK_STREAM)
+    try:
+        allow_any_address(sock)
+        sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 1)
+        sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_TCLASS, hold.MARK)
+        sock.bind((UNUSED[_socket.AF_INET6], port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _bind_name(target: Target) -> _socket.socket:

@@ -31,7 +31,7 @@ _STATES: dict[int, State] = {
 
 _IP_FREEBIND, _IPV6_FREEBIND = 15, 78  # linux/in.h, linux/in6.h; Python has no names for them
 
-_UNUSED = {_socket.AF_INET: "127.255.255.253", _socket.AF_INET6: "100::d15c"}
+UNUSED = {_socket.AF_INET: "127.255.255.253", _socket.AF_INET6: "100::d15c"}
 """Addresses that nobody sends to: one of loopback's, and one of the discard prefix (RFC 6666)."""
 
 _WILDCARD = {_socket.AF_INET: "0.0.0.0", _socket.AF_INET6: "::"}
@@ -210,9 +210,9 @@ def _is_in_use(target: Target, *, joins: bool) -> bool:
 
 
 def _may_join(target: Target, family: int) -> bool:
-    if not _can_bind(target, family, _UNUSED, joining=True):
+    if not _can_bind(target, family, UNUSED, joining=True):
         return False
-    if not _can_bind(target, family, _UNUSED, joining=False):
+    if not _can_bind(target, family, UNUSED, joining=False):
         return True
     return _can_bind(target, family, _WILDCARD, joining=True)
 

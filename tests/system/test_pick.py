@@ -196,10 +196,23 @@ class TestTaken:
         with listening(10000, address=address):
             assert pick("-q", "10000-10001")[1] == "10001\n"
 
-    def test_leftovers_of_a_server_are_no_obstacle(self) -> None:
-        """A server with SO_REUSEADDR binds over a TIME_WAIT on IPv4, so the port counts as one that can be had."""
-        with accepted_time_wait(10000):
-            assert pick("-q", "10000-10001")[1] == "10000\n"
+    @pytest.mark.parametrize("server", ["127.0.0.1", "::1"])
+    @pytest.mark.parametrize(
+        ("words", "port"),
+        [
+            (["10000-10001"], 10000),
+            (["-4", "10000-10001"], 10000),
+            (["-6", "10000-10001"], 10000),
+            (["--hold=full", "10000-10001"], 10000),
+            (["--no-reuseaddr", "10000-10001"], 10001),
+        ],
+        ids=str,
+    )
+    def test_leftovers_of_a_server_are_no_obstacle(self, server: str, words: list[str], port: int) -> None:
+        """A server with SO_REUSEADDR binds over its TIME_WAIT, so the port can be had, with the hold beside it."""
+        with accepted_time_wait(10000, address=server), picked_by(*words, *WAITER) as picked:
+            picked.says(f"picked {port}")
+            assert len(sockets_of(picked.pid)) == ("--no-reuseaddr" not in words)
 
 
 ALONE: list[tuple[str, Mode, bool]] = [  # the second pick, beside each of these
