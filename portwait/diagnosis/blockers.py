@@ -90,6 +90,7 @@ def diagnose(
     held: Collection[Target] = (),
     early: Callable[[Diagnosis], None] | None = None,
     only_bound: bool = False,
+    first: Sequence[str] = (),
 ) -> Diagnosis:
     """Find what is in the way of each target.
 
@@ -97,7 +98,8 @@ def diagnose(
     holds, and `held` are targets that bind itself has called so. `ourselves` are PIDs of this portwait: whatever they
     have open is `inherited`, and they are no owners of it. `early` is told what the tables say before the owners are
     looked for, which can take long. `only_bound` leaves out all that listens or is connected: a server has thousands.
-    Raises TablesError where no table can be read at all.
+    `first` are kinds in an order, of each target only a socket of the first of them is kept. Raises TablesError where
+    no table can be read at all.
     """
     opened, lost = tables.open_tables(sorted({target.protocol for target in targets}))
     held = frozenset(held)
@@ -115,7 +117,9 @@ def diagnose(
                 if near:
                     number = interfaces.number_of(target)
                     near = [entry for entry in near if overlaps(target, entry[1], number, vrf_of)]
-                    blocking[target] = kinds.in_the_way(near, reuseaddr=reuseaddr, held=target in held)
+                    near = kinds.in_the_way(near, reuseaddr=reuseaddr, held=target in held)
+                    near = sorted(near, key=lambda entry: first.index(entry[0].name))[:1] if first else near
+                    blocking[target] = near
         if early is not None:
             early(
                 Diagnosis(

@@ -89,12 +89,12 @@ def _holders(targets: list[Target]) -> list[str]:
     if not targets:
         return []
     try:
-        blockers = diagnose(targets, reuseaddr=False, ourselves={this_process()}).blockers
+        blockers = diagnose(targets, reuseaddr=False, ourselves={this_process()}, first=_ORDER).blockers
     except TablesError as error:
         return [f"{len(targets)} {is_or_are(targets)} held, by whom cannot be seen: {error}"]
     groups: dict[str, list[Blocker | None]] = {}
     for target in targets:
-        first = min(blockers.get(target, ()), key=lambda blocker: _ORDER.index(blocker.kind.name), default=None)
+        first = next(iter(blockers.get(target, ())), None)
         kind = "sockets that the tables do not show" if first is None else _KINDS[first.kind.name]
         groups.setdefault(kind, []).append(first)
     return [

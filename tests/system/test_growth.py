@@ -17,7 +17,9 @@ from portwait.eviction.clear import Removal
 from portwait.eviction.terminate import Termination
 from portwait.model.sockets import KernelSocket
 from portwait.model.targets import parse
+from portwait.model.verdict import Verdict
 from portwait.options.table import EVICTED
+from portwait.reports import choice
 from portwait.wait.inspection import Inspection
 from tests.support.states import LOOPBACK, WILDCARD, accepted, outbound_established, outbound_time_wait
 
@@ -132,12 +134,12 @@ def test_the_connections_of_a_listener_are_not_looked_into(monkeypatch: pytest.M
         return find(sockets, peers)
 
     monkeypatch.setattr(owners, "find", noted)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(accepted(FIRST, address=LOOPBACK))
+    with accepted(FIRST, address=LOOPBACK):
         for words in ([f"{FIRST}"], ["--json", f"{FIRST}"]):
             status, _ = explain.run(words)
             assert status == 1
-    assert asked == ["LISTEN"] * 2
+        assert "held by listeners" in choice.taken(f"{FIRST}", {parse([f"{FIRST}"])[0]: Verdict("held")}, 1)
+    assert asked == ["LISTEN"] * 3
 
 
 def test_who_listens_is_found_at_once_among_many_listeners() -> None:
