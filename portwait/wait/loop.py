@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 _TABLES_EVERY = 1.0  # seconds between two readings of the tables: one costs 10 ms at 100,000 connections
 _TABLES_SOON = 0.1  # likewise, where there is news and they decide, because bind is denied
 # Seconds that the narrator has, not counted while no processor is free for it:
-_ONE_LOOK = 5.0  # for the one look of --timeout 0, evicting included; to read the tables after an event
+_ONE_LOOK = 5.0  # for the one look of --timeout 0, evicting included
+_SILENCE = 20.0  # to say anything at all after an event: to name the owners of thousands of sockets can take long
 _FIRST_REPORT = 3.0  # to say who is in the way before it is said that the wait begins, or to read whether anybody is
 _SHORTEST_REPORT = 1.0  # to say who is in the way although the deadline comes sooner
 # Seconds after the deadline:
@@ -61,7 +62,7 @@ class WaitLoop:
         self._news = True
         self._asked_at = -math.inf
         self._event_at = math.inf  # of the first event that no reading of the tables has followed
-        self._unread = 0.0  # seconds since then, without those in which this process was stopped
+        self._silent = 0.0  # seconds without a word since then, and without those in which this process was stopped
         self._probed_at = began
         self._patient = True
         self._reminder = _FIRST_REMINDER
@@ -156,20 +157,20 @@ class WaitLoop:
         return False
 
     def _forget_what_is_outdated(self, now: float) -> None:
-        """Take back the tables' word where a socket was destroyed since and the narrator does not read them again.
+        """Take back the tables' word where a socket was destroyed since and the narrator says nothing any more.
 
         It may be stuck for good, naming somebody; nobody knows then whether the port is held.
         """
         passed, self._probed_at = min(now - self._probed_at, _TABLES_EVERY), now
-        self._unread = self._unread + passed if now > self._event_at else 0.0
+        self._silent = self._silent + passed if now > self._event_at else 0.0
         narrator = self._narrator
         if (
             narrator is None
-            or self._unread <= _ONE_LOOK
+            or self._silent <= _SILENCE
             or not any(self._survey.verdicts[target].by == "tables" for target in self._survey.obstructed)
         ):
             return
-        if self._unread > _ONE_LOOK + narrator.starved():
+        if self._silent > _SILENCE + narrator.starved():
             self._event_at = math.inf
             self._survey.forget_held()
             self._log.warning("failed", _UNREAD)
@@ -261,7 +262,7 @@ class WaitLoop:
                 self._news = True
                 self._event_at = min(self._event_at, time.monotonic())
             if self._narrator in ready and self._narrator is not None:
-                words = self._narrator.words
+                self._silent, words = 0.0, self._narrator.words
                 self._narrator.attend(self._survey)
                 if words != self._narrator.words and self._asked_at >= self._event_at:
                     self._event_at = math.inf

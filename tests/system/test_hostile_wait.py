@@ -205,7 +205,8 @@ def test_the_tables_word_does_not_outlive_whoever_reads_them(number: int, why: s
     """Where they alone say that a port is held, nobody knows any more once nobody reads them: the service starts."""
     with contextlib.ExitStack() as stack:
         with listening(80):
-            guarded = stack.enter_context(running([*AS_NOBODY, *portwait("80", "--", *STARTED)]))
+            argv = [*AS_NOBODY, sys.executable, "-Ic", _IMPATIENT, "80", "--", *STARTED]
+            guarded = stack.enter_context(running(argv))
             guarded.complains("waiting for")
             (narrator,) = narrators_of(guarded.pid)
             os.kill(narrator, number)
@@ -224,6 +225,17 @@ def test_a_wait_that_fails_waits_by_bind_alone() -> None:
             guarded.complains("is held by")
         guarded.says("started")
 
+
+_IMPATIENT = """
+import sys
+from portwait.__main__ import start
+from portwait.wait import loop
+
+loop._SILENCE = 2.0
+sys.argv[0] = "portwait"
+sys.exit(start())
+"""
+"""A guard that waits two seconds for a word after an event, not twenty."""
 
 _FAULTY_REMINDER = """
 import sys
