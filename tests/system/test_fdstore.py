@@ -16,6 +16,7 @@ from tests.support.guarding import STARTED, WRONG, events, guard
 from tests.support.programs import DEADLINE, portwait, running
 from tests.support.shown import SHOW, Shown, link_of, shown
 from tests.support.states import accepted, connects, listening, outbound_established, states_on
+from tests.support.without import NO_IPV6, without
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,9 +35,10 @@ def start(
     *words: str,
     sockets: Sequence[tuple[str, socket.socket]] = (),
     command: Sequence[str] = SHOW,
+    before: Sequence[str] = (),
 ) -> Shown:
     """Start the service once, see what it was given, and let it end; it does what portwait does in silence."""
-    argv = portwait(*words, "--", *command)
+    argv = [*before, *portwait(*words, "--", *command)]
     with manager.running(*argv, sockets=sockets, stdin=subprocess.PIPE) as program:
         seen = shown(program)
         program.tell("end")
@@ -228,6 +230,16 @@ def test_a_listener_of_the_same_target_is(manager: Manager, words: list[str], ad
     assert start(manager, *options).served == first.served
     with socket.socket(fileno=os.dup(manager.store[0].descriptor)) as sock:
         assert sock.getsockname()[0] == address
+
+
+def test_without_ipv6_too(manager: Manager) -> None:
+    """There a target without an address is 0.0.0.0, and its listener is the next start's."""
+    first, again = (start(manager, "--fdstore", "--listen", str(PORT), before=without(NO_IPV6)) for _ in range(2))
+    assert first.served == again.served
+    manager.settled()
+    [one] = manager.store
+    with socket.socket(fileno=os.dup(one.descriptor)) as sock:
+        assert (sock.family, sock.getsockname()[1]) == (socket.AF_INET, PORT)
 
 
 @pytest.mark.parametrize(
