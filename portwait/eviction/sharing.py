@@ -61,8 +61,7 @@ class Sharing:
         for blocker in blockers:
             if blocker.owners and blocker.socket.inode and not blocker.socket.mptcp:
                 by_owner.setdefault(blocker.owners[0].pid, []).append(blocker.socket.inode)
-        for pid, inodes in by_owner.items():
-            self._flags.update(socket_flags.read(pid, inodes))
+        self._flags.update(socket_flags.read(by_owner))
 
 
 def share(blocker: Blocker, flags: Flags, *, reuseaddr: bool, reuseport: bool) -> bool:

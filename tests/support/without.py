@@ -2,7 +2,7 @@
 
 A RULE is `CALL=ERRNO`, or `CALL:FIRST=ERRNO` for calls with this first argument alone; a seccomp filter then answers
 in the kernel's place, for the command and all its children. `socket:16=EAFNOSUPPORT` is what systemd's
-RestrictAddressFamilies= does to AF_NETLINK.
+RestrictAddressFamilies= does to AF_NETLINK. `KILL` in place of an error ends who calls, as SystemCallFilter= does.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import struct
 import sys
 
 CALLS = {  # asm/unistd_64.h, asm-generic/unistd.h
-    "x86_64": {"socket": 41, "bind": 49},
-    "aarch64": {"socket": 198, "bind": 200},
+    "x86_64": {"socket": 41, "bind": 49, "pidfd_getfd": 438},
+    "aarch64": {"socket": 198, "bind": 200, "pidfd_getfd": 438},
 }
 """The numbers of system calls, by what uname calls the machine."""
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _FILTER = 38, 22, 2  # linux/prctl.h, linux/seccomp.h
 _LOAD, _EQUALS, _RETURN = 0x20, 0x15, 0x06  # linux/bpf_common.h: ld [k], jeq #k, ret #k
-_ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
+_ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _NUMBER_AT, _FIRST_AT = 0, 16  # struct seccomp_data; the low half of args[0] on a little-endian machine
 
 
@@ -44,7 +44,7 @@ def program(rules: list[str]) -> bytes:
         check = [(_LOAD, 0, 0, _FIRST_AT), (_EQUALS, 0, 1, int(first))] if first else []
         number = CALLS[platform.machine()][call]
         instructions += [(_LOAD, 0, 0, _NUMBER_AT), (_EQUALS, 0, len(check) + 1, number), *check]
-        instructions.append((_RETURN, 0, 0, _ERRNO | getattr(errno, name)))
+        instructions.append((_RETURN, 0, 0, _KILL if name == "KILL" else _ERRNO | getattr(errno, name)))
     return b"".join(struct.pack("=HBBI", *one) for one in [*instructions, (_RETURN, 0, 0, _ALLOW)])
 
 

@@ -29,6 +29,7 @@ from tests.support.guarding import STARTED, guard, run
 from tests.support.netns import forced_source_port
 from tests.support.programs import portwait, running
 from tests.support.states import LOOPBACK, listening, shared_local_port, states_on
+from tests.support.without import without
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,9 +97,23 @@ def test_only_what_is_in_the_way_is_evicted() -> None:
         assert states_on(PORT, OTHER) == ["ESTABLISHED"]
 
 
+@pytest.mark.parametrize("answer", ["EPERM", "KILL"])
+def test_where_the_flags_cannot_be_read_both_are_evicted(answer: str) -> None:
+    """SystemCallFilter=@system-service ends who asks for them; portwait goes on, and the port becomes free."""
+    with pooled_client(PORT) as client, beside(CONNECTED):
+        done = run([*without(f"pidfd_getfd={answer}"), *portwait("evict", str(PORT))])
+        assert done.status == 0, done.err
+        client.says("ECONNABORTED")
+        assert states_on(PORT, OTHER) == []
+
+
 def test_where_all_share_the_port_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then none of them is what makes bind fail, which older kernels do not show; the refusal says so."""
-    monkeypatch.setattr(socket_flags, "read", lambda _pid, inodes: dict.fromkeys(inodes, Flags(True, False)))
+    monkeypatch.setattr(
+        socket_flags,
+        "read",
+        lambda asked: {inode: Flags(True, False) for inodes in asked.values() for inode in inodes},
+    )
     with shared_local_port(PORT, 2):
         inspection = Inspection(Survey(parse([str(PORT)])))
         inspection.probe()
@@ -130,7 +145,7 @@ def test_the_rule_is_the_kernels(state: str) -> None:
                 sock.listen()
             (blocker,) = [each for each in blockers(target, reuseaddr=False) if each.socket.local_port == PORT]
             assert blocker.socket.state == state
-            assert socket_flags.read(os.getpid(), [blocker.socket.inode]) == {blocker.socket.inode: flags}
+            assert socket_flags.read({os.getpid(): [blocker.socket.inode]}) == {blocker.socket.inode: flags}
             free = probe(target, reuseaddr=reuseaddr).state == "free"
             assert share(blocker, flags, reuseaddr=reuseaddr, reuseport=reuseport) == free, (
                 reuseaddr,

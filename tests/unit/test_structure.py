@@ -64,9 +64,9 @@ DOORS = {
 
 ENDERS = (
     *("portwait.__main__", "portwait.cli", "portwait.wait.signals", "portwait.wait.narrator"),
-    "portwait._linux.all_cores",
+    *("portwait._linux.all_cores", "portwait._linux.socket_flags"),
 )
-"""The modules that end a process; the narrator and the workers of a search end their own."""
+"""The modules that end a process; the narrator, the workers of a search and who reads flags end their own."""
 
 
 class Import(NamedTuple):
