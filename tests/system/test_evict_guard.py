@@ -73,6 +73,7 @@ class TestGuard:
             for there in first, second:
                 there.sock.close()
             waiting.says("started")
+            assert waiting.status() == 0
             said = [json.loads(line) for line in waiting.err]
         told = [(event["code"], event["local"]) for event in said if event["event"] == "not-evicted"]
         assert told == [("listener", first.local), ("listener", second.local)]
@@ -100,6 +101,7 @@ class TestGuard:
                 while made.peer.recv(1 << 16):
                     pass
                 waiting.says("started")
+                assert waiting.status() == 0
                 said = [json.loads(line)["event"] for line in waiting.err]
         assert "evicted" in said
         assert "not-signalled" not in said

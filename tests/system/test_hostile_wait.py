@@ -193,6 +193,7 @@ class TestNothingIsInherited:
             guarded.complains("failed to see who is in the way")
             reset(made.sock)
             guarded.says("started")
+            assert guarded.status() == 0
             assert len([line for line in guarded.err if "failed" in line]) == 1
 
 
