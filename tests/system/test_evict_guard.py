@@ -70,6 +70,7 @@ class TestGuard:
             second = stack.enter_context(listening(PORT, address="127.0.0.2"))
             states.reset(socket.create_connection((LOOPBACK, PORT)))  # an event: it looks again
             waiting.complains('"changed"')
+            eventually(lambda: sum('"not-evicted"' in line for line in waiting.err) == 2, "the second refusal")
             for there in first, second:
                 there.sock.close()
             waiting.says("started")
