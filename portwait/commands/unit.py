@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from portwait.diagnosis.owners import user_name
 from portwait.errors import PortwaitError, TablesError, UsageError, quote
 from portwait.host import permissions, systemd_units, unit_files
-from portwait.host.machine import program
+from portwait.host.machine import own_path
 from portwait.model import targets
 from portwait.model.targets import plain
 from portwait.options import reader
@@ -152,8 +152,7 @@ def _service_name(word: str) -> str:
 
 def _program() -> str:
     """Find the path by which systemd can start portwait."""
-    named = program()
-    return named if "/" in named else shutil.which(named) or PROGRAM
+    return own_path() or shutil.which("portwait") or PROGRAM
 
 
 def _listens_on(unit: Unit, sockets: Iterable[Unit]) -> tuple[tuple[str, ...], int]:

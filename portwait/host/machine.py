@@ -90,18 +90,23 @@ def program(*, by_sudo: bool = False) -> str:
 
     `by_sudo`: whether sudo looks for it.
     """
-    said = sys.argv[0]
-    if said.endswith(f"/{_NAME}/__main__.py"):  # python -m portwait: the command is installed beside that Python
-        said = _first([os.path.dirname(sys.executable)]) or said
-    if sys.platform == "win32" or os.path.basename(said) != _NAME:  # a program that imports it
-        return _NAME
     along = os.environ.get("PATH", os.defpath).split(":")
-    own = os.path.abspath(said) if "/" in said else _first(along)
+    own = own_path() or (_first(along) if sys.argv[0] == _NAME else None)
     found = _first(_OF_SUDO if by_sudo else along)
     try:
         return _NAME if own is None or (found is not None and os.path.samefile(found, own)) else own
     except OSError:  # an upgrade has just replaced it
         return _NAME
+
+
+def own_path() -> str | None:
+    """Say where this very portwait is; None where a shell found it by its name, or where a program imports it."""
+    said = sys.argv[0]
+    if said.endswith(f"/{_NAME}/__main__.py"):  # python -m portwait: the command is installed beside that Python
+        said = _first([os.path.dirname(sys.executable)]) or said
+    if sys.platform == "win32" or os.path.basename(said) != _NAME or "/" not in said:
+        return None
+    return os.path.abspath(said)
 
 
 def _first(folders: Sequence[str]) -> str | None:
