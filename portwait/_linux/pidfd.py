@@ -15,11 +15,8 @@ from typing import Literal
 
 from portwait._linux import procfs
 
-_PIDFD_SEND_SIGNAL, _PIDFD_OPEN, _PIDFD_GETFD = (
-    424,
-    434,
-    438,
-)  # asm-generic/unistd.h; not alpha
+# asm-generic/unistd.h; the same on every architecture but alpha
+_PIDFD_SEND_SIGNAL, _PIDFD_OPEN, _PIDFD_GETFD = 424, 434, 438
 Means = Literal["python", "ctypes", "proc"]
 
 
