@@ -64,13 +64,9 @@ exec 9>orders_of_shop
 while ! grep -q ready shop.log; do sleep 0.05; done
 echo 1024 65000 >/proc/sys/net/ipv4/ip_local_port_range
 """
-_TYPE = """
-printf '\\033[1m$ %s\\033[0m\\n' {quoted}
-{command} || :
-"""
-_LAST = """
-printf '\\033[1m$ %s\\033[0m\\n' {quoted}
-{command} >said &
+_PROMPT = "printf '\\033[1m$ %s\\033[0m\\n' {}\n"
+_RUN = "{} || :\n"
+_RUN_LAST = """{} >said &
 head -1 said
 kill $!
 wait $! || :
@@ -99,7 +95,7 @@ def record() -> str:
         for name in ("PooledClient.java", "HttpService.java"):
             host.write(f"/srv/{name}", (ROOT / "tests" / "world" / "java" / name).read_text())
         typed = [
-            (_LAST if command == COMMANDS[-1] else _TYPE).format(quoted=shlex.quote(command), command=command)
+            _PROMPT.format(shlex.quote(command)) + (_RUN_LAST if command == COMMANDS[-1] else _RUN).format(command)
             for command in COMMANDS
         ]
         environment = {
