@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from portwait import Target, parse
@@ -70,6 +71,23 @@ def run(argv: Sequence[str | bytes], **how: Any) -> Outcome:
 def guard(*words: str | bytes, before: Sequence[str] = (), **how: Any) -> Outcome:
     """Run portwait to its end; `before` is a program that execs it, with its own arguments."""
     return run([*before, *portwait(*words)], **how)
+
+
+def changed(code: str, *words: str) -> list[str]:
+    """Answer the command line of a portwait that this code has changed before it starts."""
+    start = "import sys; from portwait.__main__ import start; sys.argv[0] = 'portwait'; sys.exit(start())"
+    return [sys.executable, "-Ic", f"{code}\n{start}", *words]
+
+
+def slow_tables(seconds: float) -> str:
+    """Answer the code with which reading the tables takes this long, for `changed`."""
+    return f"""
+import time
+from portwait.wait import inspection
+diagnose, occupied = inspection.diagnose, inspection.occupied
+inspection.diagnose = lambda *words, **named: (time.sleep({seconds}), diagnose(*words, **named))[1]
+inspection.occupied = lambda *words, **named: (time.sleep({seconds}), occupied(*words, **named))[1]
+"""
 
 
 def target_of(words: str) -> Target:

@@ -17,7 +17,7 @@ import pytest
 from tests.support import states
 from tests.support.blockers import makers
 from tests.support.clients import pooled_client
-from tests.support.guarding import GAVE_UP, STARTED, guard
+from tests.support.guarding import GAVE_UP, STARTED, changed, guard
 from tests.support.netns import sysctl
 from tests.support.programs import eventually, portwait, running
 from tests.support.states import LOOPBACK, MAPPED, listening, outbound_established, states_on
@@ -29,10 +29,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("net")
 
 PORT = 30010
-TELLS_THREE = (
-    "import sys; from portwait.eviction import clear; from portwait.__main__ import start;"
-    "clear._TOLD = 3; sys.argv[0] = 'portwait'; sys.exit(start())"
-)
+TELLS_THREE = "from portwait.eviction import clear; clear._TOLD = 3"
 """The guard that tells of the first three evictions one by one, instead of the first 64."""
 
 
@@ -123,7 +120,7 @@ class TestGuard:
         words = ("--evict", "--no-reuseaddr", f"{LOOPBACK}:{PORT}", "--", *STARTED)
         with running([sys.executable, "-IS", helper, str(PORT), "overlapping"]) as client:
             client.says("connected")
-            with running([sys.executable, "-Ic", TELLS_THREE, *words]) as waiting:
+            with running(changed(TELLS_THREE, *words)) as waiting:
                 counted = re.compile(r"(?m)^portwait: evicted .* \(and (\d+) more since the last such line\)$")
                 untold = int(eventually(lambda: counted.findall("\n".join(waiting.err)))[0])
                 told = [line for line in waiting.err if line.startswith("portwait: evicted ")]

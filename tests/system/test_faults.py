@@ -23,7 +23,7 @@ import pytest
 from tests.support import states
 from tests.support.descriptors import sockets_of
 from tests.support.destroy_events import subscribed
-from tests.support.guarding import GAVE_UP, STARTED, Outcome, guard, run
+from tests.support.guarding import GAVE_UP, STARTED, Outcome, changed, guard, run
 from tests.support.netns import sysctl
 from tests.support.packages import needs
 from tests.support.programs import DEADLINE, portwait, running
@@ -365,7 +365,7 @@ class TestBugs:
     )
     def test_libraries_that_are_missing(self, missing: list[str], words: tuple[str, ...], needed: bool) -> None:
         """It waits by bind alone where it must, and says so in one line."""
-        argv = program(f"import sys; sys.modules.update(dict.fromkeys({missing!r}))", *words, str(PORT), "--", *STARTED)
+        argv = changed(f"import sys; sys.modules.update(dict.fromkeys({missing!r}))", *words, str(PORT), "--", *STARTED)
         assert run(argv).started
         with contextlib.ExitStack() as stack:
             with outbound_established(PORT):
@@ -407,17 +407,11 @@ def faulty(call: str, fault: str, *words: str) -> Outcome:
     return guard(*words, before=("strace", *options, "--seccomp-bpf"))
 
 
-def program(first: str, *words: str) -> list[str]:
-    """Answer how to run the guard in an interpreter that has done something else first."""
-    then = "from portwait.__main__ import start; sys.argv[0] = 'portwait'; sys.exit(start())"
-    return [sys.executable, "-c", f"{first}\n{then}", *words]
-
-
 def breaking(part: str, *words: str) -> list[str]:
     """Answer how to run the guard with a function of its own that raises."""
     module, _, name = part.rpartition(".")
     bug = "import sys\ndef fail(*_, **__): raise RuntimeError('a bug')"
-    return program(f"{bug}\nimport portwait.{module} as broken\nbroken.{name}\nbroken.{name} = fail", *words)
+    return changed(f"{bug}\nimport portwait.{module} as broken\nbroken.{name}\nbroken.{name} = fail", *words)
 
 
 def broken(part: str, *words: str) -> Outcome:

@@ -18,7 +18,7 @@ import pytest
 
 from portwait._linux import procfs
 from tests.support.descriptors import sockets_of
-from tests.support.guarding import GAVE_UP, STARTED, guard
+from tests.support.guarding import GAVE_UP, STARTED, changed, guard
 from tests.support.hostile import TRAPS
 from tests.support.programs import command_line, eventually, portwait, running
 from tests.support.states import listening, outbound_established, reset
@@ -206,7 +206,7 @@ def test_the_tables_word_does_not_outlive_whoever_reads_them(number: int, why: s
     """Where they alone say that a port is held, nobody knows any more once nobody reads them: the service starts."""
     with contextlib.ExitStack() as stack:
         with listening(80):
-            argv = [*AS_NOBODY, sys.executable, "-Ic", _IMPATIENT, "80", "--", *STARTED]
+            argv = [*AS_NOBODY, *changed(_IMPATIENT, "80", "--", *STARTED)]
             guarded = stack.enter_context(running(argv))
             guarded.complains("waiting for")
             (narrator,) = narrators_of(guarded.pid)
@@ -221,37 +221,20 @@ def test_a_wait_that_fails_waits_by_bind_alone() -> None:
     """A bug in the middle of it leaves no word of the tables behind that nobody would take back."""
     with contextlib.ExitStack() as stack:
         with listening(80):
-            argv = [*AS_NOBODY, sys.executable, "-Ic", _FAULTY_REMINDER, "80", "--", *STARTED]
+            argv = [*AS_NOBODY, *changed(_FAULTY_REMINDER, "80", "--", *STARTED)]
             guarded = stack.enter_context(running(argv))
             guarded.complains("is held by")
         guarded.says("started")
 
 
-_IMPATIENT = """
-import sys
-from portwait.__main__ import start
-from portwait.wait import loop
-
-loop._SILENCE = 2.0
-sys.argv[0] = "portwait"
-sys.exit(start())
-"""
+_IMPATIENT = "from portwait.wait import loop; loop._SILENCE = 2.0"
 """A guard that waits two seconds for a word after an event, not twenty."""
 
-_FAULTY_REMINDER = """
-import sys
-from portwait.__main__ import start
-from portwait.wait.loop import WaitLoop
-
-WaitLoop._say_waiting = None
-sys.argv[0] = "portwait"
-sys.exit(start())
-"""
+_FAULTY_REMINDER = "from portwait.wait.loop import WaitLoop; WaitLoop._say_waiting = None"
 """The guard of a portwait with a bug that shows when the wait begins."""
 
 _LATE_END = """
-import os, sys, time
-from portwait.__main__ import start
+import os, time
 from portwait.wait import leaving, narration
 
 def kill_later(pid, number, kill=os.kill):
@@ -262,8 +245,6 @@ def kill_later(pid, number, kill=os.kill):
 
 os.kill, leaving._LATEST = kill_later, 60
 narration.narrate = lambda *_: time.sleep(3600)
-sys.argv[0] = "portwait"
-sys.exit(start())
 """
 """The guard of a host where the narrator is deaf, and SIGKILL takes a while to end it."""
 
@@ -272,7 +253,7 @@ def test_a_guard_without_a_command_leaves_nobody_behind() -> None:
     """Rule: systemd finds no process of an ExecStartPre= guard in the unit when it starts what comes next."""
     with contextlib.ExitStack() as stack:
         with outbound_established(PORT) as made:
-            guarded = stack.enter_context(running((sys.executable, "-Ic", _LATE_END, str(PORT))))
+            guarded = stack.enter_context(running(changed(_LATE_END, str(PORT))))
             guarded.complains("waiting for")
             (narrator,) = narrators_of(guarded.pid)
             reset(made.sock)

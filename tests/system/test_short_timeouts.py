@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import shlex
 import signal
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from portwait.log import Log
 from portwait.options.record import Options
 from portwait.wait import outcome
 from tests.support import states
-from tests.support.guarding import GAVE_UP, STARTED, guard, run
+from tests.support.guarding import GAVE_UP, STARTED, changed, guard, run, slow_tables
 from tests.support.netns import sysctl
 from tests.support.programs import eventually, portwait, running
 from tests.support.states import outbound_established
@@ -38,16 +37,6 @@ pytestmark = pytest.mark.usefixtures("net")
 PORT, PRIVILEGED = 30010, 80
 SLOW = 0.3  # seconds
 STUCK = 3600.0
-_SLOW_NARRATOR = """
-import sys, time
-from portwait.__main__ import start
-from portwait.wait import inspection
-diagnose, occupied = inspection.diagnose, inspection.occupied
-inspection.diagnose = lambda *words, **named: (time.sleep({seconds}), diagnose(*words, **named))[1]
-inspection.occupied = lambda *words, **named: (time.sleep({seconds}), occupied(*words, **named))[1]
-sys.argv[0] = "portwait"
-sys.exit(start())
-"""
 BY_TABLES = {
     "more than 64 ports": ((), "30000-30099", PORT),
     "bind is denied": (lacking("net_bind_service"), str(PRIVILEGED), PRIVILEGED),
@@ -106,10 +95,9 @@ def test_a_guard_that_asks_late() -> None:
         "ask, said = narrator.Narrator.ask, []\n"
         "narrator.Narrator.ask = lambda *words: (said or said.append(time.sleep(3.5)), ask(*words))[1]\n"
     )
-    *python, script = slow(SLOW)
-    argv = [*python, script.replace("sys.argv[0]", f"{late}sys.argv[0]"), "--timeout", "1", "30000-30099", "--"]
+    argv = changed(slow_tables(SLOW) + late, "--timeout", "1", "30000-30099", "--", *STARTED)
     with states.listening(PORT):
-        seen = run([*argv, *STARTED])
+        seen = run(argv)
     assert (seen.status, seen.out) == (GAVE_UP, "")
 
 
@@ -184,4 +172,4 @@ def names_or_asks(seen: Outcome, headline: str) -> bool:
 
 def slow(seconds: float) -> list[str]:
     """Answer the guard of a host where the narrator takes this long to read the tables."""
-    return [sys.executable, "-Ic", _SLOW_NARRATOR.format(seconds=seconds)]
+    return changed(slow_tables(seconds))

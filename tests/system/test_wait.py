@@ -9,7 +9,6 @@ import os
 import select
 import socket
 import struct
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,7 @@ from tests.support import states
 from tests.support.blockers import BLOCKERS, makers
 from tests.support.descriptors import sockets_of
 from tests.support.destroy_events import cookie_of, subscribed
-from tests.support.guarding import GAVE_UP, STARTED, events, guard, in_order, run, waiting
+from tests.support.guarding import GAVE_UP, STARTED, changed, events, guard, in_order, run, slow_tables, waiting
 from tests.support.netns import sysctl
 from tests.support.programs import DEADLINE, eventually, portwait, running
 from tests.support.shown import link_of
@@ -41,15 +40,7 @@ pytestmark = pytest.mark.usefixtures("net")
 kernel = pytest.mark.kernel
 
 PORT = 30010
-_SLEEPLESS = """
-import sys
-from portwait.__main__ import start
-from portwait.wait import polling, schedule
-polling.POLL = schedule.LOOK = 3600
-sys.argv[0] = "portwait"
-sys.exit(start())
-"""
-SLEEPLESS = (sys.executable, "-Ic", _SLEEPLESS)
+SLEEPLESS = tuple(changed("from portwait.wait import polling, schedule; polling.POLL = schedule.LOOK = 3600"))
 """The guard without its slow poll, so that only an event or a timer can wake it."""
 
 
@@ -284,25 +275,13 @@ def test_a_deadline_that_has_passed_when_the_wait_is_announced(capfd: pytest.Cap
     assert "for at most 0ms" in capfd.readouterr().err
 
 
-SLOW_NARRATOR = """
-import sys, time
-from portwait.__main__ import start
-from portwait.wait import inspection
-diagnose, occupied = inspection.diagnose, inspection.occupied
-inspection.diagnose = lambda *words, **named: (time.sleep(1.5), diagnose(*words, **named))[1]
-inspection.occupied = lambda *words, **named: (time.sleep(1.5), occupied(*words, **named))[1]
-sys.argv[0] = "portwait"
-sys.exit(start())
-"""
-"""The guard of a host where reading the tables takes longer than the second from one look at them to the next."""
-
-
 @pytest.mark.parametrize("targets", [("30000-30099",), ("30010-30012",)], ids=["tables decide", "bind decides"])
 def test_news_while_the_narrator_is_busy(targets: tuple[str, ...]) -> None:
     """Rule: an event that comes while the tables are read keeps nobody from hearing what they say."""
     with contextlib.ExitStack() as stack:
         with outbound_established(PORT):
-            argv = (sys.executable, "-Ic", SLOW_NARRATOR, *targets, "--", *STARTED)
+            # longer than the second from one look at the tables to the next
+            argv = changed(slow_tables(1.5), *targets, "--", *STARTED)
             guarded = stack.enter_context(running(argv))
             guarded.complains("waiting for")
         guarded.says("started")
