@@ -37,6 +37,13 @@ def as_root(machine: Machine, *words: str) -> str:
     return shell(("sudo", *words) if _takes_sudo(machine) else words)
 
 
+def about_network(machine: Machine, *words: str, requires_root: bool = True) -> str:
+    """Quote a command that reads or changes this very network, wherever it is pasted."""
+    if machine.way_in:
+        return f"{machine.way_in} {shell(words)}"
+    return as_root(machine, *words) if requires_root else shell(words)
+
+
 def _takes_sudo(machine: Machine) -> bool:
     """Whether this user has to become root first, and can: a container has no sudo, and Windows has none."""
     return not (machine.root or machine.contained or machine.system == "win32")
@@ -96,14 +103,14 @@ def setting(machine: Machine, name: str, value: str, file: str) -> tuple[str, ..
     The last file that sets it decides at boot, and somebody's may set it already. So `file` has a name that sorts
     behind those that are usual; without systemd, /etc/sysctl.conf is the last (`sysctl --system`).
     """
-    now = as_root(machine, "sysctl", "-w", f"{name}={value}")
+    now = about_network(machine, "sysctl", "-w", f"{name}={value}")
     last = f"/etc/sysctl.d/{file}" if machine.systemd else "/etc/sysctl.conf"
     return (now, append(machine, last, [f"{name} = {value}"])) if machine.sysctl_d else (now,)
 
 
 def portwait(machine: Machine, *words: str) -> str:
     """Quote a command of ours that only root may run."""
-    return as_root(machine, machine.portwait, *words)
+    return about_network(machine, machine.portwait, *words)
 
 
 def on_target(facts: Facts, verb: str, *words: str) -> str:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from portwait.advice import shell_commands
-from portwait.host.machine import program
+from portwait.host.machine import call
 from portwait.reports import document
 from portwait.reports.sockets import process
-from portwait.text.escape import escape, shell
+from portwait.text.escape import escape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -69,7 +69,7 @@ class Action(NamedTuple):
         if not refusal.option:
             return escape(refusal.cure)
         asked = shell_commands.asked_for([self.target], reuseaddr=self.reuseaddr)
-        return f"{escape(refusal.cure)}: {shell((program(), refusal.option, *asked))}"
+        return f"{escape(refusal.cure)}: {call(refusal.option, *asked)}"
 
 
 def _ends(blocker: Blocker) -> str:

@@ -6,10 +6,13 @@ import os
 import sys
 
 from portwait.model.record import Record
+from portwait.text.escape import shell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from portwait.model.owner import Place
 
 _CAP_NET_ADMIN = 12  # linux/capability.h
 _NAME = "portwait"
@@ -40,6 +43,9 @@ class Machine(Record):
     network: int = 0
     """The number of this network namespace, as lsns(8) lists it, where processes are hidden and the network is not the
     host's; else 0."""
+    way_in: str = ""
+    """How a command about the network begins (`nsenter`) where it is pasted outside of this network namespace: what a
+    unit says is read in the journal."""
     systemd: bool = True
     unit: str | None = None
     """The system unit that this process is a part of: the service's own, where the guard runs in it."""
@@ -59,13 +65,12 @@ def machine() -> Machine:
         return Machine(
             sys.platform, root=root, may_evict=False, may_set=False, systemd=False, portwait=program(by_sudo=not root)
         )
-    from portwait._linux import cgroups, procfs
+    from portwait._linux import procfs
 
-    place = cgroups.place(_read("/proc/self/cgroup"))
-    container = _container(os.environ, _read("/run/systemd/container"))
-    service = place.unit if place.unit is not None and place.unit.endswith(".service") else None
+    place, container = _place(), _container(os.environ, _read("/run/systemd/container"))
+    service = _service(place)
     # ProtectKernelTunables= makes it read-only for the unit alone, and nobody pastes a line in there
-    in_unit = service is not None and container is None and place.container is None
+    in_unit = _is_in_unit(place, container)
     may_set = in_unit or not _is_read_only("/proc/sys/net")  # systemd-nspawn mounts this one apart, writable
     unit = None if place.user_unit else service
     hides_processes = procfs.shows_all_processes() is False
@@ -79,10 +84,20 @@ def machine() -> Machine:
         host_network=container is not None and not may_set and _has_host_network(),
         hides_processes=hides_processes,
         network=_own_network() if hides_processes else 0,
+        way_in=_way_in(sudo=not root) if in_unit else "",
         systemd=systemd,
         unit=None if unit is not None and unit.startswith("user@") else unit,
         portwait=program(by_sudo=not root and (container is None or may_set)),  # there is no sudo in a container
     )
+
+
+def call(*words: str) -> str:
+    """Quote a call of portwait that is to be pasted: it asks about this very network, whoever pastes it where."""
+    if sys.platform != "linux" or not _is_in_unit(_place(), _container(os.environ, _read("/run/systemd/container"))):
+        return shell((program(), *words))
+    sudo = not _is_root()
+    way_in = _way_in(sudo=sudo)
+    return f"{way_in} {shell((program(by_sudo=sudo), *words))}" if way_in else shell((program(), *words))
 
 
 def program(*, by_sudo: bool = False) -> str:
@@ -111,6 +126,29 @@ def own_path() -> str | None:
 
 def _first(folders: Sequence[str]) -> str | None:
     return next((path for folder in folders if os.access(path := f"{folder or '.'}/{_NAME}", os.X_OK)), None)
+
+
+def _place() -> Place:
+    from portwait._linux import cgroups
+
+    return cgroups.place(_read("/proc/self/cgroup"))
+
+
+def _service(place: Place) -> str | None:
+    return place.unit if place.unit is not None and place.unit.endswith(".service") else None
+
+
+def _is_in_unit(place: Place, container: str | None) -> bool:
+    """Whether this process is a part of a service of the host: nobody pastes a line in there."""
+    return _service(place) is not None and container is None and place.container is None
+
+
+def _way_in(*, sudo: bool) -> str:
+    """Write how a command begins that is to run in this network; empty where that is the host's."""
+    from portwait._linux import netns
+
+    number = _own_network()
+    return netns.way_in(number, netns.path_of(number), sudo=sudo) if number else ""
 
 
 def _is_root() -> bool:

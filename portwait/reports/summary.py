@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from portwait.advice import shell_commands
-from portwait.host.machine import program
+from portwait.host.machine import call
 from portwait.model import ports
 from portwait.reports import document
 from portwait.reports import target as target_report
-from portwait.text.escape import escape, shell
+from portwait.text.escape import escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _summed_up(cases: Sequence[Case], taken: Sequence[Case]) -> list[str]:
         span = "{}-{}".format(*settings.ephemeral_range)
         lines.append(f"Of the free ones the kernel may give {exposed} to any client (ip_local_port_range {span}).")
     if taken:
-        command = shell((program(), "explain", *shell_commands.asked(taken[0])))
+        command = call("explain", *shell_commands.asked(taken[0]))
         lines.append(f"{escape(str(taken[0].target))} in full: {command}")
     return lines
 

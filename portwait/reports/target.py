@@ -9,12 +9,12 @@ from __future__ import annotations
 import errno
 
 from portwait.advice import shell_commands
-from portwait.host.machine import program
+from portwait.host.machine import call
 from portwait.model.targets import ANY, plain
 from portwait.reports import sockets as socket_report
 from portwait.reports.sockets import process
 from portwait.text import durations
-from portwait.text.escape import escape, shell
+from portwait.text.escape import escape
 from portwait.text.layout import Paper
 from portwait.text.plural import listed, names
 
@@ -282,4 +282,4 @@ def _advice(case: Case, paper: Paper, *, briefly: bool) -> list[str]:
 
 
 def _more(case: Case) -> str:
-    return f"More: {shell((program(), 'explain', *shell_commands.asked(case)))}"
+    return f"More: {call('explain', *shell_commands.asked(case))}"

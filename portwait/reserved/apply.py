@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Literal
 
 from portwait.diagnosis import tables
 from portwait.errors import TablesError
-from portwait.host.machine import machine, program
+from portwait.host.machine import call, machine
 from portwait.host.port_settings import port_settings
 from portwait.model import ports
 from portwait.reserved import boot_file, notes, runtime, sysctld
 from portwait.reserved.report import Done, Standing, unreadable_notes
 from portwait.text import stderr
-from portwait.text.escape import escape, shell
+from portwait.text.escape import escape
 from portwait.text.plural import abbreviate, plural
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _on_use(reserved: tuple[Range, ...]) -> list[str]:
     if not taken:
         return []
     kept = plural(taken, "is in use by a connection, which keeps it", "are in use by connections, which keep them")
-    return [f"{abbreviate(taken)} {kept}: {shell((program(), 'explain', *ports.show(taken).split(',')))}"]
+    return [f"{abbreviate(taken)} {kept}: {call('explain', *ports.show(taken).split(','))}"]
 
 
 def _on_boot() -> list[str]:

@@ -128,9 +128,9 @@ def _too_many(survey: Survey) -> str:
 
 def _reserving(listed: str) -> str:
     """Quote the command that reserves ports."""
-    from portwait.host.machine import program
+    from portwait.host.machine import call
 
-    return shell((program(), "reserve", listed))
+    return call("reserve", listed)
 
 
 def _may_reserve(targets: Iterable[Target]) -> bool:
@@ -187,10 +187,10 @@ def _how_to_find_out(survey: Survey, told: Collection[object], *, hurried: bool)
     if not untold:
         return ""
     from portwait.advice import shell_commands
-    from portwait.host.machine import program
+    from portwait.host.machine import call
 
-    command = (program(), "explain", *shell_commands.asked_for(untold[:_MOST_ASKED], reuseaddr=survey.reuseaddr))
-    return f". {'There was no time to find out why;' if hurried else 'To find out why,'} ask with: {shell(command)}"
+    command = call("explain", *shell_commands.asked_for(untold[:_MOST_ASKED], reuseaddr=survey.reuseaddr))
+    return f". {'There was no time to find out why;' if hurried else 'To find out why,'} ask with: {command}"
 
 
 def _gave_up(

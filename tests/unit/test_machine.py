@@ -55,6 +55,39 @@ def test_where_the_settings_are_read_only_for_a_unit_alone(
     assert machine.machine().may_set is may_set
 
 
+@pytest.mark.parametrize(
+    ("place", "number", "path", "way_in"),
+    [
+        ("orders.service", 4026532300, "/run/netns/vpn", "nsenter --net=/run/netns/vpn"),
+        ("orders.service", 4026532300, "/run/netns/my vpn", "nsenter '--net=/run/netns/my vpn'"),
+        (
+            "orders.service",
+            4026532300,
+            None,
+            r"""nsenter --net="$(find /proc -maxdepth 3 -lname 'net:\[4026532300\]' -print -quit 2>/dev/null)""" + '"',
+        ),
+        ("orders.service", 0, None, ""),
+        ("orders.service, docker", 4026532300, "/run/netns/vpn", ""),
+        ("session-3.scope", 4026532300, "/run/netns/vpn", ""),
+    ],
+    ids=["named", "quoted", "without a name", "the host's", "a container", "a login"],
+)
+def test_the_way_into_a_units_network(
+    monkeypatch: pytest.MonkeyPatch, place: str, number: int, path: str | None, way_in: str
+) -> None:
+    """What a unit says is read in the journal: commands lead into its network. Who types a command is there already."""
+    unit, _, mark = place.partition(", ")
+    monkeypatch.setattr(machine, "_read", lambda path: f"0::/system.slice/{unit}\n" if "cgroup" in path else "")
+    monkeypatch.setattr(machine, "_container", lambda *_: mark or None)
+    monkeypatch.setattr(machine, "_own_network", lambda: number)
+    monkeypatch.setattr(machine, "_is_root", lambda: True)
+    monkeypatch.setattr("portwait._linux.netns.path_of", lambda _: path)
+    assert machine.machine().way_in == way_in
+    assert machine.call("explain", "30010") == f"{way_in} portwait explain 30010".strip()
+    monkeypatch.setattr(machine, "_is_root", lambda: False)
+    assert machine.machine().way_in.count("sudo ") == way_in.count("nsenter") + way_in.count("find")
+
+
 @pytest.fixture
 def folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Make folders with a portwait, with one that is no program, and with a stranger's, which sudo finds."""

@@ -40,6 +40,7 @@ ON_NODE = HOST_NETWORK._replace(hides_processes=True)
 FILES = r"sudo find /proc -maxdepth 3 -lname 'net:\[4026532300\]' -print -quit 2>/dev/null"
 ENTER = f'sudo nsenter --net="$({FILES})"'
 NETNS = ROOT._replace(sysctl_d=False)
+UNITS_OWN = NETNS._replace(way_in="nsenter --net=/run/netns/vpn")
 WINDOWS = Machine("win32", root=False, may_evict=False, may_set=False, systemd=False)
 
 ORDERS = Owner(100, "java", ("java", "-jar", "orders.jar"), "app", 1.0, unit="orders.service", parent=1, birth=7)
@@ -920,6 +921,18 @@ def test_files_of_another_network_are_left_alone(given: Facts) -> None:
     assert lasting == {code for code, one in here.items() if words in one.summary}
     assert not re.search(r"--persist|/etc/sysctl\.d/", str(here))
     assert not any(words in one.summary for one in on_host.values())
+
+
+@pytest.mark.parametrize("given", EVERY)
+def test_a_line_about_a_network_leads_into_it(given: Facts) -> None:
+    """Rule: who reads a unit's journal pastes outside of the unit's network; no other line is led into it."""
+    inside, outside = (remedies(given._replace(machine=machine)) for machine in (UNITS_OWN, NETNS))
+    assert inside.keys() == outside.keys()
+    about_network = ("portwait ", "ip ", "sysctl -w net.", "sysctl -w 'net.")
+    for code, remedy in outside.items():
+        assert inside[code].commands == tuple(
+            f"{UNITS_OWN.way_in} {line}" if line.startswith(about_network) else line for line in remedy.commands
+        )
 
 
 def test_time_wait_is_not_cured_by_reuseaddr() -> None:

@@ -15,6 +15,7 @@ import pytest
 from tests.support.packages import file_of, needs
 from tests.support.programs import eventually
 from tests.support.states import states_on
+from tests.support.systemd import HELPERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -396,19 +397,73 @@ def test_systemd_is_asked_only_where_a_cure_stops_somebody(host: Machine) -> Non
         assert asked(str(PORT), f"127.0.0.1:{PORT}", f"0.0.0.0:{PORT}") == 1
 
 
-def test_a_unit_whose_own_settings_are_read_only(host: Machine) -> None:
-    """ProtectKernelTunables= is no container: what a unit's guard advises is pasted outside, and works there."""
-    marks = ("--property=BindReadOnlyPaths=/dev/null:/run/systemd/container", "env", "--unset=container")
-    start = ("systemd-run", "--quiet", "--collect", "--wait", "--pipe", "--property=ProtectKernelTunables=yes", *marks)
-    dockerenv = host.root / ".dockerenv"
-    was_there = dockerenv.exists()
-    dockerenv.unlink(missing_ok=True)
+OUT_OF_CONTAINER = ("--property=BindReadOnlyPaths=/dev/null:/run/systemd/container", "env", "--unset=container")
+"""What lets a unit take its machine for a host."""
+
+
+@contextlib.contextmanager
+def no_container(host: Machine) -> Iterator[None]:
+    """Take away the mark of the engine that runs the machine."""
+    mark = host.root / ".dockerenv"
+    was_there = mark.exists()
+    mark.unlink(missing_ok=True)
     try:
-        with host.blocked(PORT, "outbound"):
-            done = host.run(*start, "portwait", "explain", "--json", str(PORT), check=False)
+        yield
     finally:
         if was_there:
-            dockerenv.touch()
+            mark.touch()
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["named", "private"])
+def test_a_unit_with_a_network_of_its_own(host: Machine, named: bool) -> None:
+    """Rule: what its guard says is read in the journal, so a command to paste leads into that network by itself."""
+    own = {"NetworkNamespacePath": "/run/netns/vpn"} if named else {"PrivateNetwork": "yes"}
+    joined = [f"--property={key}={value}" for key, value in own.items()]
+    joined += [] if named else ["--property=JoinsNamespaceOf=blocker.service"]
+    take = (
+        f"echo {PORT} {PORT} >/proc/sys/net/ipv4/ip_local_port_range; exec python3 {HELPERS}/blocker.py outbound {PORT}"
+    )
+    host.run("ip", "netns", "add", "vpn")
+    try:
+        host.run("ip", "-n", "vpn", "link", "set", "lo", "up")
+        since = host.cursor()
+        with (
+            no_container(host),
+            host.transient("blocker", "/bin/sh", "-c", take, **own),
+            stopped_at_the_end(host, "app"),
+        ):
+            start = ("systemd-run", "--quiet", "--collect", "--unit=app", *joined, *OUT_OF_CONTAINER)
+            host.run(*start, "portwait", "--timeout=inf", str(PORT), "--", "sleep", "inf")
+            eventually(lambda: "waiting for" in said(host, since), "portwait's advice")
+            (command,) = (line.strip() for line in said(host, since).splitlines() if " portwait evict" in line)
+            assert command.startswith("nsenter --net=/run/netns/vpn " if named else 'nsenter --net="$(find /proc ')
+            host.run("sh", "-ec", command)
+            pid = host.show("app", "MainPID")["MainPID"]
+            eventually(lambda: host.run("cat", f"/proc/{pid}/comm").stdout == "sleep\n", "the start")
+            assert is_active(host, "blocker")
+    finally:
+        host.run("ip", "netns", "delete", "vpn")
+
+
+@contextlib.contextmanager
+def stopped_at_the_end(host: Machine, unit: str) -> Iterator[None]:
+    """Stop a unit after the body."""
+    try:
+        yield
+    finally:
+        host.systemctl("stop", unit, check=False)
+
+
+def said(host: Machine, since: str) -> str:
+    """Read what the guard of app.service has said in the journal."""
+    return "\n".join(entry.text for entry in host.journal("app.service", since))
+
+
+def test_a_unit_whose_own_settings_are_read_only(host: Machine) -> None:
+    """ProtectKernelTunables= is no container: what a unit's guard advises is pasted outside, and works there."""
+    start = ("systemd-run", "--quiet", "--collect", "--wait", "--pipe", "--property=ProtectKernelTunables=yes")
+    with no_container(host), host.blocked(PORT, "outbound"):
+        done = host.run(*start, *OUT_OF_CONTAINER, "portwait", "explain", "--json", str(PORT), check=False)
     remedies = {remedy["code"]: remedy for remedy in json.loads(done.stdout)["targets"][0]["remedies"]}
     assert "container-sysctl" not in remedies
     paste(host, remedies["reserve-port"])

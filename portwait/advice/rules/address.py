@@ -5,7 +5,7 @@ from __future__ import annotations
 from portwait.advice import shell_commands
 from portwait.model.case import Remedy
 from portwait.model.targets import ANY
-from portwait.text.escape import escape, shell
+from portwait.text.escape import escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,37 +37,43 @@ def look_at_addresses(facts: Facts) -> Remedy | None:
             else " Give one of the two hosts another address."
         )
         return Remedy(
-            "list-addresses", f"See the address and its state.{more}", (shell(("ip", "-6", "address", "show", flag)),)
+            "list-addresses", f"See the address and its state.{more}", (_ip(facts, "-6", "address", "show", flag),)
         )
     if state == "vrf":
         return Remedy(
             "list-addresses",
             f"Let the service bind to the device {escape(device)} (SO_BINDTODEVICE), or start it there:",
-            (shell(("ip", "vrf", "exec", device, "COMMAND")),),
+            (_ip(facts, "vrf", "exec", device, "COMMAND"),),
         )
     if state == "no-zone":
         word = f"[{facts.target.address}%{device or 'INTERFACE'}]:{facts.target.port}"
         return Remedy(
             "list-addresses",
             f"Name the interface with the address, {escape(word)}. See which it is on:",
-            (shell(("ip", "-6", "-brief", "address")),),
+            (_ip(facts, "-6", "-brief", "address"),),
         )
     if state == "no-interface":
         return Remedy(
-            "list-addresses", f"There is no interface {escape(device)} here. See which there are:", ("ip -brief link",)
+            "list-addresses",
+            f"There is no interface {escape(device)} here. See which there are:",
+            (_ip(facts, "-brief", "link"),),
         )
-    return Remedy("list-addresses", "See which addresses this host has:", ("ip -brief address",))
+    return Remedy("list-addresses", "See which addresses this host has:", (_ip(facts, "-brief", "address"),))
+
+
+def _ip(facts: Facts, *words: str) -> str:
+    return shell_commands.about_network(facts.machine, "ip", *words, requires_root=False)
 
 
 def _loopback(facts: Facts, state: str) -> Remedy:
     """Give the loopback interface back what every host has."""
     if state == "loopback-down":
         words = "The loopback interface lo is down, as it is in a new network namespace. Bring it up:"
-        command = shell_commands.as_root(facts.machine, "ip", "link", "set", "lo", "up")
+        command = shell_commands.about_network(facts.machine, "ip", "link", "set", "lo", "up")
     else:
         words = "Every host has this address on its loopback interface, and somebody has removed it. Add it again:"
         usual = "::1/128" if facts.target.family == 6 else "127.0.0.1/8"
-        command = shell_commands.as_root(facts.machine, "ip", "address", "add", usual, "dev", "lo")
+        command = shell_commands.about_network(facts.machine, "ip", "address", "add", usual, "dev", "lo")
     return Remedy("list-addresses", words, (command,))
 
 
@@ -80,7 +86,7 @@ def switch_ipv6_on(facts: Facts) -> Remedy | None:
         "switch-ipv6-on",
         "Let the service bind an IPv4 address, or switch IPv6 on. At boot the setting comes from /etc/sysctl.d, or "
         "from ipv6.disable_ipv6 on the kernel's command line.",
-        (shell_commands.as_root(facts.machine, "sysctl", "-w", setting),),
+        (shell_commands.about_network(facts.machine, "sysctl", "-w", setting),),
     )
 
 

@@ -72,9 +72,10 @@ def kernel_tunnel(facts: Facts) -> Remedy | None:
     ]
     if not any(not blocker.is_owned and blocker.socket.inode and blocker.socket.uid == 0 for blocker in blockers):
         return None
+    list_links = shell_commands.about_network(facts.machine, "ip", "-details", "-oneline", "link", requires_root=False)
     return Remedy(
         "kernel-tunnel",
         "If no process has it, it is the kernel's own, of a tunnel: VXLAN, Geneve, WireGuard. Find the device, and "
         "give it another port or remove it.",
-        (f"ip -details -oneline link | grep -w -e {facts.target.port} -e wireguard",),
+        (f"{list_links} | grep -w -e {facts.target.port} -e wireguard",),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from portwait.advice import shell_commands, stopping
 from portwait.model.case import Remedy
 from portwait.text import durations
-from portwait.text.escape import shell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +30,15 @@ def wait(facts: Facts) -> Remedy | None:
         "wait",
         f"Wait {'' if surely else 'at most '}{durations.show(left)}: the kernel ends it by itself. "
         f"SO_REUSEADDR in the service {helps}.",
-        (shell((facts.machine.portwait, *limit, *shell_commands.asked(facts.case))),),
+        (
+            shell_commands.about_network(
+                facts.machine,
+                facts.machine.portwait,
+                *limit,
+                *shell_commands.asked(facts.case),
+                requires_root=False,
+            ),
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from portwait._linux import netns
 from portwait.advice import shell_commands
 from portwait.model.case import Remedy
 from portwait.text.escape import shell
@@ -31,14 +32,11 @@ def look_from_host(facts: Facts) -> Remedy | None:
     if not facts.machine.network:
         words = "The processes outside of this container are not seen from here. On the host, whose network it uses:"
         return Remedy("look-from-host", words, (f"sudo {command}",))
-    # Not lsns: that of util-linux 2.38 stops at a process that ends while it reads, and then lists nothing
-    files = f"sudo find /proc -maxdepth 3 -lname 'net:\\[{facts.machine.network}\\]' -print -quit 2>/dev/null"
-    enter = f'sudo nsenter --net="$({files})"'
     words = (
         "The processes outside of this container are not seen from here, those of another container of the same pod "
         "for example. On the host, whose own network is another one, this looks into the network of this container:"
     )
-    return Remedy("look-from-host", words, (f"{enter} {command}",))
+    return Remedy("look-from-host", words, (f"{netns.way_in(facts.machine.network, sudo=True)} {command}",))
 
 
 def share_processes(facts: Facts) -> Remedy | None:
