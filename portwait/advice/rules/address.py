@@ -81,11 +81,12 @@ def switch_ipv6_on(facts: Facts) -> Remedy | None:
     """IPv6 is switched off by a setting."""
     if _state(facts) != "ipv6-off" or facts.case.address is None or not facts.machine.may_set:
         return None
+    lasts = shell_commands.lasting(facts.machine)
+    at_boot = " At boot the setting comes from /etc/sysctl.d, or from ipv6.disable_ipv6 on the kernel's command line."
     setting = f"net.ipv6.conf.{facts.case.address.device}.disable_ipv6=0"
     return Remedy(
         "switch-ipv6-on",
-        "Let the service bind an IPv4 address, or switch IPv6 on. At boot the setting comes from /etc/sysctl.d, or "
-        "from ipv6.disable_ipv6 on the kernel's command line.",
+        f"Let the service bind an IPv4 address, or switch IPv6 on.{lasts or at_boot}",
         (shell_commands.about_network(facts.machine, "sysctl", "-w", setting),),
     )
 
