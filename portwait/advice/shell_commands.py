@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _RESERVED = "net.ipv4.ip_local_reserved_ports"
 _RANGE = "net.ipv4.ip_local_port_range"
+_SHELLS = frozenset(("sh", "bash", "dash", "ash", "ksh", "zsh", "fish"))
 _STOP: dict[str, tuple[str, ...]] = {
     "docker": ("docker", "stop"),
     "podman": ("podman", "stop"),
@@ -188,6 +189,27 @@ def systemctl(machine: Machine, user: str | None, verb: Sequence[str], *units: s
 def _operands(*names: str) -> tuple[str, ...]:
     """Keep names that begin with a hyphen from being read as options."""
     return ("--", *names) if any(name.startswith("-") for name in names) else names
+
+
+def kill(machine: Machine, owners: Sequence[Owner]) -> list[str]:
+    """Quote what ends processes by their pids, parents first; a shell at a terminal ignores TERM."""
+    lines = []
+    pids = {owner.pid for owner in owners}
+    ordered = sorted(owners, key=lambda owner: (owner.parent in pids, owner.pid))
+    shells = [owner for owner in ordered if owner.name in _SHELLS and len(owner.cmdline) < 2]
+    others = [owner for owner in ordered if owner not in shells]
+    for signal, group in (((), others), (("-HUP",), shells)):
+        if group:
+            line = _signal(machine, signal, group)
+            stopped = [owner for owner in group if owner.state in ("T", "t")]
+            lines.append(f"{line}; {_signal(machine, ('-CONT',), stopped)}" if stopped else line)
+    return lines
+
+
+def _signal(machine: Machine, signal: Iterable[str], owners: Iterable[Owner]) -> str:
+    if machine.system == "win32":
+        return as_root(machine, "taskkill", *(word for owner in owners for word in ("/PID", str(owner.pid))))
+    return as_root(machine, "kill", *signal, *(str(owner.pid) for owner in owners))
 
 
 def stop_container(machine: Machine, owner: Owner) -> str | None:

@@ -15,7 +15,7 @@ from portwait.text.plural import listed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
     from portwait.advice.facts import Facts
     from portwait.host.systemd_units import Unit
@@ -30,7 +30,6 @@ _WRAPPERS = frozenset(
 )
 """Programs that start another one and are nothing without it, as /proc/PID/comm has them."""
 
-_SHELLS = frozenset(("sh", "bash", "dash", "ash", "ksh", "zsh", "fish"))
 _WAYS_IN = {
     "sshd": "Nobody can log in through it then; logins that exist go on.",
     "NetworkManager": "This host's network is not managed then.",
@@ -87,7 +86,7 @@ def stop(facts: Facts, owners: Sequence[Owner]) -> Stop:
             if owner.pid in facts.above:
                 who = f"{escape(owner.name, 40)} (pid {owner.pid})"
                 plan.say(f"This portwait runs below {who}, so your own session may end with it.")
-    return plan.finished(_kill(facts, plan.killed))
+    return plan.finished(shell_commands.kill(facts.machine, plan.killed))
 
 
 def restart(facts: Facts, owners: Sequence[Owner], *, beside: Collection[int] = ()) -> Stop:
@@ -274,26 +273,3 @@ def _about_killing(facts: Facts, owner: Owner, plan: _Plan) -> None:
             "It is the sshd of one login or tunnel, which ends with it. ClientAliveInterval in /etc/ssh/sshd_config "
             "lets sshd end those whose client is gone."
         )
-
-
-def _kill(facts: Facts, owners: Sequence[Owner]) -> list[str]:
-    """Quote what ends processes by their pids, parents first; a shell at a terminal ignores TERM."""
-    lines = []
-    pids = {owner.pid for owner in owners}
-    ordered = sorted(owners, key=lambda owner: (owner.parent in pids, owner.pid))
-    shells = [owner for owner in ordered if owner.name in _SHELLS and len(owner.cmdline) < 2]
-    others = [owner for owner in ordered if owner not in shells]
-    for signal, group in (((), others), (("-HUP",), shells)):
-        if group:
-            line = _signal(facts, signal, group)
-            stopped = [owner for owner in group if owner.state in ("T", "t")]
-            lines.append(f"{line}; {_signal(facts, ('-CONT',), stopped)}" if stopped else line)
-    return lines
-
-
-def _signal(facts: Facts, signal: Iterable[str], owners: Iterable[Owner]) -> str:
-    if facts.machine.system == "win32":
-        return shell_commands.as_root(
-            facts.machine, "taskkill", *(word for owner in owners for word in ("/PID", str(owner.pid)))
-        )
-    return shell_commands.as_root(facts.machine, "kill", *signal, *(str(owner.pid) for owner in owners))
