@@ -267,7 +267,14 @@ def _about_killing(facts: Facts, owner: Owner, plan: _Plan) -> None:
             f"{escape(owner.name, 40)} runs in a rootless container: the user whose it is stops all of it with "
             f"{engine} stop {escape(name)}."
         )
-    unit = facts.unit_of(owner)
+    unit, service = facts.unit_of(owner), shell_commands.service_of(owner)
+    if unit is None and service is not None:
+        where = "" if facts.machine.systemd else " on the host"
+        stop = f"systemctl {'--user ' if owner.user_unit else ''}stop {escape(service)}"
+        plan.say(
+            f"{escape(owner.name, 40)} is in {escape(service)}, whose systemd does not answer here and may start it "
+            f"again. To keep it stopped, stop that unit{where}: {stop}."
+        )
     if owner.name in ("sshd", "sshd-session") and not (unit is not None and unit.main_pid == owner.pid):
         plan.say(
             "It is the sshd of one login or tunnel, which ends with it. ClientAliveInterval in /etc/ssh/sshd_config "

@@ -230,7 +230,26 @@ SITUATIONS = {
     "a shell at a terminal ignores TERM": Situation(
         (process(97, "bash", "session-3.scope", cmdline=("-bash",)),), (), ("kill -HUP 97",)
     ),
-    "systemd does not answer": Situation((APP,), (), ("kill 70",)),
+    "systemd does not answer": Situation(
+        (APP,),
+        (),
+        ("kill 70",),
+        ("may start it again. To keep it stopped, stop that unit: systemctl stop app.service.",),
+    ),
+    "seen from a container": Situation(
+        (APP,),
+        (),
+        ("kill 70",),
+        ("may start it again. To keep it stopped, stop that unit on the host: systemctl stop app.service.",),
+        Machine(systemd=False, container="docker"),
+    ),
+    "a user's own unit, seen from a container": Situation(
+        (APP._replace(user_unit=True),),
+        (),
+        ("kill 70",),
+        ("stop that unit on the host: systemctl --user stop app.service.",),
+        Machine(systemd=False, container="docker"),
+    ),
     "a socket unit would start it again": Situation(
         (APP,),
         (
