@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from portwait.model.targets import Target
+    from portwait.model.verdict import State
 
 WIDEST = 64
 """The most ports that bind is asked about: a probe is a bound socket and could fail somebody's start.
@@ -155,6 +156,16 @@ class Survey:
             for target in self.targets
             if target in self.verdicts and self.verdicts[target].state in ("held", "unavailable")
         )
+
+    @property
+    def states(self) -> dict[Target, State]:
+        """What each obstructed target is, held or unavailable."""
+        return {target: self.verdicts[target].state for target in self.obstructed}
+
+    @property
+    def held(self) -> tuple[Target, ...]:
+        """The targets that sockets are in the way of; not those whose address or interface is missing."""
+        return tuple(target for target, state in self.states.items() if state == "held")
 
     @property
     def undecided(self) -> tuple[Target, ...]:

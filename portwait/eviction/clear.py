@@ -101,12 +101,12 @@ class Removal:
         changed = False
         self._forget(inspection)
         if self._selection.kinds:
-            obstructed = frozenset(inspection.survey.obstructed)
+            held = frozenset(inspection.survey.held)
             for target, blockers in inspection.diagnosis.blockers.items():
-                sharing = self._sharing.among(inspection.survey, target, blockers) if target in obstructed else ()
+                sharing = self._sharing.among(inspection.survey, target, blockers) if target in held else ()
                 # What no process has comes first: perhaps nothing else is in the way, and no connection is lost.
                 for blocker in sorted(blockers, key=lambda blocker: blocker.socket.inode != 0):
-                    if target not in obstructed:
+                    if target not in held:
                         break
                     if blocker.socket.inode in sharing:
                         if len(sharing) == len(blockers):
@@ -124,7 +124,7 @@ class Removal:
                         if not inspection.survey.wide:
                             # so that a hold stands at once, and nothing is destroyed that is in nobody's way
                             inspection.probe()
-                            obstructed = frozenset(inspection.survey.obstructed)
+                            held = frozenset(inspection.survey.held)
             self._say_kept(inspection)
         return changed
 
@@ -179,13 +179,13 @@ class Removal:
 
     def _say_kept(self, inspection: Inspection) -> None:
         """Explain a port that stays held while the tables show nobody: kernels before 6.8 hide what is only bound."""
-        for target in inspection.survey.obstructed:
+        for target in inspection.survey.held:
             for blocker in self._hidden(inspection, target):
                 self._tell(Action("not-evicted", target, blocker, evict.hidden()))
 
     def _hidden(self, inspection: Inspection, target: Target) -> tuple[Blocker, ...]:
         read = inspection.diagnosis.blockers
-        if inspection.survey.verdicts[target].state != "held" or target not in read or read[target]:
+        if target not in read or read[target]:
             return ()
         return tuple(blocker for blocker in self._evicted.get(target, ()) if blocker.is_owned)
 
@@ -193,7 +193,7 @@ class Removal:
         """Signal the owners of what is left, unless one of a target's blockers would stay: then it would be in vain."""
         us = terminate.relations(self._guard)
         left: list[tuple[Target, list[Blocker], frozenset[tuple[int, int]]]] = []
-        for target in inspection.survey.obstructed:
+        for target in inspection.survey.held:
             blockers = inspection.diagnosis.blockers.get(target, ()) or self._hidden(inspection, target)
             sharing = self._sharing.among(inspection.survey, target, blockers)
             if blockers and len(sharing) == len(blockers):

@@ -95,8 +95,8 @@ class Narration:
             self._clearing.through(self._inspection, self._tell)
 
     def _blockers(self) -> Iterable[Blocker]:
-        for blockers in self._inspection.diagnosis.blockers.values():
-            yield from blockers
+        for target in self._survey.held:
+            yield from self._inspection.diagnosis.blockers.get(target, ())
 
     def _tell(self) -> None:
         """Report each target whose verdict or blockers are not those that were told last."""

@@ -17,7 +17,7 @@ import pytest
 from tests.support import states
 from tests.support.blockers import makers
 from tests.support.clients import pooled_client
-from tests.support.guarding import GAVE_UP, STARTED, changed, guard
+from tests.support.guarding import GAVE_UP, STARTED, changed, guard, run
 from tests.support.netns import sysctl
 from tests.support.programs import eventually, portwait, running
 from tests.support.states import LOOPBACK, MAPPED, listening, outbound_established, states_on
@@ -166,3 +166,24 @@ class TestGuard:
     def test_owners_narrow_something(self) -> None:
         done = guard("--evict-user=app", str(PORT), "--", *STARTED)
         assert (done.status, done.started) == (125, False)
+
+
+class TestUnavailable:
+    """Where an address or an interface is missing, no socket is in the way, whatever is on the port."""
+
+    @pytest.mark.parametrize("option", ["--evict", "--terminate"])
+    def test_nothing_is_destroyed_or_signalled(self, option: str) -> None:
+        """It would harm the client, and the service could not start all the same."""
+        with pooled_client(PORT) as client:
+            done = guard(option, "--timeout=0", "--log-format=json", f"*%d0:{PORT}", "--", *STARTED)
+            assert (done.status, [event["event"] for event in done.events]) == (GAVE_UP, ["unavailable", "gave-up"])
+            assert states_on(PORT) == ["ESTABLISHED"]
+            assert client.process.poll() is None
+
+    def test_what_holds_another_target_is_still_evicted(self) -> None:
+        """By the verb too, which tells each target's fate."""
+        with outbound_established(PORT), outbound_established(PORT + 1):
+            done = run(portwait("evict", str(PORT), f"*%d0:{PORT + 1}"))
+            assert done.status == 0, done.err
+            assert "there is nothing to evict" in done.out
+            assert (states_on(PORT), states_on(PORT + 1)) == ([], ["ESTABLISHED"])

@@ -317,7 +317,7 @@ class Looks:
     def __init__(self, which: Blocker) -> None:
         target = Target("30010", 30010)
         self.survey = SimpleNamespace(
-            obstructed=(target,), reuseaddr=True, wide=False, verdicts={target: SimpleNamespace(state="held")}
+            held=(target,), reuseaddr=True, wide=False, verdicts={target: SimpleNamespace(state="held")}
         )
         self.diagnosis = SimpleNamespace(blockers={target: (which,)})
         self.count = 0
