@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from portwait.log import Log
     from portwait.model.sockets import Range
     from portwait.model.targets import Target
+    from portwait.model.verdict import State
     from portwait.wait.narrator import Narrator
 
 _TABLES_EVERY = 1.0  # seconds between two readings of the tables: one costs 10 ms at 100,000 connections
@@ -60,6 +61,7 @@ class WaitLoop:
         self._waits = False
         self._events: DestroyEvents | None = None
         self._news = True
+        self._states: dict[Target, State] = {}
         self._asked_at = -math.inf
         self._event_at = math.inf  # of the first event that no reading of the tables has followed
         self._silent = 0.0  # seconds without a word since then, and without those in which this process was stopped
@@ -148,7 +150,8 @@ class WaitLoop:
         free = self._survey.probe() and self._is_decided
         if free:
             return True
-        self._news = self._news or now >= min(self._expected, self._remind_at)
+        before, self._states = self._states, self._survey.states
+        self._news = self._news or before != self._states or now >= min(self._expected, self._remind_at)
         if now >= self._due and (self._news or self._survey.undecided) and self._narrator is not None:
             if not self._narrator.busy:
                 self._news, self._asked_at = False, now

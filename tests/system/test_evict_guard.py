@@ -187,3 +187,15 @@ class TestUnavailable:
             assert done.status == 0, done.err
             assert "there is nothing to evict" in done.out
             assert (states_on(PORT), states_on(PORT + 1)) == ([], ["ESTABLISHED"])
+
+    def test_it_is_evicted_as_soon_as_it_is_in_the_way(self) -> None:
+        """The kernel sends no event for that: the verdict has changed, and that is news."""
+        argv = portwait("--evict", "--log-format=json", f"*%d0:{PORT}", "--", *STARTED)
+        with outbound_established(PORT), running(argv) as waiting:
+            waiting.complains('"waiting"')
+            subprocess.run(["ip", "link", "add", "d0", "type", "veth", "peer", "name", "d1"], check=True)
+            waiting.says("started")
+            said = [json.loads(line)["event"] for line in waiting.err]
+        assert [event for event in said if event != "contested"] == [
+            *("unavailable", "waiting", "changed", "evicted", "free"),
+        ]
