@@ -117,12 +117,23 @@ def _rehearses(words: list[str]) -> bool:
 
 
 def _say(line: str) -> None:
-    """Write it, unless nobody reads: a pipe that polls writable takes a page without blocking (pipe(7))."""
+    """Write it, unless nobody reads: a pipe that polls writable takes a page without blocking (pipe(7)).
+
+    SIGTTOU would stop a shell's background job that writes to its terminal (`stty tostop`).
+    """
+    data = line.encode(errors="backslashreplace")[: _PAGE - 1] + b"\n"
     try:
+        if sys.platform == "win32":
+            os.write(2, data)
+            return
         import select
 
-        if sys.platform == "win32" or select.select([], [2], [], _PATIENCE)[1]:
-            os.write(2, line.encode(errors="backslashreplace")[: _PAGE - 1] + b"\n")
+        mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGTTOU,))
+        try:
+            if select.select([], [2], [], _PATIENCE)[1]:
+                os.write(2, data)
+        finally:
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
     except (ImportError, OSError):  # stderr is closed
         return
 

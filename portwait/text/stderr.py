@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import _signal
 import _socket
 import os
 import stat
+import sys
 import time
 
 TYPE_CHECKING = False
@@ -19,10 +21,14 @@ _reader_is_slow = False
 
 
 def write(text: str) -> None:
-    """Write, and drop what nobody reads within a moment. Raises nothing."""
+    """Write, and drop what nobody reads within a moment. Raises nothing.
+
+    SIGTTOU, which a shell's background job gets for writing to its terminal (`stty tostop`), would stop this process.
+    """
     global _reader_is_slow  # noqa: PLW0603  # a reader that did not read the last line is not waited for again
     until = time.monotonic() + (0 if _reader_is_slow else _PATIENCE)
     data = text.encode(errors="backslashreplace")
+    mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGTTOU,)) if sys.platform != "win32" else set()
     send, number = _writer()
     try:
         while data:
@@ -39,6 +45,8 @@ def write(text: str) -> None:
     finally:
         if number is not None:
             os.close(number)
+        if sys.platform != "win32":
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
 
 
 def _writer() -> tuple[Callable[[bytes], int], int | None]:

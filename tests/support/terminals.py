@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _LINES = 24
+IN_BACKGROUND = ("bash", "-mc", '"$@" & wait $!', "bash")
+"""A shell with job control, which starts a job and has the terminal itself."""
+STOPPING_WRITERS = ("bash", "-mc", 'stty tostop; "$@" & wait $!', "bash")
+"""The same, where the terminal stops a background job that writes to it (SIGTTOU)."""
 
 
 class Screen:
@@ -71,14 +75,16 @@ def run_on_terminal(
 
 
 @contextlib.contextmanager
-def on_terminal(*words: str, before: Sequence[str] = ()) -> Iterator[tuple[Program, Screen]]:
-    """Start portwait in a session of its own on a terminal of 200 columns."""
+def on_terminal(
+    *words: str, before: Sequence[str] = (), program: str | None = None
+) -> Iterator[tuple[Program, Screen]]:
+    """Start portwait, or another program, in a session of its own on a terminal of 200 columns."""
     with _opened(200) as (screen, follower):
-        argv = ["setsid", "--ctty", *before, *portwait(*words)]
+        argv = ["setsid", "--ctty", *before, *(portwait(*words) if program is None else (program, *words))]
         env = {**os.environ, "TERM": "xterm"}
-        with running(argv, env=env, stdin=follower, stdout=follower, stderr=follower) as program:
+        with running(argv, env=env, stdin=follower, stdout=follower, stderr=follower) as started:
             os.close(follower)
-            yield program, screen
+            yield started, screen
 
 
 @contextlib.contextmanager

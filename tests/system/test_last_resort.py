@@ -23,6 +23,7 @@ from tests.support.programs import DEADLINE
 from tests.support.shown import SHOW, link_of, shown
 from tests.support.states import listening, outbound_established
 from tests.support.surroundings import NO_PROC
+from tests.support.terminals import STOPPING_WRITERS, on_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -327,6 +328,15 @@ class TestStderr:
         (copy.parent / "portwait" / module).write_text("def")
         with full_pipe() as writing:
             assert run([str(copy), str(PORT), "--", *command], stderr=writing)[:2] == ends
+
+    @pytest.mark.parametrize("module", ["__init__.py", "cli.py"])
+    def test_a_broken_portwait_is_not_stopped_by_the_terminal(self, module: str, copy: Path) -> None:
+        """It tells in the background too that it cannot be loaded, whatever `stty tostop` says."""
+        (copy.parent / "portwait" / module).write_text("def")
+        words = (str(PORT), "--", "true")
+        with on_terminal(*words, before=STOPPING_WRITERS, program=str(copy)) as (shell, screen):
+            assert shell.status() == 0
+            assert any("continuing without it" in line for line in screen.lines())
 
 
 def test_without_proc_the_service_does_not_see_lc_ctype() -> None:

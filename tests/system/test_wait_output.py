@@ -19,7 +19,7 @@ from tests.support.guarding import GAVE_UP, STARTED, events, guard, in_order, ru
 from tests.support.pipes import full_pipe
 from tests.support.programs import eventually, portwait, running
 from tests.support.states import outbound_established, reset
-from tests.support.terminals import on_terminal
+from tests.support.terminals import IN_BACKGROUND, STOPPING_WRITERS, on_terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -204,10 +204,6 @@ class TestWhatItSays:
             assert said[-1].startswith("<3>portwait: gave up")
 
 
-IN_BACKGROUND = ("bash", "-mc", '"$@" & wait $!', "bash")
-"""A shell with job control, which starts a job and has the terminal itself."""
-
-
 class TestTerminal:
     """On a terminal there is a live line; it never stays behind."""
 
@@ -228,10 +224,11 @@ class TestTerminal:
             assert screen.lines()[-2:] == ["portwait: stopped by SIGINT; nothing was started", ""]
             assert "Traceback" not in screen.text
 
-    def test_not_in_the_background(self) -> None:
-        """The user types on that line; what happens is told all the same."""
+    @pytest.mark.parametrize("start", [IN_BACKGROUND, STOPPING_WRITERS], ids=["usual", "tostop"])
+    def test_not_in_the_background(self, start: tuple[str, ...]) -> None:
+        """The user types on that line; what happens is told all the same, and nothing waits for the foreground."""
         words = ("--timeout", "1", str(PORT))
-        with outbound_established(PORT), on_terminal(*words, before=IN_BACKGROUND) as (shell, screen):
+        with outbound_established(PORT), on_terminal(*words, before=start) as (shell, screen):
             assert shell.status() == GAVE_UP
             assert any("gave up" in line for line in screen.lines())
             assert "\x1b[K" not in screen.text
