@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _socket
 import errno
+import os
 import sys
 
 from portwait.model.targets import ANY
@@ -25,7 +26,7 @@ _STATES: dict[int, State] = {
     errno.EPERM: "denied",
     errno.EADDRNOTAVAIL: "unavailable",
     errno.ENODEV: "unavailable",  # the device, or the interface of an IPv6 zone, is not on this host
-    errno.EAFNOSUPPORT: "unavailable",  # no IPv6 here at all; `*` falls back before it comes to this
+    errno.EAFNOSUPPORT: "unavailable",  # no IPv6 here at all, see `_lacks_family`
     errno.EPROTONOSUPPORT: "unknown",
 }
 
@@ -35,6 +36,9 @@ UNUSED = {_socket.AF_INET: "127.255.255.253", _socket.AF_INET6: "100::d15c"}
 """Addresses that nobody sends to: one of loopback's, and one of the discard prefix (RFC 6666)."""
 
 _WILDCARD = {_socket.AF_INET: "0.0.0.0", _socket.AF_INET6: "::"}
+
+_IPV6_ADDRESSES = "/proc/net/if_inet6"
+"""It is there where the kernel has IPv6, whatever disable_ipv6 says."""
 
 _SO_BINDTOIFINDEX = 62  # asm-generic/socket.h; Python has no name for it
 _NO_INTERFACE = 0x7FFFFFFF
@@ -71,7 +75,17 @@ def attempt(target: Target, *, reuseaddr: bool = True, joins: bool = False) -> t
             return Verdict("free"), None
         if error.errno == errno.ENODEV and not (target.device or target.zone):  # nothing is named that could be missing
             return Verdict("unknown", errno.ENODEV), None
+        if error.errno == errno.EAFNOSUPPORT and not _lacks_family(target):
+            return Verdict("unknown", errno.EAFNOSUPPORT), None
         return verdict_of(error), None
+
+
+def _lacks_family(target: Target) -> bool:
+    """Whether the kernel has no sockets of the target's family. Else a filter (RestrictAddressFamilies=) forbids them.
+
+    Every kernel has IPv4. Where the filter forbids that too, the service may be given its sockets, or bind none.
+    """
+    return target.family != 4 and target.address != ANY and not os.path.exists(_IPV6_ADDRESSES)
 
 
 def verdict_of(error: OSError) -> Verdict:

@@ -59,6 +59,8 @@ def headline(case: Case) -> str:
         return f"{name} cannot be bound: {_why_unavailable(case)} ({verdict.errno_name})"
     if case.starved:
         return starvation([case])
+    if verdict.state == "unknown" and verdict.errno == errno.EAFNOSUPPORT:
+        return f"{name}: no socket of its address family may be made here (EAFNOSUPPORT; RestrictAddressFamilies=, say)"
     if verdict.state == "unknown":
         return f"{name}: the kernel gave no verdict ({verdict.errno_name or 'the socket tables cannot be read'})"
     return f"{name} is free"

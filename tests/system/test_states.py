@@ -19,6 +19,7 @@ from tests.support.blockers import BLOCKERS, makers, needs_bound_only
 from tests.support.guarding import GAVE_UP, STARTED, guard, run, target_of
 from tests.support.programs import portwait
 from tests.support.states import LOOPBACK, MAPPED, outbound_established
+from tests.support.without import without
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -252,6 +253,23 @@ class TestVerdicts:
         seen = guard(f"[fe80::1]:{PORT}", "--", *STARTED)
         assert seen.started
         assert "EINVAL" in seen.err
+
+    @pytest.mark.parametrize("words", [str(PORT), f"127.0.0.1:{PORT}", f"[::1]:{PORT}"])
+    def test_a_filter_on_families_starts_the_service(self, words: str) -> None:
+        """RestrictAddressFamilies=AF_UNIX is no word on the address: the service may be given its sockets."""
+        before = without("socket:2=EAFNOSUPPORT", "socket:10=EAFNOSUPPORT")
+        seen = run([*before, *portwait(), "--timeout", "0", words, "--", *STARTED])
+        assert seen.started
+        assert "no socket of its address family may be made here (EAFNOSUPPORT;" in seen.err
+
+    @pytest.mark.parametrize("words", [str(PORT), f"127.0.0.1:{PORT}"])
+    def test_a_filter_on_families_leaves_the_verdict_to_the_tables(self, words: str) -> None:
+        """Held is held, whoever may not ask bind()."""
+        before = without("socket:2=EAFNOSUPPORT", "socket:10=EAFNOSUPPORT")
+        with outbound_established(PORT):
+            seen = run([*before, *portwait(), "--timeout", "0", words, "--", *STARTED])
+        assert seen.status == GAVE_UP
+        assert "so the socket tables decide" in seen.err
 
 
 class TestAddresses:

@@ -30,3 +30,30 @@ def test_a_missing_device_is_one_that_was_named(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(probe, "bind", refuse)
     (target,) = parse([words])
     assert probe.probe(target).state == state
+
+
+@pytest.mark.parametrize(
+    ("words", "with_ipv6", "without_ipv6"),
+    [
+        ("[::1]:30010", "unknown", "unavailable"),
+        ("[::1]:30010/udp", "unknown", "unavailable"),
+        ("127.0.0.1:30010", "unknown", "unknown"),
+        ("30010", "unknown", "unknown"),
+        ("30010/udp", "unknown", "unknown"),
+        ("*%absent0:30010", "unknown", "unknown"),
+    ],
+)
+def test_a_missing_family_is_one_that_the_kernel_lacks(
+    monkeypatch: pytest.MonkeyPatch, words: str, with_ipv6: str, without_ipv6: str
+) -> None:
+    """EAFNOSUPPORT for any other is a filter's word: the guard starts what it cannot judge."""
+
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    monkeypatch.setattr(probe, "bind", refuse)
+    (target,) = parse([words])
+    monkeypatch.setattr(probe, "_IPV6_ADDRESSES", "/proc/self/stat")
+    assert probe.probe(target).state == with_ipv6
+    monkeypatch.setattr(probe, "_IPV6_ADDRESSES", "/proc/self/absent")
+    assert probe.probe(target).state == without_ipv6
