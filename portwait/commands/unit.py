@@ -16,7 +16,7 @@ from portwait.host.machine import own_path
 from portwait.model import targets
 from portwait.model.targets import plain
 from portwait.options import reader
-from portwait.systemd import dropin
+from portwait.systemd import dropin, exec_start
 from portwait.systemd.dropin_templates import PROGRAM
 from portwait.text.escape import escape
 
@@ -113,8 +113,13 @@ def _why_unknown(name: str, user: str | None) -> str:
 def _why_closed(facts: dropin.Facts) -> str:
     """Say why the unit's user cannot execute portwait; nothing where it can, or where root runs ExecStart=."""
     name = facts.last("User")
-    _, marks = dropin.command_of(facts)
-    if facts.user or name in ("root", "0") or not (name or facts.is_set("DynamicUser")) or set(marks) & {*"+!"}:
+    _, marks = exec_start.command_of(facts.settings)
+    if (
+        facts.user
+        or name in ("root", "0")
+        or not (name or facts.is_set("DynamicUser"))
+        or exec_start.runs_as_root(marks)
+    ):
         return ""
     paths = [facts.program, os.path.realpath(facts.program), *facts.runtime, os.path.dirname(os.path.abspath(__file__))]
     path = permissions.closed(paths, *(permissions.account(name) if name else ()))

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from portwait.errors import UsageError, quote
 from portwait.host import permissions
+from portwait.systemd import exec_start
 from portwait.systemd.dropin_templates import PROGRAM, TEMPLATES
 from portwait.text.escape import escape, shell
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    Settings = Mapping[str, Sequence[str]]
+    from portwait.systemd.exec_start import Settings
 
 GENERAL = tuple(name for name in TEMPLATES if "/" not in name)
 """The templates that a user can choose among."""
@@ -75,6 +76,8 @@ class DropIn(NamedTuple):
 def fit(facts: Facts, template: str | None = None) -> DropIn:
     """Choose the drop-in, or take the named template, and fill it in. Raises UsageError where that cannot be."""
     asked: tuple[str, ...]
+    command, prefix = exec_start.command_of(facts.settings)
+    facts = facts._replace(settings=exec_start.applied(facts.settings, prefix))
     if template is not None and template not in GENERAL:
         raise UsageError(f"cannot use template {quote(template)}: expected {', '.join(GENERAL)}")
     if template is None:
@@ -83,7 +86,6 @@ def fit(facts: Facts, template: str | None = None) -> DropIn:
     else:
         why = ("it was asked for by --template",)
         asked = ("--template", template)
-    command, prefix = command_of(facts)
     unit = facts.unit
     if template == "guard-socket.conf":
         if facts.socket_unit is None:
@@ -109,7 +111,7 @@ def fit(facts: Facts, template: str | None = None) -> DropIn:
 def _choose(facts: Facts) -> tuple[str, tuple[str, ...]]:
     """Say which template fits, and why; the first reason that applies decides."""
     name = facts.unit.removesuffix(".service")
-    command, _ = command_of(facts)
+    command, _ = exec_start.command_of(facts.settings)
     if facts.socket_unit is not None:
         return "guard-socket.conf", (f"{escape(facts.socket_unit)} binds the port, not the service",)
     debian = f"debian/{name}.conf"
@@ -151,17 +153,6 @@ def _why_not_in_front(facts: Facts, command: str) -> str:
 def _why_hidden(facts: Facts) -> str:
     name, path = permissions.hidden((facts.program, *facts.runtime), facts.settings)
     return f"{name}= hides {escape(path)} from the unit" if name else ""
-
-
-def command_of(facts: Facts) -> tuple[str, str]:
-    """Take the one ExecStart= apart into the command and the characters in front of it; nothing where there is none."""
-    lines = facts.settings.get("ExecStart", ())
-    if len(lines) != 1:
-        return "", ""
-    match = re.fullmatch(r"([-:+!]*)(.*)", lines[0], re.DOTALL)
-    if match is None or match[2].startswith(("@", "|")):  # portwait cannot set argv[0]; a shell is to start it
-        return "", ""
-    return match[2], match[1]
 
 
 def _fill(facts: Facts, template: str, prefix: str, command: str) -> tuple[str, tuple[str, ...]]:

@@ -106,6 +106,13 @@ CHOICES = [
         "guard-pre.conf",
         "User=www-data cannot",
     ),
+    ([f"ExecStart=+{JAVA}", "NoExecPaths=/"], {}, "guard-exec.conf", "becomes"),
+    ([f"ExecStart=-+{JAVA}", "AppArmorProfile=orders"], {}, "guard-exec.conf", "becomes"),
+    ([f"ExecStart=+{JAVA}", "ProtectHome=yes"], {"runtime": PYENV}, "guard-exec.conf", "becomes"),
+    ([f"ExecStart=+{JAVA}", "InaccessiblePaths=/root"], {"runtime": PYENV}, "guard-exec.conf", "becomes"),
+    ([f"ExecStart=+{JAVA}", "TemporaryFileSystem=/opt"], {"runtime": PYENV}, "guard-pre.conf", "TemporaryFileSystem="),
+    ([f"ExecStart=+{JAVA}", "RootDirectory=/srv/root"], {}, "guard-pre.conf", "RootDirectory="),
+    ([f"ExecStart=!{JAVA}", "NoExecPaths=/"], {}, "guard-pre.conf", "NoExecPaths="),
     (["User=daemon"], {"closed": "x", "socket_unit": "orders.socket"}, "guard-socket.conf", "orders.socket"),
 ]
 
@@ -150,6 +157,7 @@ FILLED = [
     (["NotifyAccess=all"], {}, "RestartPreventExitStatus=125 126 127", "NotifyAccess"),
     (["RestrictAddressFamilies=AF_UNIX AF_INET"], {}, "RestrictAddressFamilies=AF_NETLINK AF_INET6", "ExecPaths"),
     (["RestrictAddressFamilies=AF_INET6 AF_NETLINK"], {}, "NotifyAccess=exec", "RestrictAddressFamilies"),
+    (["RestrictAddressFamilies=AF_UNIX", "ExecStart=+/bin/a"], {}, "NotifyAccess=exec", "RestrictAddressFamilies"),
     (["RestrictAddressFamilies=~AF_PACKET"], {}, "NotifyAccess=exec", "RestrictAddressFamilies"),
     (["Type=oneshot"], {}, "ExecStartPre=+/usr/local/bin/portwait 30010", "ExecStart="),
     (["Type=oneshot"], {"user": True}, "ExecStartPre=/usr/local/bin/portwait 30010", "With `+`"),
@@ -205,6 +213,13 @@ LIMITS = [
     (["User=app"], {}, "guard-exec.conf", "not whose it is (User= of the unit)"),
     (["DynamicUser=yes", "ProtectProc=invisible"], {}, "guard-exec.conf", "(DynamicUser=, ProtectProc= of the unit)"),
     ([], {"user": True}, "guard-exec.conf", "a user's own unit"),
+    (["User=app", f"ExecStart=+{JAVA}"], {}, "guard-exec.conf", "without SO_REUSEADDR"),
+    (["DynamicUser=yes", "ProtectProc=invisible", f"ExecStart=+{JAVA}"], {}, "guard-exec.conf", "without SO_REUSEADDR"),
+    (["CapabilityBoundingSet=CAP_CHOWN", f"ExecStart=+{JAVA}"], {}, "guard-exec.conf", "without SO_REUSEADDR"),
+    (["User=app", f"ExecStart=!{JAVA}"], {}, "guard-exec.conf", "without SO_REUSEADDR"),
+    (["User=app", "ProtectKernelTunables=yes", f"ExecStart=-!{JAVA}"], {}, "guard-exec.conf", "cannot reserve"),
+    (["User=app", "ProtectProc=invisible", f"ExecStart=!{JAVA}"], {}, "guard-exec.conf", "(ProtectProc= of the unit)"),
+    (["User=app", f"ExecStart=!!{JAVA}"], {}, "guard-exec.conf", "not whose it is (User= of the unit)"),
     (["CapabilityBoundingSet=CAP_CHOWN"], {}, "guard-exec.conf", "no CAP_NET_ADMIN"),
     (["CapabilityBoundingSet=~CAP_NET_ADMIN"], {}, "guard-exec.conf", "no CAP_NET_ADMIN"),
     (["CapabilityBoundingSet=~CAP_SYS_PTRACE"], {}, "guard-exec.conf", "without SO_REUSEADDR"),
@@ -445,6 +460,7 @@ def test_a_users_number_and_groups() -> None:
         (["DynamicUser=no"], "portwait becomes the service"),
         (["User=daemon", f"ExecStart=+{JAVA}"], "portwait becomes the service"),
         (["User=daemon", f"ExecStart=-:!{JAVA}"], "portwait becomes the service"),
+        (["User=daemon", f"ExecStart=!!{JAVA}"], "User=daemon cannot execute portwait: {path} (mode 0700) is closed"),
     ],
 )
 def test_a_program_that_the_units_user_cannot_execute(
