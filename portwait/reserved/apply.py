@@ -70,8 +70,8 @@ def _notes(verb: Verb, changed: Change, persisted: Persisted | None) -> tuple[st
     if verb == "reserve":
         notes += _on_what_is_left(changed)
         notes += _on_use(changed.changed)
-    elif persisted is not None and (again := ports.intersect(changed.named, persisted.plan.theirs)):
-        notes.append(f"other files of sysctl.d reserve {abbreviate(again)} again at boot")
+    elif persisted is not None:
+        notes += _on_others(changed.named)
     if persisted is not None:
         notes += [
             f"{escape(str(line))} has a value that cannot be read, so nothing of it was taken over"
@@ -81,6 +81,16 @@ def _notes(verb: Verb, changed: Change, persisted: Persisted | None) -> tuple[st
         if persisted.plan.text is not None:
             notes += _on_boot()
     return tuple(notes)
+
+
+def _on_others(released: tuple[Range, ...]) -> list[str]:
+    """Say what reserves such a port again at the next boot: the file that wins then, or a unit of contrib/systemd."""
+    by_file = ports.intersect(released, boot_file.by_file(sysctld.read(), systemd=machine().systemd))
+    by_units = ports.intersect(released, boot_file.by_units())
+    notes = [f"other files of sysctl.d reserve {abbreviate(by_file)} again at boot"] if by_file else []
+    if by_units:
+        notes.append(f"portwait-reserve@.service, which is enabled, reserves {abbreviate(by_units)} again at boot")
+    return notes
 
 
 def _on_what_is_left(changed: Change) -> list[str]:

@@ -164,13 +164,22 @@ def at_boot(files: Sequence[File], root: str = "", *, systemd: bool = True) -> t
 
     `systemd` is whether it boots this machine; procps, which does it elsewhere, reads /etc/sysctl.conf as well.
     """
+    return ports.merge([*by_file(files, systemd=systemd), *by_units(root)])
+
+
+def by_file(files: Sequence[File], *, systemd: bool = True) -> tuple[Range, ...]:
+    """Say which ports the file that wins reserves at boot: it wins whole, whatever the others say."""
     line = sysctld.last(files, KEY, READERS[0 if systemd else 1])
-    units = [path.rpartition("@")[2].removesuffix(".service") for path in glob.glob(root + _UNITS)]
-    by_units: list[Range] = []
-    for instance in units:
+    return (line and line.ports) or ()
+
+
+def by_units(root: str = "") -> tuple[Range, ...]:
+    """Say which ports the enabled units of contrib/systemd reserve at boot."""
+    spans: list[Range] = []
+    for path in glob.glob(root + _UNITS):
         with contextlib.suppress(UsageError):
-            by_units += ports.parse(instance)
-    return ports.merge([*((line and line.ports) or ()), *by_units])
+            spans += ports.parse(path.rpartition("@")[2].removesuffix(".service"))
+    return ports.merge(spans)
 
 
 def _overriding(files: Sequence[File], union: tuple[Range, ...]) -> Setting | None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("net")
 
 OTHERS = "/usr/lib/sysctl.d/50-vendor.conf"
+FIRST, SECOND = "/usr/lib/sysctl.d/50-first.conf", "/usr/lib/sysctl.d/60-second.conf"
+UNIT = "/etc/systemd/system/sysinit.target.wants/portwait-reserve@4990-5000.service"
 PLACE = "/etc/sysctl.d/zzz-portwait.conf"
 
 
@@ -48,6 +50,29 @@ class TestAtBoot:
         host.run(*portwait("reserve", "--persist", "5000"))
         done = host.run(*portwait(words[0], "--persist", *words[1:]))
         assert f"at boot: {expected.format(PLACE)}" in done.stdout.splitlines()
+
+    @pytest.mark.parametrize(
+        ("ours", "others", "released", "note"),
+        [
+            ("5000", {FIRST: "40", SECOND: "41"}, "40,41", "other files of sysctl.d reserve 40-41 again at boot"),
+            ("", {FIRST: "40", SECOND: "41"}, "40,41", "other files of sysctl.d reserve 41 again at boot"),
+            ("", {FIRST: "40"}, "41", ""),
+            ("5000", {FIRST: "5000"}, "5000", "other files of sysctl.d reserve 5000 again at boot"),
+            ("5000", {}, "5000", ""),
+            ("5000", {UNIT: ""}, "5000", "portwait-reserve@.service, which is enabled, reserves 5000 again at boot"),
+        ],
+        ids=["repeated", "the-last-wins", "another", "ours-and-theirs", "nobody", "a-unit"],
+    )
+    def test_says_what_is_reserved_again_at_boot(
+        self, host: Host, ours: str, others: dict[str, str], released: str, note: str
+    ) -> None:
+        """Rule: it names what the next boot will reserve all the same: the file that wins then, and enabled units."""
+        for name, value in others.items():
+            host.write(name, f"{RESERVED}={value}\n" if value else "")
+        if ours:
+            host.run(*portwait("reserve", "--persist", ours))
+        done = host.run(*portwait("release", "--persist", released))
+        assert [line for line in done.stdout.splitlines() if "again at boot" in line] == [f"note: {note}"] * bool(note)
 
 
 class TestFilesOfOthers:
