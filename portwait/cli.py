@@ -21,6 +21,8 @@ def main(words: Sequence[str] | None = None) -> int:
     except PortwaitError as error:
         _complain(error, own)
         return error.status
+    except SystemExit as end:  # argparse's, behind help: with PYTHONINSPECT Python would show it as a traceback
+        return end.code if isinstance(end.code, int) else 0
 
 
 def _complain(error: PortwaitError, words: list[str]) -> None:

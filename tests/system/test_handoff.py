@@ -341,6 +341,12 @@ class TestHostileSurroundings:
         assert "Warning" not in seen.err
         assert guard(PORT, "--", "printenv", name, env=env).out == f"{value}\n"
 
+    @pytest.mark.parametrize("words", [("--help",), ("--version",), ("explain", "--help"), ("-t", "1x", PORT)])
+    def test_an_interpreter_that_stays(self, words: tuple[str, ...]) -> None:
+        """Rule: PYTHONINSPECT changes nothing of what portwait prints, and adds no traceback."""
+        env = {**os.environ, "PYTHONINSPECT": "1"}
+        assert run([*portwait(), *words], env=env) == run([*portwait(), *words])
+
     def test_pythonhome(self, tmp_path: Path) -> None:
         """It kills any interpreter before its first line, unless the script says -I (as docs/faq.md shows)."""
         script = str(shutil.copy(str(portwait()[0]), tmp_path))
