@@ -61,7 +61,8 @@ def _rate(audit: Audit) -> str:
     how = {"given": "as given", "since boot": "on average since boot"}.get(
         audit.rate.how, f"measured for {durations.show(audit.rate.window)}"
     )
-    return f"{audit.rate.per_second:.3g} opened per second, {how}"
+    rate = audit.rate.per_second
+    return f"{rate:{',.0f' if rate >= 1000 else '.3g'}} opened per second, {how}"
 
 
 def _table(audit: Audit, width: int) -> list[str]:

@@ -572,6 +572,14 @@ class TestText:
         """Rule: only what is certain is said as certain."""
         assert report._percent(part) == words
 
+    @pytest.mark.parametrize(
+        ("rate", "words"),
+        [(0.0, "0"), (0.123456, "0.123"), (50.0, "50"), (999.4, "999"), (1000.0, "1,000"), (2e6, "2,000,000")],
+    )
+    def test_rates(self, rate: float, words: str) -> None:
+        """Rule: a number of connections is written as people write it, not as 1e+03."""
+        assert f" {words} opened per second" in report.text(audit(rate=Rate(rate, "given")))
+
 
 class TestJson:
     @pytest.mark.parametrize("found", [EVERYTHING, audit(), audit(finding(40000), rate=Rate(None, "not known"))])
