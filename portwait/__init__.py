@@ -44,6 +44,11 @@ _HOMES = {
 __all__ = tuple(_HOMES)
 
 
+def __dir__() -> list[str]:
+    """Name what there is, loaded or not, for a shell that completes names."""
+    return sorted({*globals(), *_HOMES})
+
+
 def __getattr__(name: str) -> object:
     """Load a name when it is first used."""
     if name not in _HOMES:

@@ -265,6 +265,13 @@ def test_the_public_names_are_those_that_type_checkers_see() -> None:
     assert typed == set(portwait.__all__)
 
 
+def test_a_shell_can_list_the_public_names() -> None:
+    """Rule: dir() names each before it is loaded, for a shell that completes names."""
+    script = "import portwait; print(*dir(portwait))"
+    listed = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
+    assert set(portwait.__all__) <= set(listed)
+
+
 def test_a_public_name_is_no_modules() -> None:
     """A submodule's import would take the name's place in the package."""
     assert {f"portwait.{name}" for name in portwait.__all__} & set(MODULES) == set()
