@@ -38,7 +38,7 @@ def why_unavailable(address: str, zone: str = "") -> AddressState:
         for listed, flags, interface in _addresses():
             if listed == packed and zone in ("", interface) and flags & (_TENTATIVE | _DUPLICATE):
                 return AddressState("duplicate" if flags & _DUPLICATE else "tentative", interface)
-        for interface in ("lo",) if address == "::1" else ("all",):
+        for interface in ("lo",) if address == "::1" else filter(None, (zone, "all")):
             if _text(f"/proc/sys/net/ipv6/conf/{interface}/disable_ipv6") == "1":
                 return AddressState("ipv6-off", interface)
     from portwait._linux import links
@@ -48,7 +48,7 @@ def why_unavailable(address: str, zone: str = "") -> AddressState:
     for vrf in _vrfs():
         if _binds_in(address, vrf):
             return AddressState("vrf", vrf)
-    return AddressState("loopback", "lo") if _is_loopback(address) else AddressState("absent")
+    return AddressState("loopback", "lo") if _is_loopback(address) else AddressState("absent", zone)
 
 
 def needs_zone(address: str) -> bool:

@@ -91,9 +91,10 @@ def _why_unavailable(case: Case) -> str:
         "no-interface": f"the interface {device} is not on this host",
         "no-family": "no such address family",
         "loopback-down": "the loopback interface lo is down",
+        "absent": f"the interface {device} does not have the address {target.address}" if device else "",
         "loopback": f"the loopback interface lo does not have the address {target.address}",
     }
-    return words.get(code, f"the address {target.address} is not on this host")
+    return words.get(code) or f"the address {target.address} is not on this host"
 
 
 def _by(blockers: Sequence[Blocker]) -> str:

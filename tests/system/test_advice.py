@@ -314,6 +314,8 @@ def test_what_keeps_an_ipv6_address_from_being_bound() -> None:
     without_zone = run(portwait("explain", f"[fe80::77]:{PORT}"), env={**os.environ, "COLUMNS": "2000"}).out
     assert "fe80::77 is a link-local address, which has to be named with its interface (EINVAL)" in without_zone
     assert f"[fe80::77%v0]:{PORT}" in without_zone
+    elsewhere = run(portwait("explain", f"[fe80::77%v1]:{PORT}")).out
+    assert "is unavailable: the interface v1 does not have the address fe80::77 (EADDRNOTAVAIL)" in elsewhere
     group = told(f"[ff02::1]:{PORT}/udp")
     assert (group["errno"], [remedy["code"] for remedy in group["remedies"]]) == ("EINVAL", ["list-addresses"])
     assert "Name the interface with the address" in group["remedies"][0]["summary"]
@@ -326,6 +328,19 @@ def test_what_keeps_an_ipv6_address_from_being_bound() -> None:
     sysctl("net.ipv6.conf.all.disable_ipv6", "1")
     paste(remedies(f"[2001:db8::2]:{PORT}")["switch-ipv6-on"])
     assert sysctl("net.ipv6.conf.all.disable_ipv6") == "0"
+
+
+def test_ipv6_that_is_off_on_one_interface() -> None:
+    """Rule: the setting that is named and switched on is that of the address's interface, whatever its name."""
+    subprocess.run(["ip", "link", "add", "v0.7", "type", "veth", "peer", "v1"], check=True)
+    subprocess.run(["ip", "link", "set", "v0.7", "up"], check=True)
+    off = Path("/proc/sys/net/ipv6/conf/v0.7/disable_ipv6")
+    off.write_text("1")
+    target = f"[fe80::77%v0.7]:{PORT}"
+    out = run(portwait("explain", target), env={**os.environ, "COLUMNS": "2000"}).out
+    assert "IPv6 is switched off (net.ipv6.conf.v0.7.disable_ipv6 is 1)" in out
+    paste(remedies(target)["switch-ipv6-on"])
+    assert off.read_text() == "0\n"
 
 
 def _addresses() -> str:

@@ -83,7 +83,8 @@ def switch_ipv6_on(facts: Facts) -> Remedy | None:
         return None
     lasts = shell_commands.lasting(facts.machine)
     at_boot = " At boot the setting comes from /etc/sysctl.d, or from ipv6.disable_ipv6 on the kernel's command line."
-    setting = f"net.ipv6.conf.{facts.case.address.device}.disable_ipv6=0"
+    interface = facts.case.address.device.replace(".", "/")  # sysctl(8) takes it for the dot of eth0.100
+    setting = f"net.ipv6.conf.{interface}.disable_ipv6=0"
     return Remedy(
         "switch-ipv6-on",
         f"Let the service bind an IPv4 address, or switch IPv6 on.{lasts or at_boot}",
