@@ -18,6 +18,7 @@ _PATIENCE = 0.5  # seconds
 _MOST_UNANSWERED = 16  # threads that wait for an answer; with as many, nothing more is asked
 _LONGEST_MOUNTS = 1 << 20  # bytes of /proc/self/mountinfo
 _HIDING = ("2", "invisible", "4", "ptraceable")  # values of hidepid= that leave processes out
+_OVERFLOW_UID = 65534  # kernel.overflowuid; "nobody" to most systems
 _INITIAL_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO, linux/proc_ns.h
 
 
@@ -89,6 +90,17 @@ def numbers_are_ours() -> bool:
     status = read_text("/proc/self/status").splitlines()
     numbers = [line.split()[1:] for line in status if line.startswith("NSpid:")]
     return bool(status) and all(each == [str(os.getpid())] for each in numbers)
+
+
+def is_a_users(uid: int) -> bool:
+    """Whether a number that the kernel shows is a user's: in a user namespace 65534 is whoever has no number there.
+
+    See user_namespaces(7); PrivateUsers= of a unit makes one. Where a user there has that number, it counts as theirs.
+    """
+    if uid != _OVERFLOW_UID or not os.path.exists("/proc/self/uid_map"):
+        return True
+    spans = [line.split() for line in read_text("/proc/self/uid_map").splitlines()]
+    return any(int(first) <= uid < int(first) + int(count) for first, _, count in spans)
 
 
 def describe(pid: int) -> Process | None:

@@ -58,7 +58,7 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     if not asked.targets:
         raise UsageError("cannot guard nothing: name a UNIT, as in `portwait unit orders.service 30010`")
     name, *wanted = asked.targets
-    facts = _facts(name, wanted, asked.family, user_name(os.geteuid()) if asked.user else None)
+    facts = _facts(name, wanted, asked.family, (user_name(os.geteuid()) or str(os.geteuid())) if asked.user else None)
     made = dropin.fit(facts, asked.template)
     return 0, _as_json(made, facts.targets) if asked.json else _as_text(made)
 

@@ -149,18 +149,27 @@ def places(cgroups: Iterable[int]) -> dict[int, Place]:
     return {number: paths.place_of(path) for number, path in cgroup_tree.names(wanted).items()}
 
 
-_users: dict[int, str] = {}
+_users: dict[int, str | None] = {}
 
 
 def user_name(uid: int) -> str | None:
-    """Name a user, by number where the user has no name; None where the uid is unknown (-1)."""
+    """Name a user, by number where the user has no name; None where the uid is unknown (-1), or stands for many."""
     if uid < 0:
         return None
     if uid not in _users:
-        try:
-            import pwd
-
-            _users[uid] = pwd.getpwuid(uid).pw_name
-        except (ImportError, KeyError):  # Windows has none; a container's or a removed user
-            _users[uid] = str(uid)
+        _users[uid] = _look_up(uid)
     return _users[uid]
+
+
+def _look_up(uid: int) -> str | None:
+    if sys.platform == "linux":
+        from portwait._linux import procfs
+
+        if not procfs.is_a_users(uid):
+            return None
+    try:
+        import pwd
+
+        return pwd.getpwuid(uid).pw_name
+    except (ImportError, KeyError):  # Windows has none; a container's or a removed user
+        return str(uid)

@@ -434,6 +434,20 @@ def test_what_is_read_of_a_process_agrees_with_psutil() -> None:
         assert abs(ours.started - theirs.create_time()) < 2  # psutil counts from a boot time in whole seconds
 
 
+AS_ROOT_ALONE = ("unshare", "--user", "--map-root-user")
+"""Root in a user namespace that has no other user, as PrivateUsers= of a unit makes one."""
+
+
+@pytest.mark.parametrize(("user", "named"), [("0", "root"), ("1", None), ("65534", None)])
+def test_a_user_of_another_user_namespace_is_not_nobody(user: str, named: str | None) -> None:
+    """Rule: 65534 there is whoever has no number there; it is nobody's name, and no --evict-user means it."""
+    with python(LISTEN + READY, "0", before=("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups")):
+        out = json.loads(run([*AS_ROOT_ALONE, *portwait("explain", "--json", str(PORT))]).out)
+        [blocker] = out["targets"][0]["blockers"]
+        assert (blocker["user"], blocker["uid"]) == (named, None if named is None else 0)
+        assert "nobody" not in run([*AS_ROOT_ALONE, *portwait("explain", str(PORT))]).out
+
+
 def test_a_command_line_that_never_comes_costs_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process can keep its own in memory that is never read; what else is known of it is still said.
 
