@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 MODULES = {
     "_free_path": """
-        errors options options.record cli commands handoff bind model model.value model.targets bind.hold
-        model.verdict bind.probe bind.survey commands.continuing commands.guard
+        errors options options.record cli commands handoff bind model model.value model.targets
+        model.verdict bind.probe bind.hold bind.survey commands.continuing commands.guard
     """.split(),  # noqa: SIM905  # a list of one name a line would hide the rest
     "_explain_path": """
         advice.container_sysctl model.ports text text.escape advice.shell_commands advice.own_settings

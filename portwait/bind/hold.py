@@ -12,6 +12,7 @@ import _socket
 import errno
 import os
 
+from portwait.bind.probe import bind_to_device
 from portwait.model.targets import ANY
 from portwait.model.value import Value
 
@@ -72,10 +73,11 @@ def forms(target: Target, mode: Mode = "default", *, reuseaddr: bool = True) -> 
     return Forms(("v6only",), ("v6only", "last")) if reuseaddr else Forms()
 
 
-def bind(port: int, form: Form, *, exclusive: bool = False) -> _socket.socket:
+def bind(port: int, form: Form, device: str = "", *, exclusive: bool = False) -> _socket.socket:
     """Bind a hold's socket; OSError where the kernel does not allow it beside what is there.
 
-    An exclusive one stands beside no other hold, and no other socket that it overlaps, until `share` is called.
+    `device` is the service's own: the kernel keeps the ports of each VRF apart. An exclusive one stands beside no other
+    hold, and no other socket that it overlaps, until `share` is called.
     """
     inet6 = form in ("v6only", "dual")
     sock = _socket.socket(
@@ -85,6 +87,7 @@ def bind(port: int, form: Form, *, exclusive: bool = False) -> _socket.socket:
     try:
         if not exclusive:
             share(sock, form)
+        bind_to_device(sock, device)
         if inet6:
             sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, form == "v6only")
             sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_TCLASS, MARK)
@@ -120,6 +123,8 @@ class Hold:
         self._forms = forms(target, mode, reuseaddr=reuseaddr)
         self._may_be_full = mode == "default" and reuseaddr and target.protocol == "tcp"
         self._socket: _socket.socket | None = None
+        self._on_device = False
+        """Whether what stands is bound to the target's device, if it has one."""
 
     @property
     def port(self) -> int:
@@ -144,16 +149,30 @@ class Hold:
     def take(self) -> bool:
         """Bind the best socket that the kernel allows now, in place of a lesser one; whether one stands."""
         for form in self._forms.meanwhile:
-            if form == self.form:
+            if (form == self.form and self._on_device) or self._put(form):
                 break
-            try:
-                better = bind(self.target.port, form)
-            except OSError:
-                continue
-            self.drop()
-            self._socket, self.form = better, form
-            break
         return self.form is not None
+
+    def _put(self, form: Form) -> bool:
+        """Put a socket of this form, on the target's device, in the place of what stands; whether one stands.
+
+        As long as the device is missing, the socket is on none: that keeps the port as well, but in no VRF.
+        """
+        device = self.target.device
+        try:
+            better = bind(self.target.port, form, device)
+        except OSError as error:
+            if not device or error.errno not in (errno.ENODEV, errno.EPERM):
+                return False
+            if form == self.form:
+                return True
+            try:
+                better, device = bind(self.target.port, form), ""
+            except OSError:
+                return False
+        self.drop()
+        self._socket, self.form, self._on_device = better, form, device == self.target.device
+        return True
 
     def strengthen(self, *, lasting: bool) -> None:
         """Let a full hold stand during the wait, and where it is `lasting` beside the service too.
@@ -177,13 +196,8 @@ class Hold:
         if self.ready:
             return
         for form in self._forms.at_exec:
-            try:
-                lasting = bind(self.target.port, form)
-            except OSError:
-                continue
-            self.drop()
-            self._socket, self.form = lasting, form
-            return
+            if self._put(form):
+                return
 
     def adopt(self, sock: _socket.socket, form: str) -> bool:
         """Take over what an earlier hold of this form has left (`fdstore`); whether it may stay beside the service."""
@@ -192,7 +206,7 @@ class Hold:
         for known in self._forms.at_exec:
             if known == form and sock.getsockname()[1] == self.target.port:
                 self.drop()
-                self._socket, self.form = sock, known
+                self._socket, self.form, self._on_device = sock, known, _is_on(sock, self.target.device)
                 return True
         return False
 
@@ -201,6 +215,7 @@ class Hold:
         if self._socket is not None:
             self._socket.close()
         self._socket = self.form = None
+        self._on_device = False
 
     def make_inheritable(self) -> int | None:
         """Make it last across exec; the descriptor's number, or None where no hold may stay beside the service.
@@ -220,6 +235,17 @@ class Hold:
         self._socket.close()
         self._socket = _socket.socket(fileno=number)
         return number
+
+
+def _is_on(sock: _socket.socket, device: str) -> bool:
+    """Whether a socket is bound to this device; to any or to none where none is named."""
+    if not device:
+        return True
+    try:
+        name = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_BINDTODEVICE, 16)
+    except OSError:  # ENODEV: it has gone
+        return False
+    return name.rstrip(b"\0") == device.encode(errors="surrogateescape")
 
 
 def make_all_inheritable(holds: Sequence[Hold]) -> tuple[int, ...]:

@@ -218,7 +218,7 @@ class Inspection:
 
 def _whole_port(target: Target) -> Target:
     """Widen a target to all addresses of both families: a hold on any of them keeps connect() from a free port."""
-    return Target(target.text, target.port, target.protocol)
+    return Target(target.text, target.port, target.protocol, device=target.device)
 
 
 def _address_state(target: Target, verdict: Verdict) -> AddressState | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -13,15 +14,16 @@ import pytest
 
 from portwait._linux.sockdiag import SockDiag
 from portwait.bind import probe
+from portwait.bind.hold import Hold
 from portwait.diagnosis.interfaces import number_of
 from portwait.diagnosis.overlap import overlaps, share_interface
 from portwait.host import addresses
 from portwait.model.case import AddressState
 from portwait.model.targets import parse
-from tests.support.guarding import STARTED, run
+from tests.support.guarding import STARTED, run, target_of
 from tests.support.netns import forced_source_port
 from tests.support.programs import DEADLINE, eventually, portwait
-from tests.support.states import reset, states_on
+from tests.support.states import connects, reset, states_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -197,6 +199,61 @@ def _number(name: str) -> int:
     return socket.if_nametoindex(name) if name else 0
 
 
+def device_of(one: Hold) -> str:
+    """Name the device that a hold's socket is bound to."""
+    (number,) = one.descriptors
+    with socket.socket(fileno=os.dup(number)) as sock:
+        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).rstrip(b"\0").decode()
+
+
+@pytest.mark.usefixtures("links")
+class TestHold:
+    """The hold of a target with a device is on that device."""
+
+    def test_it_is_in_nobodys_way_on_another_link(self) -> None:
+        """Not of an IPv6 service without SO_REUSEADDR either; and no connect() is given the port."""
+        one = Hold(target_of(f"*%v0:{PORT}"))
+        with socket.socket(socket.AF_INET6) as other:
+            assert one.take()
+            assert not connects(PORT)
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"v1")
+            other.bind(("::", PORT))
+            other.listen()
+        one.drop()
+
+    def test_until_the_link_is_there_it_is_on_none(self) -> None:
+        """So that the port is kept from the beginning of the wait."""
+        one = Hold(target_of(f"*%v9:{PORT}"))
+        assert one.take()
+        assert device_of(one) == ""
+        assert not connects(PORT)
+        assert one.take()
+        subprocess.run(["ip", "link", "add", "v9", "type", "veth", "peer", "name", "v9far"], check=True)
+        assert one.take()
+        assert (device_of(one), one.form) == ("v9", "v6only")
+        one.drop()
+
+    def test_one_that_comes_back_is_exchanged_where_it_is_on_another_link(self) -> None:
+        """The store of systemd names a hold by its port alone."""
+        first, second = Hold(target_of(f"*%v0:{PORT}")), Hold(target_of(f"*%v1:{PORT}"))
+        assert first.take()
+        with socket.socket(fileno=os.dup(first.descriptors[0])) as stored:
+            first.drop()
+            assert second.adopt(stored, "v6only")
+            assert second.take()
+            assert device_of(second) == "v1"
+            second.drop()
+
+    def test_explain_names_it(self) -> None:
+        """To whoever asks about that device, and about all."""
+        one = Hold(target_of(f"*%v0:{PORT}"))
+        assert one.take()
+        for word, count in ((f"*%v0:{PORT}", 1), (str(PORT), 1), (f"*%v1:{PORT}", 0)):
+            (told,) = json.loads(run(portwait("explain", "--json", word)).out)["targets"]
+            assert (word, told["verdict"], len(told["holds"])) == (word, "free", count)
+        one.drop()
+
+
 @pytest.fixture
 def vrf(net: None) -> None:
     """Make a VRF, red, with a link of its own that has 192.0.2.1; nobody answers there."""
@@ -245,6 +302,22 @@ class TestVrf:
             assert run(portwait("evict", str(PORT))).status == 0
             assert run(portwait("--evict", "--timeout", "0", str(PORT), "--", *STARTED)).started
             assert states_on(PORT) == ["SYN_SENT"]
+
+    def test_a_hold_keeps_the_port_there(self) -> None:
+        """The kernel keeps the ports of each VRF apart, so a hold that is in none would keep nobody away."""
+        one = Hold(target_of(f"*%red:{PORT}"))
+        assert one.take()
+        with in_vrf() as client, in_vrf() as service:
+            client.setblocking(False)  # the socket's own yes and no
+            with forced_source_port(PORT):
+                assert client.connect_ex(("192.0.2.2", REMOTE)) == errno.EADDRNOTAVAIL
+                one.drop()
+                assert client.connect_ex(("192.0.2.2", REMOTE)) == errno.EINPROGRESS
+            client.close()
+            assert one.take()
+            service.bind(("", PORT))
+            service.listen()
+        one.drop()
 
 
 def test_a_vrf_whose_name_is_no_utf8(monkeypatch: pytest.MonkeyPatch) -> None:
