@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 GAVE_UP = 124
 """The status when the deadline came while the kernel still said `held` or `unavailable`, as timeout(1)."""
 
-_CLOSING = ("sudo", "doas", "daemon", "start-stop-daemon")
-"""Programs that close all descriptors from 3 on when they start, before they become the service."""
+_WRAPPERS = ("sudo", "doas", "daemon", "start-stop-daemon", "ip", "nsenter", "unshare")
+"""Programs that close all descriptors from 3 on before they become the service, or go into another network."""
 
 _PLAIN_POLL = 0.1  # seconds
 _RESERVE_PATIENCE = 2.0  # seconds, for another portwait's turn at the kernel's list, which takes milliseconds
@@ -88,10 +88,10 @@ def run(options: Options, command: Sequence[str]) -> int:
             from portwait.wait import outcome
 
             outcome.tell_holds(survey, options)
-        if os.path.basename(command[0]) in _CLOSING and (survey.holds or options.listen):
-            from portwait.wait import outcome
+        if os.path.basename(command[0]) in _WRAPPERS:
+            from portwait.wait import wrappers
 
-            outcome.warn_of_closing(survey, options, command)
+            wrappers.warn(survey, options, command)
     return handoff.become(command)
 
 

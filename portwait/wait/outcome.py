@@ -12,7 +12,7 @@ from portwait.model import ports
 from portwait.model.targets import ANY
 from portwait.options.table import would
 from portwait.text import durations
-from portwait.text.escape import escape, shell
+from portwait.text.escape import escape
 from portwait.text.masking import command_line
 from portwait.text.plural import is_or_are, names, typed
 
@@ -95,45 +95,20 @@ def tell_holds(survey: Survey, options: Options) -> None:
         log.debug("hold", f"hold on {escape(str(each.target))}: {kept}", target=typed([each.target]))
 
 
-def warn_of_closing(survey: Survey, options: Options, command: Sequence[str]) -> None:
-    """Say that this command closes what was to be kept open until the service has bound its port."""
-    name = os.path.basename(command[0])
-    words = {*(command[: command.index("--")] if "--" in command else command)}
-    if (name == "start-stop-daemon" and not {"-b", "--background"} & words) or (
-        name == "daemon" and {"-f", "--foreground"} & words
-    ):
-        return  # they close only what they leave behind in the background
-    held = [each.target for each in survey.holds if each.form is not None]
-    if not (held or options.listen):
-        return
-    concerned = held or (*survey.targets, *survey.passed_in)
-    asked = names(concerned)
-    what = "the socket that is passed on" if options.listen else "the hold"
-    lost = "" if options.listen else f", and then {asked} can be given away before the service has bound it"
-    wanted = shell([target.text for target in concerned])
-    put = f"put portwait behind it: {name} [OPTION...] portwait {wanted} -- COMMAND"
-    listed = ports.show(ports.merge((target.port, target.port) for target in concerned))
-    may_reserve = not options.listen and _may_reserve(concerned)
-    or_reserve = f"; or keep the kernel from choosing it: {_reserving(listed)}" if may_reserve else ""
-    Log(options.log_format, quiet=options.quiet, verbose=options.verbose).warning(
-        "closes", f"{name} closes {what} when it starts{lost}. Better {put}{or_reserve}", target=typed(concerned)
-    )
-
-
 def _too_many(survey: Survey) -> str:
     listed = ports.show(ports.merge((target.port, target.port) for target in survey.targets))
-    cure = f"; {_reserving(listed)} keeps them all" if _may_reserve(survey.targets) else ""
+    cure = f"; {reserving(listed)} keeps them all" if may_reserve(survey.targets) else ""
     return f"no hold on {listed}, because portwait holds at most {hold.MOST} ports{cure}"
 
 
-def _reserving(listed: str) -> str:
+def reserving(listed: str) -> str:
     """Quote the command that reserves ports."""
     from portwait.host.machine import call
 
     return call("reserve", listed)
 
 
-def _may_reserve(targets: Iterable[Target]) -> bool:
+def may_reserve(targets: Iterable[Target]) -> bool:
     """Whether reserving all these ports leaves enough others for outgoing connections."""
     return port_settings().after_reserving((target.port, target.port) for target in targets).suffices()
 

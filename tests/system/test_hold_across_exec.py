@@ -225,6 +225,22 @@ class TestCommandsThatClose:
         assert f"portwait reserve {PORT}" in line
         assert guard("--no-hold", str(PORT), "--", *command).err == ""
 
+    @pytest.mark.parametrize(
+        ("command", "put"),
+        [
+            (("unshare", "--net", *LISTS), "unshare [OPTION...] portwait"),
+            (("nsenter", "--net=/proc/self/ns/net", *LISTS), "nsenter [OPTION...] portwait"),
+            (("ip", "netns", "exec", "absent", *LISTS), "ip netns exec NAME portwait"),
+        ],
+        ids=["unshare", "nsenter", "ip"],
+    )
+    def test_another_network_is_said(self, command: tuple[str, ...], put: str) -> None:
+        """Rule: what portwait has asked and holds here is nothing to a service that binds there."""
+        line = guard(str(PORT), f"{LOOPBACK}:{PORT}", "--", *command).err.splitlines()[0]
+        assert line.startswith(f"portwait: {command[0]} starts the command in another network, and portwait has asked")
+        assert line.endswith(f"Put portwait behind it: {put} {PORT} {LOOPBACK}:{PORT} -- COMMAND")
+        assert "another network" not in guard("--listen", str(PORT), "--", *command).err
+
     def test_the_cures_are_for_these_targets(self) -> None:
         """What portwait is to be given behind sudo is what it was given before it."""
         done = guard("--hold=full", f"{LOOPBACK}:{PORT}/udp", str(PORT + 1), "--", "sudo", "--version")
