@@ -35,6 +35,22 @@ def vrf_of(index: int) -> int:
         with open(_ACCEPTS_ALL, encoding="ascii") as file:
             if file.read().strip() != "0":
                 return 0
+    except OSError:
+        return 0
+    return parse(_ask(index))
+
+
+def vrfs() -> list[str]:
+    """Name the VRFs of this network namespace. /sys would list those of the namespace that it was mounted in."""
+    try:
+        return sorted(name for index, name in _socket.if_nameindex() if parse(_ask(index)) == index)
+    except OSError:
+        return []
+
+
+def _ask(index: int) -> bytes:
+    """Ask the kernel for one interface; nothing where it does not answer."""
+    try:
         sock = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, kernel.NETLINK_ROUTE)
         try:
             sock.settimeout(_DEADLINE)
@@ -43,8 +59,8 @@ def vrf_of(index: int) -> int:
         finally:
             sock.close()
     except OSError:
-        return 0
-    return parse(data) if sender[0] == 0 else 0
+        return b""
+    return data if sender[0] == 0 else b""
 
 
 def is_down(name: str) -> bool:

@@ -10,7 +10,6 @@ import sys
 from portwait.model.case import AddressState
 
 _TENTATIVE, _DUPLICATE = 0x40, 0x08  # IFA_F_TENTATIVE, IFA_F_DADFAILED (linux/if_addr.h)
-_CLASSES = "/sys/class/net"
 
 
 def is_here(address: str) -> bool:
@@ -45,7 +44,7 @@ def why_unavailable(address: str, zone: str = "") -> AddressState:
 
     if _is_loopback(address) and links.is_down("lo"):
         return AddressState("loopback-down", "lo")
-    for vrf in _vrfs():
+    for vrf in links.vrfs():
         if _binds_in(address, vrf):
             return AddressState("vrf", vrf)
     return AddressState("loopback", "lo") if _is_loopback(address) else AddressState("absent", zone)
@@ -69,14 +68,6 @@ def _addresses() -> list[tuple[str, int, str]]:
     """List this namespace's IPv6 addresses as hexadecimal digits, their flags, their interfaces."""
     lines = (line.split() for line in _text("/proc/net/if_inet6").splitlines())
     return [(words[0], int(words[4], 16), words[5]) for words in lines if len(words) == 6]
-
-
-def _vrfs() -> list[str]:
-    try:
-        names = sorted(os.listdir(_CLASSES))
-    except OSError:
-        return []
-    return [name for name in names if "DEVTYPE=vrf" in _text(f"{_CLASSES}/{name}/uevent")]
 
 
 def _binds_in(address: str, device: str) -> bool:

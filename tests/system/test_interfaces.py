@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from portwait._linux import links as rtnetlink
 from portwait._linux.sockdiag import SockDiag
 from portwait.bind import probe
 from portwait.bind.hold import Hold
@@ -322,8 +323,16 @@ class TestVrf:
 
 def test_a_vrf_whose_name_is_no_utf8(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any bytes can be an interface's name; an address that is not here is looked for in it all the same."""
-    monkeypatch.setattr(addresses, "_vrfs", lambda: [os.fsdecode(b"vrf\xff")])
+    monkeypatch.setattr(rtnetlink, "vrfs", lambda: [os.fsdecode(b"vrf\xff")])
     assert addresses.why_unavailable("192.0.2.9") == AddressState("absent")
+
+
+@pytest.mark.usefixtures("links")
+def test_vrfs_are_those_of_this_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: the kernel is asked about this network; /sys shows the one that it was mounted in (nsenter --net)."""
+    assert rtnetlink.vrfs() == []
+    monkeypatch.setattr(rtnetlink, "parse", lambda data: rtnetlink._LINK.unpack_from(data, 16)[2])  # each is one
+    assert rtnetlink.vrfs() == ["lo", "v0", "v0far", "v1", "v1far"]
 
 
 def verdicts(*words: str) -> list[str]:
