@@ -75,7 +75,7 @@ def _connection(blocker: Blocker) -> str:
     if blocker.expires_in is not None:
         facts.append(f"ends in {durations.show(blocker.expires_in)}")
     if blocker.socket.mptcp:
-        facts.append("a path of a Multipath TCP connection")
+        facts.append("a path of a Multipath TCP connection" if blocker.remote else "of Multipath TCP")
     if blocker.socket.queue:
         facts.append(f"{blocker.socket.queue} waiting to be accepted")
     if any(owner.state in ("T", "t") for owner in blocker.owners):

@@ -77,6 +77,13 @@ class TestMultipath:
         with states.multipath(PORT):
             assert "a path of a Multipath TCP connection" in run(portwait("explain", str(PORT))).out
 
+    def test_a_listener_is_no_path(self) -> None:
+        """Rule: a path is said of a connection alone."""
+        with states.multipath(PORT) as (_, peer):
+            out = run(portwait("explain", str(peer.getsockname()[1]))).out
+        (line,) = [text for text in out.splitlines() if " LISTEN, " in text]
+        assert line.endswith(", of Multipath TCP")
+
     @pytest.mark.kernel
     def test_what_destroying_it_leaves(self) -> None:
         """The fact: the port is free, and the program is told nothing."""
