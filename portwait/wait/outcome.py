@@ -14,7 +14,7 @@ from portwait.options.table import would
 from portwait.text import durations
 from portwait.text.escape import escape
 from portwait.text.masking import command_line
-from portwait.text.plural import is_or_are, names, typed
+from portwait.text.plural import is_or_are, listed, names, typed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ def _free(survey: Survey, options: Options, log: Log, command: Sequence[str], wa
     """The service may start; after a wait that is worth a line, otherwise only for -v."""
     asked = typed((*survey.targets, *survey.passed_in))
     starting = f"; starting {escape(command[0])}" if command else ""
-    unsure = any(verdict.state != "free" for verdict in survey.verdicts.values())
-    state = "can be tried: nobody can tell whether it is free" if unsure else f"{is_or_are(survey.targets)} free"
-    ready = _ready(survey, state)
+    ready = _ready(survey)
     after = f" after {durations.show(waited)}" if waited else ""
     say = log.info if waited else log.debug
     say("free", f"{ready}{after}{starting}", target=asked, waited=round(waited, 3))
@@ -76,13 +74,19 @@ def _free(survey: Survey, options: Options, log: Log, command: Sequence[str], wa
             log.warning("contested", text, target=typed([each.target]))
 
 
-def _ready(survey: Survey, state: str) -> str:
+def _ready(survey: Survey) -> str:
     """Say of which state the targets are that the service binds itself, and which it is given already."""
-    asked, passed_in = survey.targets, survey.passed_in
-    states = [f"{names(asked)} {state}"] if asked else []
+    known = survey.verdicts
+    free = [target for target in survey.targets if target in known and known[target].state == "free"]
+    unsure = [target for target in survey.targets if target not in known or known[target].state != "free"]
+    passed_in = survey.passed_in
+    states = [f"{names(free)} {is_or_are(free)} free"] if free else []
     if passed_in:
         states.append(f"{names(passed_in)} {'were' if len(passed_in) > 1 else 'was'} passed in (LISTEN_FDS)")
-    return " and ".join(states)
+    if unsure:
+        they_are = "they are" if len(unsure) > 1 else "it is"
+        states.append(f"{names(unsure)} can be tried: nobody can tell whether {they_are} free")
+    return listed(states)
 
 
 def tell_holds(survey: Survey, options: Options) -> None:
@@ -199,14 +203,16 @@ def _rehearse(survey: Survey, options: Options, log: Log, command: Sequence[str]
     if options.reserve:
         log.info("dry-run", would("reserve", targets=names(every)), target=typed(every))
     if free:
-        log.info("dry-run", f"dry run: {_ready(survey, f'{is_or_are(survey.targets)} free')}", target=typed(every))
+        log.info("dry-run", f"dry run: {_ready(survey)}", target=typed(every))
     else:
         log.info("dry-run", f"dry run: would {_wait(survey, options)}", target=typed(survey.obstructed))
     if options.anyway and not free and not command:
         log.info("dry-run", would("anyway"))
     if command and (free or options.timeout or options.anyway or _clears(options)):
         mode = options.hold or "default"
-        kept = [target for target in survey.targets if hold.forms(target, mode, reuseaddr=options.reuseaddr).at_exec]
+        known = survey.verdicts
+        may = [target for target in asked if target not in known or known[target].state != "denied"]
+        kept = [target for target in may if hold.forms(target, mode, reuseaddr=options.reuseaddr).at_exec]
         if options.listen and asked:
             log.info("dry-run", would("listen", targets=names(asked)), target=typed(asked))
         elif kept and survey.wide:

@@ -19,6 +19,7 @@ from tests.support.guarding import GAVE_UP, STARTED, events, guard, in_order, ru
 from tests.support.pipes import full_pipe
 from tests.support.programs import eventually, portwait, running
 from tests.support.states import outbound_established, reset
+from tests.support.surroundings import AS_STRANGER
 from tests.support.terminals import IN_BACKGROUND, STOPPING_WRITERS, on_terminal
 
 if TYPE_CHECKING:
@@ -160,6 +161,16 @@ class TestWhatItSays:
         assert seen.err.endswith(f"; would end with {status}{when}\n")
         assert seen.status == (GAVE_UP if held else status)
         assert guard(str(PORT), "--", name).status == status
+
+    def test_free_is_the_word_of_bind_alone(self) -> None:
+        """Rule: what bind() may not be asked about can be tried, and nothing holds it until the service has it."""
+        argv = [*AS_STRANGER, *portwait("--dry-run", "80", "443", str(PORT), "--", *STARTED)]
+        lines = [line for line in run(argv).err.splitlines() if "dry run" in line]
+        unsure = "80/tcp, 443/tcp can be tried: nobody can tell whether they are free"
+        assert lines[:2] == [
+            f"portwait: dry run: {PORT}/tcp is free and {unsure}",
+            f"portwait: dry run: would hold {PORT}/tcp (default) until the service has bound it",
+        ]
 
     def test_anyway_without_a_command(self) -> None:
         """Nothing is started, so it does not say so; as ExecStartPre= it lets the service try."""
