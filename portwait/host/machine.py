@@ -18,6 +18,8 @@ _CAP_NET_ADMIN = 12  # linux/capability.h
 _NAME = "portwait"
 _OF_SUDO = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
 """Where every sudo looks, whatever PATH says (secure_path in sudoers(5)); RHEL's leaves out /usr/local/bin."""
+_OF_THE_SYSTEM = (*_OF_SUDO, "/usr/local/sbin", "/usr/local/bin")
+"""Folders that nobody has to wait for; others can be on a mount that does not answer."""
 
 
 class Machine(Record):
@@ -91,21 +93,28 @@ def machine() -> Machine:
     )
 
 
-def call(*words: str) -> str:
-    """Quote a call of portwait that is to be pasted: it asks about this very network, whoever pastes it where."""
+def call(*words: str, patient: bool = True) -> str:
+    """Quote a call of portwait that is to be pasted: it asks about this very network, whoever pastes it where.
+
+    `patient`: as `program` has it.
+    """
+    plain = shell((program(patient=patient), *words))
     if sys.platform != "linux" or not _is_in_unit(_place(), _container(os.environ, _read("/run/systemd/container"))):
-        return shell((program(), *words))
+        return plain
     sudo = not _is_root()
     way_in = _way_in(sudo=sudo)
-    return f"{way_in} {shell((program(by_sudo=sudo), *words))}" if way_in else shell((program(), *words))
+    return f"{way_in} {shell((program(by_sudo=sudo, patient=patient), *words))}" if way_in else plain
 
 
-def program(*, by_sudo: bool = False) -> str:
+def program(*, by_sudo: bool = False, patient: bool = True) -> str:
     """Say how portwait is called in a command to paste: by its name where that finds this very one, else by its path.
 
-    `by_sudo`: whether sudo looks for it.
+    `by_sudo`: whether sudo looks for it. `patient`: whether this process can be abandoned, so that it may look into any
+    folder of PATH.
     """
     along = os.environ.get("PATH", os.defpath).split(":")
+    if not patient:
+        along = along[: next((at for at, folder in enumerate(along) if folder not in _OF_THE_SYSTEM), None)]
     own = own_path() or (_first(along) if sys.argv[0] == _NAME else None)
     found = _first(_OF_SUDO if by_sudo else along)
     try:

@@ -109,7 +109,7 @@ def reserving(listed: str) -> str:
     """Quote the command that reserves ports."""
     from portwait.host.machine import call
 
-    return call("reserve", listed)
+    return call("reserve", listed, patient=False)
 
 
 def may_reserve(targets: Iterable[Target]) -> bool:
@@ -168,7 +168,9 @@ def _how_to_find_out(survey: Survey, told: Collection[object], *, hurried: bool)
     from portwait.advice import shell_commands
     from portwait.host.machine import call
 
-    command = call("explain", *shell_commands.asked_for(untold[:_MOST_ASKED], reuseaddr=survey.reuseaddr))
+    command = call(
+        "explain", *shell_commands.asked_for(untold[:_MOST_ASKED], reuseaddr=survey.reuseaddr), patient=False
+    )
     return f". {'There was no time to find out why;' if hurried else 'To find out why,'} ask with: {command}"
 
 

@@ -86,6 +86,14 @@ def wrapper_on_a_silent_mount(port: int) -> Iterator[Hostile]:
 
 
 @contextlib.contextmanager
+def path_on_a_silent_mount(port: int) -> Iterator[Hostile]:
+    """Search for commands, portwait's own name too, on such a mount first."""
+    with silent_mount() as (folder, caught), outbound_established(port) as made:
+        path = f"PATH={folder}:{os.environ['PATH']}"
+        yield Hostile(("/usr/bin/env", path), lambda: reset(made.sock), caught.is_set)
+
+
+@contextlib.contextmanager
 def nameless_user(port: int) -> Iterator[Hostile]:
     """Hold the port as a user who is in no local file, where the name service does not answer."""
     source = (
@@ -146,6 +154,7 @@ def mass_of_descriptors(port: int, processes: int = 150, descriptors: int = 19_9
 
 TRAPS = {
     "silent-mount": wrapper_on_a_silent_mount,
+    "silent-path": path_on_a_silent_mount,
     "dead-name-service": nameless_user,
     "mass-of-descriptors": mass_of_descriptors,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -128,3 +129,32 @@ def test_how_portwait_is_called(folders: Path, called: str, path: str, sudo: boo
         patch.setattr("sys.executable", str(folders / "bin" / "python"))
         patch.setenv("PATH", ":".join(str(folders / name) for name in path.split(":")))
         assert machine.program(by_sudo=sudo) == (shown if shown == "portwait" else str(folders / shown))
+
+
+@pytest.mark.parametrize(
+    ("called", "path", "shown"),
+    [
+        ("bin/portwait", "bin", "portwait"),
+        ("bin/portwait", "none:bin", "portwait"),
+        ("bin/portwait", "link", "bin/portwait"),
+        ("bin/portwait", "link:bin", "bin/portwait"),
+        ("portwait", "link:bin", "portwait"),
+    ],
+)
+def test_who_cannot_be_abandoned_searches_no_folder_of_others(
+    monkeypatch: pytest.MonkeyPatch, folders: Path, called: str, path: str, shown: str
+) -> None:
+    """Rule: the guard looks into the system's folders alone, up to the first other one, which may never answer."""
+    looked: list[str] = []
+    access = os.access
+
+    def note(path: str, mode: int) -> bool:
+        looked.append(path)
+        return access(path, mode)
+
+    monkeypatch.setattr(machine, "_OF_THE_SYSTEM", tuple(str(folders / name) for name in ("bin", "none")))
+    monkeypatch.setattr("sys.argv", [called, "30010"])
+    monkeypatch.setenv("PATH", ":".join(str(folders / name) for name in path.split(":")))
+    monkeypatch.setattr("os.access", note)
+    assert machine.program(patient=False) == (shown if shown == "portwait" else str(folders / shown))
+    assert not any(path.startswith(str(folders / "link")) for path in looked)
