@@ -13,6 +13,7 @@ no other place for it in that PID namespace.
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import signal
@@ -205,7 +206,15 @@ def start(narrate: Narrate, log: Log, *, acts: bool, ends: bool = False) -> Narr
         leaving = Leaving(pid) if ends and sys.platform == "linux" else None
         return Narrator(ours, pid, log, acts=acts, was_pending=was_pending, leaving=leaving)
     ours.close()
-    raise OSError(os.WEXITSTATUS(status), os.strerror(os.WEXITSTATUS(status)))
+    raise _why_none(status)
+
+
+def _why_none(status: int) -> OSError:
+    """Say why the process in the middle has started none, by how it ended."""
+    if os.WIFSIGNALED(status):  # by SIGSYS, where SystemCallFilter= forbids what it does
+        return OSError(errno.ECHILD, f"its own process was ended by {signal.Signals(os.WTERMSIG(status)).name}")
+    number = os.WEXITSTATUS(status)
+    return OSError(number, os.strerror(number)) if number else OSError(errno.ECHILD, "its own process has ended")
 
 
 def _fork_again(narrate: Narrate, line: Channel) -> NoReturn:

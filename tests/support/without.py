@@ -16,8 +16,8 @@ import struct
 import sys
 
 CALLS = {  # asm/unistd_64.h, asm-generic/unistd.h
-    "x86_64": {"socket": 41, "bind": 49, "pidfd_getfd": 438},
-    "aarch64": {"socket": 198, "bind": 200, "pidfd_getfd": 438},
+    "x86_64": {"socket": 41, "bind": 49, "pidfd_getfd": 438, "pipe2": 293},
+    "aarch64": {"socket": 198, "bind": 200, "pidfd_getfd": 438, "pipe2": 59},
 }
 """The numbers of system calls, by what uname calls the machine."""
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _FILTER = 38, 22, 2  # linux/prctl.h, linux/seccomp.h

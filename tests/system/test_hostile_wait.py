@@ -18,11 +18,12 @@ import pytest
 
 from portwait._linux import procfs
 from tests.support.descriptors import sockets_of
-from tests.support.guarding import GAVE_UP, STARTED, changed, guard
+from tests.support.guarding import GAVE_UP, STARTED, changed, guard, run
 from tests.support.hostile import TRAPS
 from tests.support.programs import command_line, eventually, portwait, running
 from tests.support.states import listening, outbound_established, reset
 from tests.support.surroundings import AS_NOBODY
+from tests.support.without import without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -215,6 +216,15 @@ def test_the_tables_word_does_not_outlive_whoever_reads_them(number: int, why: s
         assert guarded.status() == 0
         assert [why in line for line in guarded.err if "failed" in line] == [True]
         assert "80/tcp can be tried: nobody can tell whether it is free" in guarded.err[-1]
+
+
+def test_a_filter_that_ends_whoever_would_find_out() -> None:
+    """Rule: what ended it is said (SystemCallFilter=~@ipc of a unit ends it), and the guard waits by bind alone."""
+    with outbound_established(PORT):
+        seen = run([*without("pipe2=KILL"), *portwait("--timeout", "0", str(PORT), "--", *STARTED)])
+    assert seen.status == GAVE_UP
+    assert "failed to see who is in the way: its own process was ended by SIGSYS; continuing without it" in seen.err
+    assert run([*without("pipe2=KILL"), *portwait(str(PORT), "--", *STARTED)]).started
 
 
 def test_a_wait_that_fails_waits_by_bind_alone() -> None:
