@@ -936,6 +936,17 @@ def test_a_line_about_a_network_leads_into_it(given: Facts) -> None:
         )
 
 
+def test_a_port_that_was_taken_by_number_is_not_given() -> None:
+    """Rule: reserving keeps nobody from reaching itself who binds the port by its number."""
+    given, taken = (
+        remedies(facts(ITSELF, span=span))["self-connect"].summary for span in ((1024, 65000), (32768, 60999))
+    )
+    assert "was given that very port as its own" in given
+    assert "Start the service first, or reserve the port: then it cannot happen." in given
+    assert "had that very port as its own" in taken
+    assert "Start the service first: then it cannot happen." in taken
+
+
 def test_time_wait_is_not_cured_by_reuseaddr() -> None:
     """The advice that people are given everywhere is named, and refused where bind was asked with it."""
     assert "SO_REUSEADDR in the service does not help here" in remedies(facts(TIME_WAIT))["wait"].summary

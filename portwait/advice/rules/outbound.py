@@ -186,9 +186,11 @@ def fix_self_connect(facts: Facts) -> Remedy | None:
     blockers = [blocker for blocker in facts.blockers if blocker.kind.name == "self-connect"]
     if not blockers:
         return None
+    by_number = any(map(facts.by_number, blockers))
+    got, cure = ("had", "") if by_number else ("was given", ", or reserve the port")
     return Remedy(
         "self-connect",
         f"{shell_commands.called(shell_commands.owners(blockers))} called connect() on {facts.target.port} of this "
-        "host while nobody listened there, was given that very port as its own, and so reached itself. Start the "
-        "service first, or reserve the port: then it cannot happen.",
+        f"host while nobody listened there, {got} that very port as its own, and so reached itself. Start the "
+        f"service first{cure}: then it cannot happen.",
     )
