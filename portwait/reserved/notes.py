@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 
 from portwait.errors import UsageError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     Ports = tuple[Range, ...]
 
 _ADDED, _RELEASING = "reserved", "releasing"
+_MOST = 1000
+"""Notes that are kept. A unit with PrivateNetwork= has a new network namespace, and so a new note, at each start."""
 
 
 def added() -> Ports | None:
@@ -76,12 +79,23 @@ def _write(kind: str, listed: Ports) -> str | None:
         if listed:
             os.makedirs(lock.FOLDER, 0o755, exist_ok=True)
             atomic_file.write(path, f"{_boot()}\n{ports.show(listed)}\n")
+            _remove_the_oldest()
         else:
             with contextlib.suppress(FileNotFoundError):
                 atomic_file.remove(path)
     except OSError as error:
         return f"cannot write {path}: {error.strerror}"
     return None
+
+
+def _remove_the_oldest() -> None:
+    """Remove notes of network namespaces that are gone, most likely: nothing tells which those are."""
+    with contextlib.suppress(OSError), os.scandir(lock.FOLDER) as entries:
+        notes = [entry for entry in entries if re.fullmatch(f"{_ADDED}-[0-9]+", entry.name)]  # the lock is no note
+        surplus = len(notes) - _MOST
+        ages = sorted((entry.stat(follow_symlinks=False).st_mtime, entry.path) for entry in notes if surplus > 0)
+        for _, path in ages[: max(0, surplus)]:
+            os.unlink(path)
 
 
 def _path(kind: str) -> str | None:
