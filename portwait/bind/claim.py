@@ -18,7 +18,7 @@ import os
 from typing import TYPE_CHECKING
 
 from portwait.bind import hold
-from portwait.bind.probe import UNUSED, allow_any_address, probe, verdict_of
+from portwait.bind.probe import UNUSED, allow_any_address, bind_to_device, probe, verdict_of
 
 if TYPE_CHECKING:
     from portwait.bind.hold import Mode
@@ -76,7 +76,7 @@ class Claim(hold.Hold):
     def _bind_sockets(self) -> None:
         """Bind what meets every other hold, and beside it, once shared, the hold that may stay beside the service."""
         if self.target.protocol == "udp":
-            sock = hold.bind(self.target.port, "udp", exclusive=True)
+            sock = hold.bind(self.target.port, "udp", self.target.device, exclusive=True)
             hold.share(sock, "udp")
             self.adopt(sock, "udp")
             return
@@ -87,7 +87,7 @@ class Claim(hold.Hold):
             refused: OSError | None = None
             for form in self._forms.at_exec:
                 try:
-                    self.adopt(hold.bind(self.target.port, form), form)
+                    self.adopt(hold.bind(self.target.port, form, self.target.device), form)
                 except OSError as error:
                     refused = refused if error.errno in _NO_SUCH_SOCKET else error
                 else:
@@ -104,7 +104,7 @@ class Claim(hold.Hold):
         try:
             for make in (_bind_unused_ipv6, _bind_last):
                 try:
-                    keepers.append(make(self.target.port))
+                    keepers.append(make(self.target.port, self.target.device))
                 except OSError as error:
                     if error.errno not in _NO_SUCH_SOCKET:
                         raise
@@ -136,15 +136,16 @@ class Claim(hold.Hold):
         return number
 
 
-def _bind_last(port: int) -> _socket.socket:
-    return hold.bind(port, "last", exclusive=True)
+def _bind_last(port: int, device: str) -> _socket.socket:
+    return hold.bind(port, "last", device, exclusive=True)
 
 
-def _bind_unused_ipv6(port: int) -> _socket.socket:
+def _bind_unused_ipv6(port: int, device: str) -> _socket.socket:
     """Bind an address that nobody uses, which meets whoever is bound to [::]."""
     sock = _socket.socket(_socket.AF_INET6, _socket.SOCK_STREAM)
     try:
         allow_any_address(sock)
+        bind_to_device(sock, device)
         sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 1)
         sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_TCLASS, hold.MARK)
         sock.bind((UNUSED[_socket.AF_INET6], port))

@@ -15,6 +15,7 @@ import pytest
 from portwait._linux import links as rtnetlink
 from portwait._linux.sockdiag import SockDiag
 from portwait.bind import probe
+from portwait.bind.choice import choose
 from portwait.bind.hold import Hold
 from portwait.diagnosis.interfaces import number_of
 from portwait.diagnosis.overlap import overlaps, share_interface
@@ -319,6 +320,24 @@ class TestVrf:
             service.bind(("", PORT))
             service.listen()
         one.drop()
+
+    def test_a_pick_keeps_the_port_there(self) -> None:
+        """From connect() and from the next pick, beside the service."""
+        targets = [target_of(f"*%red:{number}") for number in (PORT, PORT + 1)]
+        first = choose(targets)
+        assert [claim.port for claim in first.claims] == [PORT]
+        first.claims[0].make_inheritable()
+        with in_vrf() as client, in_vrf() as service:
+            client.setblocking(False)
+            with forced_source_port(PORT):
+                assert client.connect_ex(("192.0.2.2", REMOTE)) == errno.EADDRNOTAVAIL
+            service.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            service.bind(("", PORT))
+            second = choose(targets)
+            assert [claim.port for claim in second.claims] == [PORT + 1]
+            second.drop()
+            service.listen()
+        first.drop()
 
 
 def test_a_vrf_whose_name_is_no_utf8(monkeypatch: pytest.MonkeyPatch) -> None:
