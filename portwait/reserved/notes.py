@@ -89,11 +89,15 @@ def _write(kind: str, listed: Ports) -> str | None:
 
 
 def _remove_the_oldest() -> None:
-    """Remove notes of network namespaces that are gone, most likely: nothing tells which those are."""
+    """Remove notes of network namespaces that are gone, most likely: nothing tells which those are.
+
+    Not the one with the lowest number: the system's own namespace is the first that there is.
+    """
     with contextlib.suppress(OSError), os.scandir(lock.FOLDER) as entries:
-        notes = [entry for entry in entries if re.fullmatch(f"{_ADDED}-[0-9]+", entry.name)]  # the lock is no note
+        notes = {int(note[1]): entry for entry in entries if (note := re.fullmatch(f"{_ADDED}-([0-9]+)", entry.name))}
         surplus = len(notes) - _MOST
-        ages = sorted((entry.stat(follow_symlinks=False).st_mtime, entry.path) for entry in notes if surplus > 0)
+        later = [notes[number] for number in sorted(notes)[1:]] if surplus > 0 else []
+        ages = sorted((entry.stat(follow_symlinks=False).st_mtime, entry.path) for entry in later)
         for _, path in ages[: max(0, surplus)]:
             os.unlink(path)
 
