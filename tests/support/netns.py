@@ -11,6 +11,9 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from portwait._linux import netns
+from portwait.reserved import lock
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -44,9 +47,16 @@ def private_network(*, up: bool = True) -> Iterator[None]:
                 loopback_up()
             yield
         finally:
+            _remove_notes()
             _check(_libc.setns(before, CLONE_NEWNET))
     finally:
         os.close(before)
+
+
+def _remove_notes() -> None:
+    """Remove what `portwait reserve` has noted down about this network namespace, which ends."""
+    for path in Path(lock.FOLDER).glob(f"re*-{netns.cookie()}"):
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
