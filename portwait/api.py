@@ -16,11 +16,12 @@ from portwait.wait import schedule
 from portwait.wait.inspection import Inspection
 
 if TYPE_CHECKING:
+    from portwait.bind.claim import Claim
     from portwait.bind.hold import Hold, Mode
     from portwait.model.blocker import Blocker
     from portwait.model.targets import Family, Target
 
-_picked: list[Hold] = []
+_picked: list[Claim] = []
 """What `pick` has chosen stands until it is dropped, also where the caller keeps the number alone."""
 _TABLES_EVERY = 1.0  # seconds between two readings of the tables, where bind has no word
 
@@ -82,7 +83,7 @@ def pick(
     seconds where all are taken. Raises PortwaitError where none can be had, UsageError for words that are no ranges.
     """
     candidates, settings = parse(ranges, family), port_settings()
-    claims: list[Hold] = []
+    claims: list[Claim] = []
 
     def look() -> bool:
         claims.extend(choose(order(candidates, settings, shuffled=shuffled), 1, mode, reuseaddr=reuseaddr).claims)
@@ -90,5 +91,5 @@ def pick(
 
     if not (look() or schedule.until(look, time.sleep, time.monotonic() + timeout)):
         raise PortwaitError(f"cannot pick a port of {' '.join(ranges)}: none can be had")
-    _picked[:] = [*(each for each in _picked if each.form is not None), claims[0]]
+    _picked[:] = [*(each for each in _picked if each.keeps), claims[0]]
     return claims[0]

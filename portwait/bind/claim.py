@@ -44,6 +44,11 @@ class Claim(hold.Hold):
         """Why nothing keeps other picks from the port; None where something does."""
         return self._unnamed if self.form is None else None
 
+    @property
+    def keeps(self) -> bool:
+        """Whether a hold, or where none may stand the port's name, keeps other picks from it now."""
+        return self.form is not None or self._name is not None
+
     def claim(self) -> Verdict:
         """Take the port, or say why not: `held` where anything has it, another pick and another hold included."""
         try:

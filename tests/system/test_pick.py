@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -410,10 +410,21 @@ class TestPython:
         assert seen.status == 0, seen.out
         assert "1 passed" in seen.out
 
-    def test_a_port_is_kept_although_only_its_number_is(self) -> None:
-        """The hold stands until it is dropped, whoever forgets it."""
+    @pytest.mark.parametrize(
+        ("words", "how"),
+        [
+            ("10000-10009", {}),
+            ("10000-10009", {"mode": "full"}),
+            ("10000-10009", {"mode": "none"}),
+            ("10000-10009", {"reuseaddr": False}),
+            ("10000-10009/udp", {}),
+            ("10000-10009/udp", {"mode": "full"}),
+        ],
+    )
+    def test_a_port_is_kept_although_only_its_number_is(self, words: str, how: dict[str, Any]) -> None:
+        """What keeps it stands until it is dropped, whoever forgets it: a hold, or where none may stand its name."""
         try:
-            assert [portwait.pick("10000-10009").port for _ in range(3)] == [10000, 10001, 10002]
+            assert [portwait.pick(words, **how).port for _ in range(4)] == [10000, 10001, 10002, 10003]
         finally:
             for hold in api._picked:  # nobody else has them
                 hold.drop()
