@@ -96,14 +96,17 @@ def gather(
     here = where or machine()
     known = {owner.pid: owner for blocker in case.blockers for owner in blocker.owners if owner.container is None}
     above = {owner.pid: supervisors.supervisor_of(owner, _ancestors(owner)) for owner in known.values()}
+    managed = _managed(case, known.values()) if here.systemd else {}
+    units = units_of([case]) if units is None else units
+    units.also_stops(unit for several in managed.values() for unit in several)
     return Facts(
         case,
         here,
         wrappers_of(case.blockers),
-        (units_of([case]) if units is None else units) if here.systemd else {},
+        units if here.systemd else {},
         _published(case, known.values()),
         _listening(case),
-        _managed(case, known.values()) if here.systemd else {},
+        managed,
         {pid: supervisor for pid, supervisor in above.items() if supervisor is not None},
         *(_above(guard or owners.this_process(), here.unit) if known else ()),
     )

@@ -41,6 +41,7 @@ _FOREIGN = (
     "printed: run portwait explain in that namespace."
 )
 _KUBELET = "The kubelet starts it again: to keep it stopped, delete the pod or scale down what made it (kubectl)."
+_STOPS, _RESTARTS = ("stops", "stop"), ("restarts", "restart")
 _CURE = "KillMode=control-group in the [Service] of that unit ends such processes together with it."
 
 
@@ -101,7 +102,8 @@ def restart(facts: Facts, owners: Sequence[Owner], *, beside: Collection[int] = 
         if line is None and unit is not None and _starts_exactly(facts, unit, owner):
             line = shell_commands.control(facts.machine, owner, "restart")
             rest = unit._replace(processes=tuple(each for each in unit.processes if each.pid not in beside))
-            _about_ending(facts, rest, owners, plan, ("restarts", "restart"))
+            _about_ending(rest, owners, plan)
+            _about_dependents(facts, [unit], plan, _RESTARTS)
         if line is not None:
             plan.commands.setdefault(line)
     return plan.finished()
@@ -135,11 +137,14 @@ def _by_manager(facts: Facts, owner: Owner, plan: _Plan) -> None:
         plan.say(f"{who} listens for {names}.")
         if started:
             plan.say(f"{listed([escape(name) for name in started], most=4)} has the socket from it and ends too.")
+        ended = [known for name in started for unit in units if (known := facts.units.get((name, unit.user)))]
+        _about_dependents(facts, [*units, *ended], plan, _STOPS)
     elif len(units) > 1:
         plan.say(f"{who} keeps it in the descriptor store of one of {names}.")
     else:
         plan.say(f"{who} keeps it in the descriptor store of {names}, which is emptied when that unit is stopped.")
         [unit] = units
+        _about_dependents(facts, [unit], plan, _STOPS)
         plan.commands.setdefault(shell_commands.systemctl(facts.machine, unit.user, ("stop",), unit.name))
         if unit.keeps_stored:
             clean = shell_commands.systemctl(facts.machine, unit.user, ("clean", "--what=fdstore"), unit.name)
@@ -177,11 +182,13 @@ def _by_unit(facts: Facts, owner: Owner, owners: Sequence[Owner], plan: _Plan) -
         plan.say(f"{name} has KillMode={unit.kill_mode}, so stopping it leaves {escape(owner.name, 40)} alone.")
         return False
     else:
-        line = shell_commands.control(facts.machine, owner, "stop", *_sockets(facts, unit))
+        sockets = _sockets(facts, unit)
+        line = shell_commands.control(facts.machine, owner, "stop", *(sock.name for sock in sockets))
         if line is None:
             return False
         plan.commands.setdefault(line)
-        _about_ending(facts, unit, owners, plan, ("stops", "stop"))
+        _about_ending(unit, owners, plan)
+        _about_dependents(facts, [unit, *sockets], plan, _STOPS)
         if owner.name in _WAYS_IN:
             plan.say(_WAYS_IN[owner.name])
         return True
@@ -224,21 +231,32 @@ def _others(unit: Unit, owners: Sequence[Owner]) -> str:
     )
 
 
-def _sockets(facts: Facts, unit: Unit) -> tuple[str, ...]:
-    """Name the socket units that would keep the port, or start the unit again."""
-    return tuple(name for name in unit.triggered_by if name.endswith(".socket") and facts.is_active(name, unit.user))
+def _sockets(facts: Facts, unit: Unit) -> tuple[Unit, ...]:
+    """Choose the socket units that would keep the port, or start the unit again."""
+    known = (facts.units.get((name, unit.user)) for name in unit.triggered_by if name.endswith(".socket"))
+    return tuple(sock for sock in known if sock and sock.active)
 
 
-def _about_ending(facts: Facts, unit: Unit, owners: Sequence[Owner], plan: _Plan, verb: tuple[str, str]) -> None:
-    """Say what else stopping or restarting a unit ends; `verb` is which of the two, of one unit and of several."""
-    name = escape(unit.name)
-    if unit.kill_mode in ("control-group", "mixed"):
-        others = _others(unit, owners)
-        if others:
-            plan.say(f"That ends {others} of {name} too.")
-    dependents = [escape(dependent) for dependent in unit.dependents if facts.is_active(dependent, unit.user)]
-    if dependents:
-        plan.say(f"{listed(dependents, most=4)} {verb[len(dependents) > 1]} with {name}.")
+def _about_ending(unit: Unit, owners: Sequence[Owner], plan: _Plan) -> None:
+    """Say what else stopping or restarting a unit ends."""
+    others = _others(unit, owners) if unit.kill_mode in ("control-group", "mixed") else ""
+    if others:
+        plan.say(f"That ends {others} of {escape(unit.name)} too.")
+
+
+def _about_dependents(facts: Facts, units: Sequence[Unit], plan: _Plan, verb: tuple[str, str]) -> None:
+    """Name the units that stop or restart with these, and with those in turn; `verb` is of one unit and of several."""
+    reached, chain = {unit.name for unit in units}, [*units]
+    for unit in chain:
+        for name in (*unit.dependents, *(unit.stops if verb == _STOPS else ())):
+            dependent = None if name in reached else facts.units.get((name, unit.user))
+            reached.add(name)
+            if dependent is not None:
+                chain.append(dependent)
+    active = [escape(unit.name) for unit in chain[len(units) :] if unit.active]
+    if active:
+        with_these = listed([escape(unit.name) for unit in units], most=4)
+        plan.say(f"{listed(active, most=4)} {verb[len(active) > 1]} with {with_these}.")
 
 
 def _by_supervisor(facts: Facts, owner: Owner, plan: _Plan) -> bool:

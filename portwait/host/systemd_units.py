@@ -22,9 +22,10 @@ _MOST_PROCESSES = 4096  # of one unit
 _CGROUP_MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified")
 _PROPERTIES = (
     *("Id", "LoadState", "ActiveState", "MainPID", "KillMode", "ControlGroup", "Listen", "Triggers", "TriggeredBy"),
-    *("RequiredBy", "BoundBy", "ConsistsOf", "NFileDescriptorStore", "FileDescriptorStorePreserve", "Before"),
-    "UnitFileState",
+    *("RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf", "PropagatesStopTo", "Before", "UnitFileState"),
+    *("NFileDescriptorStore", "FileDescriptorStorePreserve"),
 )
+_DEPENDENTS = ("RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf")
 
 
 class Member(Record):
@@ -53,7 +54,9 @@ class Unit(Record):
     """The units that it starts: those of a socket unit or a timer."""
     triggered_by: tuple[str, ...] = ()
     dependents: tuple[str, ...] = ()
-    """The units that stop with it: Requires=, BindsTo= and PartOf= of theirs."""
+    """The units that stop and restart with it: Requires=, Requisite=, BindsTo= and PartOf= of theirs."""
+    stops: tuple[str, ...] = ()
+    """Those that only stop with it: StopPropagatedFrom= of theirs."""
     before: tuple[str, ...] = ()
     """The units that it starts before and stops after: its Before=, and After= of theirs."""
     stored: int = 0
@@ -92,7 +95,8 @@ class UnitsOf:
     """The services that these processes are in, and the units that start or stop with them, by name and user.
 
     The user is None for the system's own units. systemd is asked when the first one is looked up, once for all
-    services of a manager, and once more where another unit is looked up that starts or stops with one of them.
+    services of a manager. Where another unit is looked up, systemd is asked for those that start or stop with one of
+    them, and for those that stop with these, until there are no more.
     """
 
     def __init__(self, owners: Iterable[Owner]) -> None:
@@ -101,19 +105,43 @@ class UnitsOf:
         for owner in owners:
             if owner.unit is not None and owner.unit.endswith(".service") and owner.container is None:
                 self._names.setdefault(owner.user if owner.user_unit else None, {}).setdefault(owner.unit)
+        self._stopped: list[Unit] = []
         self._services: dict[tuple[str, str | None], Unit] | None = None
         self._related: dict[tuple[str, str | None], Unit] | None = None
+
+    def also_stops(self, units: Iterable[Unit]) -> None:
+        """Take in units that are no owner's own, and that a command stops too: socket units."""
+        self._stopped += units
+        self._related = None
 
     def get(self, key: tuple[str, str | None]) -> Unit | None:
         """Look one up, and ask systemd where that was not done yet; None where systemd does not know it."""
         if self._services is None:
             self._services = _by_user(self._names)
         if key not in self._services and self._related is None:
-            related: dict[str | None, dict[str, None]] = {}
-            for (_, user), unit in self._services.items():
-                related.setdefault(user, {}).update(dict.fromkeys((*unit.triggered_by, *unit.dependents)))
-            self._related = _by_user(related)
+            self._related = _related_to(self._services, self._stopped)
         return self._services.get(key) or (self._related or {}).get(key)
+
+
+def _related_to(
+    services: Mapping[tuple[str, str | None], Unit], others: Iterable[Unit]
+) -> dict[tuple[str, str | None], Unit]:
+    """Describe the units that start these services, and all that stop with any of these."""
+    related: dict[tuple[str, str | None], Unit] = {}
+    asked = {*services}
+    level = [
+        *((user, (*unit.triggered_by, *unit.dependents, *unit.stops)) for (_, user), unit in services.items()),
+        *((unit.user, (*unit.dependents, *unit.stops)) for unit in others),
+    ]
+    while level:
+        wanted: dict[str | None, dict[str, None]] = {}
+        for user, names in level:
+            wanted.setdefault(user, {}).update((name, None) for name in names if (name, user) not in asked)
+        asked |= {(name, user) for user, names in wanted.items() for name in names}
+        units = _by_user(wanted)
+        related.update(units)
+        level = [(user, (*unit.dependents, *unit.stops)) for (_, user), unit in units.items()]
+    return related
 
 
 def _by_user(names: Mapping[str | None, Iterable[str]]) -> dict[tuple[str, str | None], Unit]:
@@ -190,7 +218,7 @@ def _unit(shown: Mapping[str, str], user: str | None = None) -> Unit | None:
     if not shown.get("Id") or shown.get("LoadState") == "not-found":
         return None
     lists = {name: tuple(shown.get(name, "").split()) for name in ("Triggers", "TriggeredBy", "Before")}
-    dependents = " ".join(shown.get(name, "") for name in ("RequiredBy", "BoundBy", "ConsistsOf")).split()
+    dependents = " ".join(shown.get(name, "") for name in _DEPENDENTS).split()
     return Unit(
         name=shown["Id"],
         active_state=shown.get("ActiveState", "inactive"),
@@ -201,6 +229,7 @@ def _unit(shown: Mapping[str, str], user: str | None = None) -> Unit | None:
         triggers=lists["Triggers"],
         triggered_by=lists["TriggeredBy"],
         dependents=tuple(dict.fromkeys(dependents)),
+        stops=tuple(shown.get("PropagatesStopTo", "").split()),
         before=lists["Before"],
         stored=_number(shown.get("NFileDescriptorStore", "")),
         file_state=shown.get("UnitFileState", ""),

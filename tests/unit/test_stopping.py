@@ -268,6 +268,21 @@ SITUATIONS = {
         ("systemctl stop app.service",),
         ("web.service stops with app.service.",),
     ),
+    "units that stop with one that stops with it, and with its socket": Situation(
+        (APP,),
+        (
+            unit("app.service", 70, Member(70, "python3", 1))._replace(
+                dependents=("web.service",), stops=("log.service",), triggered_by=("app.socket",)
+            ),
+            Unit("app.socket", "active", dependents=("app.service", "user.service")),
+            Unit("web.service", "failed", dependents=("cache.service", "app.service")),
+            Unit("cache.service", "active", stops=("web.service",)),
+            Unit("log.service", "active"),
+            Unit("user.service", "active"),
+        ),
+        ("systemctl stop app.socket app.service",),
+        ("log.service, user.service and cache.service stop with app.service and app.socket.",),
+    ),
     "no main process, alone in its unit": Situation(
         (APP,), (unit("app.service", 0, Member(70, "python3", 1)),), ("systemctl stop app.service",)
     ),
@@ -351,10 +366,15 @@ PAIR = unit("app.service", 70, Member(70, "python3", 1), Member(71, "redis-serve
         ((process(7, "node", container="docker:abc", user_unit=True),), (), Machine(), [], ""),
         (
             (APP,),
-            (PAIR._replace(dependents=("web.service", "off.service")), Unit("web.service", "active")),
+            (
+                PAIR._replace(dependents=("web.service", "off.service"), stops=("log.service",)),
+                Unit("web.service", "active", dependents=("b.service",)),
+                Unit("b.service", "active"),
+                Unit("log.service", "active"),
+            ),
             Machine(),
             ["systemctl restart app.service"],
-            " That ends redis-server (pid 71) of app.service too. web.service restarts with app.service.",
+            " That ends redis-server (pid 71) of app.service too. web.service and b.service restart with app.service.",
         ),
     ],
 )

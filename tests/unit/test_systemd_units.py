@@ -28,7 +28,9 @@ KillMode=process
 ControlGroup=
 TriggeredBy=app.socket app.timer
 RequiredBy=web.service
+RequisiteOf=late.service
 ConsistsOf=web.service part.service
+PropagatesStopTo=log.service
 NFileDescriptorStore=2
 
 Id=none.service
@@ -57,7 +59,8 @@ def test_the_units_of_a_text() -> None:
             17,
             "process",
             triggered_by=("app.socket", "app.timer"),
-            dependents=("web.service", "part.service"),
+            dependents=("web.service", "late.service", "part.service"),
+            stops=("log.service",),
             stored=2,
         ),
         None,

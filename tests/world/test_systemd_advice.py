@@ -255,6 +255,50 @@ def test_a_program_of_supervisord(host: Machine) -> None:
         (host.root / "etc/supervisor/conf.d/tests.conf").unlink()
 
 
+def needing(unit: str, how: str = "Requires") -> str:
+    """Write a unit that stops with another one."""
+    return f"[Unit]\n{how}={unit}\nAfter={unit}\n" + service("/usr/bin/sleep infinity")
+
+
+def test_all_that_stops_with_a_unit_is_named(host: Machine) -> None:
+    """A unit that requires one that requires it stops too; one that only wants it runs on and is not named."""
+    files = {
+        "first.service": service(SERVER),
+        "second.service": needing("first.service"),
+        "third.service": needing("second.service"),
+        "part.service": needing("third.service", "PartOf"),
+        "wants.service": needing("first.service", "Wants"),
+    }
+    with host.units(files):
+        for unit in files:
+            host.systemctl("start", unit)
+        comes_to_be_held(host)
+        remedy = advice(host, str(PORT), "stop-listener")
+        assert "second.service, third.service and part.service stop with first.service" in remedy["summary"]
+        paste(host, remedy)
+        comes_free(host)
+        assert [unit for unit in files if is_active(host, unit)] == ["wants.service"]
+
+
+def test_all_that_stops_with_a_socket_unit_is_named(host: Machine) -> None:
+    """What requires the socket unit, or the service that has its socket, stops with them."""
+    files = {
+        "app.socket": f"[Socket]\nListenStream={PORT}\n",
+        "app.service": service("/usr/bin/sleep infinity"),
+        "uses.service": needing("app.socket"),
+        "more.service": needing("app.service"),
+        "alone.service": service("/usr/bin/sleep infinity"),
+    }
+    with host.units(files):
+        for unit in files:
+            host.systemctl("start", unit)
+        remedy = advice(host, str(PORT), "socket-unit")
+        assert "uses.service and more.service stop with app.socket and app.service" in remedy["summary"]
+        paste(host, remedy)
+        comes_free(host)
+        assert [unit for unit in files if is_active(host, unit)] == ["alone.service"]
+
+
 def test_a_socket_unit_beside_one_that_failed(host: Machine) -> None:
     """Only the one that listens is named and stopped, together with the service that has its socket."""
     files = {
