@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from portwait.bind.choice import choose, order
 from portwait.bind.survey import Survey
 from portwait.diagnosis.blockers import diagnose
-from portwait.errors import PortwaitError
+from portwait.errors import PortwaitError, UsageError
 from portwait.host.port_settings import port_settings
 from portwait.model.targets import parse
 from portwait.wait import schedule
@@ -44,7 +44,7 @@ def wait_until_free(
     The answer has the holds (`mode` none: there are none), which keep the ports from connect() until they are
     dropped: `for hold in survey.holds: hold.drop()`. Where bind is denied the socket tables decide; of more than 64
     targets they say which are free, and bind is asked about the others. They are read once when a target is held, with
-    the owners as `blockers` does: `timeout` is not kept where that does not return.
+    the owners as `blockers` does: `timeout` is not kept where that does not return. Raises UsageError for NaN.
     """
     survey = Survey(targets, reuseaddr=reuseaddr, mode=mode)
     inspection = Inspection(survey)
@@ -60,7 +60,7 @@ def wait_until_free(
 
     free = False
     try:
-        free = schedule.until(look, time.sleep, time.monotonic() + timeout)
+        free = schedule.until(look, time.sleep, _deadline(timeout))
     finally:
         if not free:
             for hold in survey.holds:
@@ -80,7 +80,8 @@ def pick(
 
     `port` of the answer is the port. No other pick gets it, no hold stands on it, and the kernel gives it to nobody's
     connect(); a server that sets SO_REUSEADDR binds beside it. `shuffled` takes any, not the first. Waits `timeout`
-    seconds where all are taken. Raises PortwaitError where none can be had, UsageError for words that are no ranges.
+    seconds where all are taken. Raises PortwaitError where none can be had, UsageError for words that are no ranges,
+    or NaN.
     """
     candidates, settings = parse(ranges, family), port_settings()
     claims: list[Claim] = []
@@ -89,7 +90,14 @@ def pick(
         claims.extend(choose(order(candidates, settings, shuffled=shuffled), 1, mode, reuseaddr=reuseaddr).claims)
         return bool(claims)
 
-    if not (look() or schedule.until(look, time.sleep, time.monotonic() + timeout)):
+    if not schedule.until(look, time.sleep, _deadline(timeout)):
         raise PortwaitError(f"cannot pick a port of {' '.join(ranges)}: none can be had")
     _picked[:] = [*(each for each in _picked if each.keeps), claims[0]]
     return claims[0]
+
+
+def _deadline(timeout: float) -> float:
+    """Say when a wait ends; NaN is no number of seconds, and none would ever come."""
+    if math.isnan(timeout):
+        raise UsageError("cannot wait for NaN seconds; without end is math.inf")
+    return time.monotonic() + timeout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import socket
 import sys
@@ -158,6 +159,15 @@ def test_waiting_gives_up() -> None:
     with outbound_established(PORT):
         assert portwait.wait_until_free(target(), target("30011"), timeout=0.2) is None
     assert service_bind(PORT, "::") == service_bind(PORT + 1, "::") == "ok"
+
+
+def test_nan_is_no_timeout() -> None:
+    """Rule: it is an error at once, where it would be a wait without end."""
+    with listening(PORT):
+        with pytest.raises(portwait.UsageError, match="cannot wait for NaN seconds"):
+            portwait.wait_until_free(target(), timeout=math.nan)
+        with pytest.raises(portwait.UsageError, match="cannot wait for NaN seconds"):
+            portwait.pick(str(PORT), timeout=math.nan)
 
 
 def test_waiting_without_a_hold() -> None:
