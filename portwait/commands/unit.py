@@ -14,7 +14,7 @@ from portwait.errors import PortwaitError, TablesError, UsageError, quote
 from portwait.host import permissions, systemd_units, unit_files
 from portwait.host.machine import own_path
 from portwait.model import targets
-from portwait.model.targets import plain
+from portwait.model.targets import Target, plain
 from portwait.options import reader
 from portwait.systemd import dropin, exec_start
 from portwait.systemd.dropin_templates import PROGRAM
@@ -81,8 +81,8 @@ def _facts(word: str, words: Sequence[str], family: Family, user: str | None) ->
             f"cannot tell what {escape(name)} listens on: it has no listener now, so name a TARGET, as in "
             f"`portwait unit {escape(name)} 30010`"
         )
-    ports = {target.port for target in targets.parse(wanted)}
-    binding = [sock.name for sock in sockets if ports & {_port(line) for line in sock.listens}]
+    ports = {(target.protocol, target.port) for target in targets.parse(wanted)}
+    binding = [sock.name for sock in sockets if ports & {(end.protocol, end.port) for end in _ends(sock)}]
     facts = dropin.Facts(
         name,
         settings,
@@ -162,9 +162,9 @@ def _program() -> str:
 
 def _listens_on(unit: Unit, sockets: Iterable[Unit]) -> tuple[tuple[str, ...], int]:
     """Say what a service listens on now, as targets and their family; what its socket units do, where it has such."""
-    ports = [port for sock in sockets for line in sock.listens if (port := _port(line))]
-    if ports:
-        return tuple(map(str, dict.fromkeys(ports))), 0
+    ends = [end for sock in sockets for end in _ends(sock)]
+    if ends:
+        return _words((end.protocol, end.port, end.address) for end in ends), 0
     from portwait._linux import socket_owners
     from portwait.diagnosis import tables
 
@@ -185,24 +185,53 @@ def as_targets(listeners: Sequence[KernelSocket]) -> tuple[tuple[str, ...], int]
 
     The family is 6 where all of them are IPV6_V6ONLY, so that the hold spares such a service, else 0.
     """
-    addresses: dict[int, set[str]] = {}
-    for sock in listeners:
-        addresses.setdefault(sock.local_port, set()).add(plain(sock.local_address))
-    words = []
-    for port, at in sorted(addresses.items()):
-        only = next(iter(at))
-        if len(at) > 1 or only in ("0.0.0.0", "::") or only.startswith("fe80:"):
-            words.append(str(port))
-        else:
-            words.append(f"[{only}]:{port}" if ":" in only else f"{only}:{port}")
+    words = _words(("tcp", sock.local_port, plain(sock.local_address)) for sock in listeners)
     only6 = bool(listeners) and all(":" in plain(sock.local_address) and sock.v6only for sock in listeners)
-    return tuple(words), 6 if only6 else 0
+    return words, 6 if only6 else 0
 
 
-def _port(line: str) -> int:
-    """Read the port of a line of Listen=, `[::]:8080 (Stream)`; 0 for what is no port."""
-    digits = line.rpartition(" ")[0].rpartition(":")[2]
-    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 5 else 0
+def _words(ends: Iterable[tuple[str, int, str]]) -> tuple[str, ...]:
+    """Write ends as targets, each with its address where it has the port of one protocol alone, or all are on loopback.
+
+    A connection from another address is not in the way of these. Several other addresses may be those of the
+    interfaces, which come and go: they are all addresses, as a wildcard is.
+    """
+    by_port: dict[tuple[int, str], dict[str, None]] = {}
+    for protocol, port, address in ends:
+        by_port.setdefault((port, protocol), {})[address] = None
+    words: list[str] = []
+    for (port, protocol), at in sorted(by_port.items()):
+        behind = f"{port}{'' if protocol == 'tcp' else '/udp'}"
+        if any(map(_is_wide, at)) or (len(at) > 1 and not all(map(_is_loopback, at))):
+            words.append(behind)
+        else:
+            words += [f"[{address}]:{behind}" if ":" in address else f"{address}:{behind}" for address in sorted(at)]
+    return tuple(words)
+
+
+def _is_wide(address: str) -> bool:
+    """Whether it is every address, or says nothing without the interface that is not known here."""
+    return address in (targets.ANY, "0.0.0.0", "::") or address.startswith("fe80:")
+
+
+def _is_loopback(address: str) -> bool:
+    return address == "::1" or address.startswith("127.")
+
+
+def _ends(sock: Unit) -> list[Target]:
+    """Read where a socket unit listens; an address that need not be on this host is no reason to wait."""
+    ends = [end for line in sock.listens if (end := _end(line)) is not None]
+    return [Target(str(end.port), end.port, end.protocol) for end in ends] if sock.freebind else ends
+
+
+def _end(line: str) -> Target | None:
+    """Read a line of Listen=, `[::]:8080 (Stream)`; None for what is no port of TCP or UDP."""
+    where, _, kind = line.rpartition(" ")
+    protocol = {"(Stream)": "tcp", "(Datagram)": "udp"}.get(kind)
+    try:
+        return next(iter(targets.parse([f"{where}/{protocol}"]))) if protocol and ":" in where else None
+    except UsageError:
+        return None  # a path, or vsock
 
 
 def _as_text(made: DropIn) -> str:

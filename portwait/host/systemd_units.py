@@ -23,7 +23,7 @@ _CGROUP_MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/un
 _PROPERTIES = (
     *("Id", "LoadState", "ActiveState", "MainPID", "KillMode", "ControlGroup", "Listen", "Triggers", "TriggeredBy"),
     *("RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf", "PropagatesStopTo", "Before", "UnitFileState"),
-    *("NFileDescriptorStore", "FileDescriptorStorePreserve"),
+    *("NFileDescriptorStore", "FileDescriptorStorePreserve", "FreeBind", "Transparent"),
 )
 _DEPENDENTS = ("RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf")
 
@@ -50,6 +50,8 @@ class Unit(Record):
     """All processes in its control group, by pid."""
     listens: tuple[str, ...] = ()
     """What a socket unit listens on, as `Listen=` has it: `0.0.0.0:8080 (Stream)`."""
+    freebind: bool = False
+    """Whether a socket unit binds addresses that are not on this host yet: its FreeBind= or Transparent=."""
     triggers: tuple[str, ...] = ()
     """The units that it starts: those of a socket unit or a timer."""
     triggered_by: tuple[str, ...] = ()
@@ -226,6 +228,7 @@ def _unit(shown: Mapping[str, str], user: str | None = None) -> Unit | None:
         kill_mode=shown.get("KillMode") or "control-group",
         processes=tuple(_members(shown.get("ControlGroup", ""))),
         listens=tuple(shown["Listen"].splitlines()) if shown.get("Listen") else (),
+        freebind="yes" in (shown.get("FreeBind"), shown.get("Transparent")),
         triggers=lists["Triggers"],
         triggered_by=lists["TriggeredBy"],
         dependents=tuple(dict.fromkeys(dependents)),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portwait.commands.unit import _as_json, _as_text, _port, as_targets
+from portwait.commands.unit import _as_json, _as_text, _ends, _words, as_targets
 from portwait.errors import UsageError
 from portwait.host import permissions, systemd_units
 from portwait.host.unit_files import is_guarded, settings
@@ -305,6 +305,9 @@ ExecStart=/usr/local/bin/portwait 30010 -- /bin/a --b
         pytest.param([(_ANY4, None), ("::", True)], ("8080",), 0, id="both"),
         pytest.param([("127.0.0.1", None)], ("127.0.0.1:8080",), 0, id="ipv4-loopback"),
         pytest.param([("::ffff:127.0.0.1", False)], ("127.0.0.1:8080",), 0, id="mapped"),
+        pytest.param([("127.0.0.1", None), ("::1", True)], ("127.0.0.1:8080", "[::1]:8080"), 0, id="loopback"),
+        pytest.param([("10.0.0.5", None), ("127.0.0.1", None)], ("8080",), 0, id="interfaces"),
+        pytest.param([("fe80::1", True)], ("8080",), 6, id="link-local"),
     ],
 )
 def test_what_it_listens_on_now(
@@ -496,19 +499,27 @@ def test_a_program_that_the_units_user_cannot_execute(
 
 
 @pytest.mark.parametrize(
-    ("line", "port"),
+    ("lines", "freebind", "targets"),
     [
-        ("[::]:8080 (Stream)", 8080),
-        ("127.0.0.1:53 (Datagram)", 53),
-        ("/run/orders.sock (Stream)", 0),
-        ("kobject-uevent 1 (Netlink)", 0),
-        ("vsock::1024 (Stream)", 1024),
-        ("", 0),
+        (["[::]:8080 (Stream)"], False, ("8080",)),
+        (["0.0.0.0:8080 (Stream)", "[::]:8080 (Stream)"], False, ("8080",)),
+        (["127.0.0.1:8080 (Stream)"], False, ("127.0.0.1:8080",)),
+        (["127.0.0.1:8080 (Stream)", "[::1]:8080 (Stream)"], False, ("127.0.0.1:8080", "[::1]:8080")),
+        (["10.0.0.5:8080 (Stream)"], False, ("10.0.0.5:8080",)),
+        (["10.0.0.5:8080 (Stream)"], True, ("8080",)),
+        (["[::]:514 (Datagram)"], False, ("514/udp",)),
+        (["127.0.0.1:53 (Datagram)", "127.0.0.1:53 (Stream)"], False, ("127.0.0.1:53", "127.0.0.1:53/udp")),
+        (["/run/orders.sock (Stream)", "[::]:8080 (Stream)"], False, ("8080",)),
+        (["/run/a:80 (Stream)", "@a:81 (Stream)", "vsock::1024 (Stream)", "kobject-uevent 1 (Netlink)", ""], False, ()),
     ],
 )
-def test_the_port_of_a_socket_unit(line: str, port: int) -> None:
-    """What systemctl shows of Listen=; a path and a family without ports have none."""
-    assert _port(line) == port
+def test_what_a_socket_unit_listens_on(*, lines: list[str], freebind: bool, targets: tuple[str, ...]) -> None:
+    """Rule: the protocol and the address are the unit's, for nothing else is in its way; paths and vsock are no ports.
+
+    With FreeBind= the address is left out: the unit does not wait until it is there.
+    """
+    ends = _ends(systemd_units.Unit("orders.socket", listens=tuple(lines), freebind=freebind))
+    assert _words((end.protocol, end.port, end.address) for end in ends) == targets
 
 
 def test_the_text_and_the_json_say_the_same() -> None:

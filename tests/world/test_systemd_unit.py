@@ -166,6 +166,21 @@ def test_a_socket_unit(host: Machine) -> None:
             host.systemctl("stop", "app.socket", "app.service")
 
 
+def test_a_socket_unit_on_one_address(host: Machine) -> None:
+    """A connection from another address is not in the way of what systemd binds, and the socket unit starts over it."""
+    files = {
+        "app.socket": f"[Socket]\nListenStream=127.0.0.2:{PORT}\nListenDatagram=127.0.0.1:{PORT}\n",
+        "app.service": unit("simple", "ExecStart=/bin/true"),
+    }
+    with host.units(files), host.blocked(PORT, "outbound"):
+        made = printed(host, "app.service")
+        assert made["targets"] == [f"127.0.0.2:{PORT}", f"127.0.0.1:{PORT}/udp"]
+        with pasted(host, made) as shell:
+            assert shell.status() == 0, shell.describe()
+            assert host.show("app.socket", "ActiveState")["ActiveState"] == "active"
+            host.systemctl("stop", "app.socket")
+
+
 @pytest.mark.parametrize("runs", [True, False])
 def test_a_socket_unit_that_is_off(host: Machine, runs: bool) -> None:
     """The service binds its port itself, as Debian's sshd does: it is guarded, and keeps running without the socket."""
@@ -201,12 +216,12 @@ def test_a_service_of_debian(host: Machine, package: str, port: int, question: b
     made = printed(host, package)
     host.systemctl("stop", name)
     assert made["template"] == f"debian/{package}.conf"
-    assert [str(port)] == made["targets"]
+    loopback = [f"127.0.0.1:{port}", f"[::1]:{port}"]  # Debian's redis.conf
+    assert made["targets"] == (loopback if package == "redis-server" else [str(port)])
     with host.blocked(port, "outbound"), pasted(host, made) as shell:
         try:
-            eventually(
-                lambda: f"waiting: {port}/tcp is held by an outbound connection" in status(host, name), "the wait"
-            )
+            held = f"waiting: {made['targets'][0]}/tcp is held by an outbound connection"
+            eventually(lambda: held in status(host, name), "the wait", 20)
             said = host.run("systemd-analyze", "verify", "--recursive-errors=no", name)
             assert (said.stdout, said.stderr) == ("", "")
             host.systemctl("stop", "blocker")
