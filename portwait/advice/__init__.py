@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from portwait.advice import port_range, shell_commands, stopping
+from portwait.advice import shell_commands, stopping
 from portwait.advice.facts import Facts
 from portwait.diagnosis import owners, tables
 from portwait.errors import TablesError
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from portwait.host.systemd_units import Unit, UnitsOf
     from portwait.model.case import Case
     from portwait.model.owner import Owner
-    from portwait.model.port_settings import Leftover, PortSettings
-    from portwait.model.sockets import Range
 
 _MOST_ANCESTORS = 8
 
@@ -48,7 +46,11 @@ def for_many(cases: Sequence[Case], where: Machine) -> tuple[Remedy, ...]:
     settings = cases[0].settings
     leftover = settings.after_reserving(exposed)
     if not leftover.suffices():
-        return _instead_of_reserving(settings, exposed, leftover, where)
+        words = (
+            f"Do not reserve all that the kernel may hand out of these: that would leave {leftover}. Reserve only the "
+            "ports that services bind, or move the services out of ip_local_port_range."
+        )
+        return (Remedy("reserve-fewer", words),)
     if where.may_set:
         words = (
             "Reserve what the kernel may hand out, so that it never picks one of them by itself again."
@@ -57,24 +59,6 @@ def for_many(cases: Sequence[Case], where: Machine) -> tuple[Remedy, ...]:
         return (Remedy("reserve-port", words, (shell_commands.reserve(where, exposed),)),)
     summary, lines = shell_commands.reserved_from_outside(where, abbreviate(exposed), exposed, settings.reserved)
     return (Remedy("container-sysctl", f"{summary}{leftover.price}", lines),)
-
-
-def _instead_of_reserving(
-    settings: PortSettings, exposed: Sequence[Range], leftover: Leftover, where: Machine
-) -> tuple[Remedy, ...]:
-    """Narrow the range where a part of it is left; else say why not all these ports can be reserved."""
-    span = settings.ephemeral_range
-    why = f"Do not reserve all that the kernel may hand out of these: that would leave {leftover}."
-    asked = (port for first, last in exposed for port in range(first, last + 1))
-    narrower = port_range.narrower(span, asked) if span is not None and where.may_set else None
-    if narrower is None:
-        words = f"{why} Reserve only the ports that services bind, or move the services out of ip_local_port_range."
-        return (Remedy("reserve-fewer", words),)
-    words = (
-        f"{why} Narrow ip_local_port_range to {narrower[0]}-{narrower[1]}, which has none of them."
-        f"{shell_commands.lasting(where)}"
-    )
-    return (Remedy("narrow-range", words, shell_commands.port_range(where, *narrower)),)
 
 
 def units_of(cases: Iterable[Case]) -> UnitsOf:

@@ -156,21 +156,21 @@ def _is_quiet(audit: Audit, port: int, known: Collection[int]) -> bool:
 
 def _narrow(audit: Audit, exposed: tuple[Range, ...], used: int) -> Advice | None:
     """Narrow the range to a part that has none of the ports."""
-    narrower = port_range.narrower(audit.span, _services(audit, exposed), used)
+    narrower = port_range.narrower(audit.span, _services(audit, exposed), used, reserved=audit.settings.reserved)
     if narrower is None or not exposed or not audit.machine.may_set:
         return None
     low, high = narrower
     return Advice(
         "narrow-range",
         f"Narrow ip_local_port_range to {low}-{high}, which has none of them.{shell_commands.lasting(audit.machine)}",
-        _left(low, high, used),
+        _left(audit, low, high),
         shell_commands.port_range(audit.machine, low, high),
     )
 
 
 def _apart(audit: Audit, exposed: tuple[Range, ...], known: Collection[int], used: int) -> Advice | None:
     """Move services out of the range for good, where no part of it is free of them."""
-    wider = port_range.apart(audit.span, _services(audit, exposed), used)
+    wider = port_range.apart(audit.span, _services(audit, exposed), used, reserved=audit.settings.reserved)
     first, last = _SERVICES[0], max(_SERVICES[1], _SERVICES[0] + ports.count(exposed))
     busy = any(first <= port <= last for port in known)
     if wider is None or not exposed or not audit.machine.may_set or last >= wider[0] or busy:
@@ -181,7 +181,7 @@ def _apart(audit: Audit, exposed: tuple[Range, ...], known: Collection[int], use
         "keep-apart",
         f"Keep the two apart{for_good}: services to {first}-{last}, ip_local_port_range to {low}-{high}."
         f"{shell_commands.lasting(audit.machine)}",
-        f"clients, firewalls and configurations have to follow; {_left(low, high, used)}",
+        f"clients, firewalls and configurations have to follow; {_left(audit, low, high)}",
         shell_commands.port_range(audit.machine, low, high),
     )
 
@@ -193,8 +193,8 @@ def _services(audit: Audit, exposed: tuple[Range, ...]) -> Iterator[int]:
     yield from (port for port in audit.served if audit.settings.hands_out(port))
 
 
-def _left(low: int, high: int, used: int) -> str:
+def _left(audit: Audit, low: int, high: int) -> str:
     return (
-        f"leaves {amount([(low, high)])} to this host's own connections, which use {used:,} now; those that are open "
-        "keep their ports"
+        f"leaves {amount(ports.subtract([(low, high)], audit.settings.reserved))} to this host's own connections, "
+        f"which use {audit.used:,} now; those that are open keep their ports"
     )

@@ -15,7 +15,7 @@ from hypothesis import strategies as some
 from prometheus_client.parser import text_string_to_metric_families
 
 from portwait._linux import snmp, sysctl
-from portwait.advice import Facts
+from portwait.advice import Facts, for_many
 from portwait.advice.rules import outbound
 from portwait.audit import advice, prometheus, report, scan, strip
 from portwait.audit.scan import Audit, Rate
@@ -165,6 +165,43 @@ class TestAdvice:
         """Rule: ten thousand ports, and four times what is in use."""
         found = audit(*map(finding, ports_), span=span, in_use=((41000, 41000 + used - 1),) if used else ())
         assert ("narrow-range" in codes(found)) == expected
+
+    @pytest.mark.parametrize(
+        ("reserved", "expected", "left"),
+        [
+            ("30000-31000", (32768, 60999), "28,232"),
+            ("40000-45000", (32768, 60999), "23,231"),
+            ("20000-60000", (6000, 65000), "19,000"),
+            ("20000-64000", (6000, 65000), "15,000"),
+            ("6000-60000", None, ""),
+            ("1024-4999,5001-65000", None, ""),
+        ],
+    )
+    def test_a_reserved_port_is_none_that_is_left(
+        self, reserved: str, expected: tuple[int, int] | None, left: str
+    ) -> None:
+        """Rule: the kernel hands out no reserved port, so the range is the same for `explain`, and is never used up."""
+        cures = {cure.code: cure for cure in advice.advise(audit(finding(5000), span=(1024, 65000), reserved=reserved))}
+        which = KernelSocket(2, "tcp", "ESTABLISHED", None, "127.0.0.1", 5000, "127.0.0.1", 7000, 0, 9, 0, 5)
+        client = Blocker(Kind("outbound", "state"), which, "root", (), None, None, None, True, None)
+        settings = PortSettings((1024, 65000), ports.from_kernel(reserved))
+        other = outbound.narrow_range(Facts(Case(Target("5000", 5000), Verdict("held"), (client,), settings)))
+        if expected is None:
+            assert other is None
+            assert not {"narrow-range", "keep-apart"} & {*cures}
+        else:
+            assert other is not None
+            assert cures["narrow-range"].commands == other.commands
+            assert cures["narrow-range"].commands[0].endswith("={} {}'".format(*expected))
+            assert cures["narrow-range"].price.startswith(f"leaves {left} ports ")
+
+    def test_many_ports_leave_enough_beside_what_is_reserved(self) -> None:
+        """Rule: where reserving would leave too few ports, no other range of fewer ports is advised instead."""
+        settings = PortSettings((1024, 65000), ((20000, 60000),))
+        cases = [Case(Target(str(port), port), Verdict("free"), (), settings) for port in range(1024, 16001)]
+        (cure,) = for_many(cases, Machine())
+        assert (cure.code, cure.commands) == ("reserve-fewer", ())
+        assert "would leave 8,999 of 23,976 ports" in cure.summary
 
     def test_what_is_taken_comes_first(self) -> None:
         """Rule: no lasting cure moves a connection that has the port; a reserved port needs no reserving."""

@@ -101,13 +101,14 @@ def narrow_range(facts: Facts) -> Remedy | None:
     if not _clients(facts) or not facts.machine.may_set or facts.settings.ephemeral_range is None:
         return None
     services = {port for port in facts.listening if facts.settings.hands_out(port)}
-    narrower = port_range.narrower(facts.settings.ephemeral_range, {facts.target.port, *services})
+    span, reserved = facts.settings.ephemeral_range, facts.settings.reserved
+    narrower = port_range.narrower(span, {facts.target.port, *services}, reserved=reserved)
     if narrower is None:
         return None
     gain = f"all services below {narrower[0]} are" if narrower[0] > facts.target.port else f"{facts.target.port} is"
     return Remedy(
         "narrow-range",
-        f"Or narrow ip_local_port_range from {'{}-{}'.format(*facts.settings.ephemeral_range)} to "
+        f"Or narrow ip_local_port_range from {'{}-{}'.format(*span)} to "
         f"{'{}-{}'.format(*narrower)}, so that {gain} out of its reach."
         f"{shell_commands.lasting(facts.machine)}{_stays(facts)}",
         shell_commands.port_range(facts.machine, *narrower),
