@@ -49,28 +49,28 @@ _portwait() {
         --template | --template=) words='guard-exec.conf guard-fdstore.conf guard-listen.conf guard-pre.conf guard-socket.conf' ;;
         --*=) return ;;
         *)
-            case $verb$current in
-                explain-*)
+            case $verb/$current in
+                explain/-*)
                     words='--reuseaddr --no-reuseaddr --reuseport --no-reuseport --freebind --no-freebind -4 -6 --json -h --help' ;;
-                evict-*)
+                evict/-*)
                     words='--reuseaddr --no-reuseaddr --reuseport --no-reuseport --freebind --no-freebind -4 -6 --evict --no-evict --evict-user --evict-unit --dry-run --no-dry-run --log-format -q --quiet --no-quiet --json -h --help' ;;
-                reserve-*)
+                reserve/-*)
                     words='--persist --json -h --help' ;;
-                release-*)
+                release/-*)
                     words='--persist --json -h --help' ;;
-                audit-*)
+                audit/-*)
                     words='--only --ignore --gap --rate --window --format --output --json -h --help' ;;
-                pick-*)
+                pick/-*)
                     words='-t --timeout --hold --no-hold --reuseaddr --no-reuseaddr --freebind --no-freebind -4 -6 --log-format -q --quiet --no-quiet -v --verbose --no-verbose --count --random --env -h --help' ;;
-                unit-*)
+                unit/-*)
                     words='-4 -6 --user --template --json -h --help' ;;
-                completion-*)
+                completion/-*)
                     words='-h --help' ;;
-                -*)
+                /-*)
                     words='-t --timeout --hold --no-hold --reuseaddr --no-reuseaddr --reuseport --no-reuseport --freebind --no-freebind -4 -6 --listen --no-listen --fdstore --no-fdstore --evict --no-evict --evict-user --evict-unit --terminate --signal --kill-after --reserve --no-reserve --anyway --no-anyway --dry-run --no-dry-run --log-format -q --quiet --no-quiet -v --verbose --no-verbose -h --help -V --version --' ;;
-                completion*) words='bash zsh fish' ;;
-                unit*) words=$(systemctl list-units --type=service --plain --no-legend 2>/dev/null | awk '{ print $1 }') ;;
-                release*) words=$(tr , ' ' </proc/sys/net/ipv4/ip_local_reserved_ports 2>/dev/null) ;;
+                completion/*) words='bash zsh fish' ;;
+                unit/*) words=$(systemctl list-units --type=service --plain --no-legend 2>/dev/null | awk '{ print $1 }') ;;
+                release/*) words=$(tr , ' ' </proc/sys/net/ipv4/ip_local_reserved_ports 2>/dev/null) ;;
                 *)
                     ((COMP_CWORD > 1)) || words='explain evict reserve release audit pick unit completion'
                     # names of services are many: once a letter is typed

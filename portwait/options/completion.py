@@ -52,7 +52,7 @@ _portwait() {
 @VALUES@
         --*=) return ;;
         *)
-            case $verb$current in
+            case $verb/$current in
 @OPTIONS@
             esac ;;
     esac
@@ -88,7 +88,7 @@ case $option in
 @VALUES@
     --*=) ;;
     *)
-        case $verb${words[CURRENT]} in
+        case $verb/${words[CURRENT]} in
 @OPTIONS@
         esac ;;
 esac
@@ -165,11 +165,11 @@ def _bash_values() -> Iterator[str]:
 
 def _bash_words() -> Iterator[str]:
     for name in VERBS:
-        yield f"                {name}-*)\n                    words='{_flags(name)}' ;;"
-    yield f"                -*)\n                    words='{_flags(GUARD)} --' ;;"
-    yield "                completion*) words='bash zsh fish' ;;"
-    yield f"                unit*) words=$({_UNITS} | awk '{{ print $1 }}') ;;"
-    yield f"                release*) words=$(tr , ' ' <{_RESERVED} 2>/dev/null) ;;"
+        yield f"                {name}/-*)\n                    words='{_flags(name)}' ;;"
+    yield f"                /-*)\n                    words='{_flags(GUARD)} --' ;;"
+    yield "                completion/*) words='bash zsh fish' ;;"
+    yield f"                unit/*) words=$({_UNITS} | awk '{{ print $1 }}') ;;"
+    yield f"                release/*) words=$(tr , ' ' <{_RESERVED} 2>/dev/null) ;;"
     verbs = f"words='{' '.join(VERBS)}'"
     services = """words+=" $(awk '{ sub(/#.*/, ""); if ($2 ~ /\\/tcp$/) print $1 }' /etc/services 2>/dev/null)\""""
     yield f"                *)\n                    ((COMP_CWORD > 1)) || {verbs}"
@@ -197,11 +197,11 @@ def _zsh_values() -> Iterator[str]:
 
 def _zsh_words() -> Iterator[str]:
     for name in VERBS:
-        yield f"            {name}-*)\n                compadd -- {_flags(name)} ;;"
-    yield f"            -*)\n                compadd -- {_flags(GUARD)} -- ;;"
-    yield "            completion*) compadd -- bash zsh fish ;;"
-    yield f'            unit*) compadd -- ${{${{(f)"$({_UNITS})"}}%% *}} ;;'
-    yield f'            release*) compadd -- ${{(s:,:)"$(<{_RESERVED})"}} ;;'
+        yield f"            {name}/-*)\n                compadd -- {_flags(name)} ;;"
+    yield f"            /-*)\n                compadd -- {_flags(GUARD)} -- ;;"
+    yield "            completion/*) compadd -- bash zsh fish ;;"
+    yield f'            unit/*) compadd -- ${{${{(f)"$({_UNITS})"}}%% *}} ;;'
+    yield f'            release/*) compadd -- ${{(s:,:)"$(<{_RESERVED})"}} ;;'
     yield f"            *)\n                ((CURRENT == 2)) && compadd -- {' '.join(VERBS)}"
     yield "                # names of services are many: once a letter is typed"
     verbs = "|".join(("", *_TAKE_TARGETS))

@@ -33,6 +33,7 @@ CASES = [
     pytest.param(["--terminate=b"], ["--terminate=bound"], [], id="whom-to-signal"),
     pytest.param(["--signal", "T"], ["TERM"], ["INT"], id="signal"),
     pytest.param([""], [*VERBS], ["redis"], id="verbs-first"),
+    *(pytest.param([verb], [verb], [], id=f"whole-{verb}") for verb in VERBS),
     pytest.param(["re"], ["redis", "reserve", "release"], ["explain"], id="services-once-a-letter-is-typed"),
     pytest.param(["30010", ""], [], ["redis", "explain"], id="no-services-before-a-letter"),
     pytest.param(["explain", "red"], ["redis"], [], id="services-of-a-verb"),
