@@ -107,7 +107,7 @@ def audit(
     with opened:
         listeners = opened.listeners(())
         connections = opened.connections({sock.local_port for sock in listeners})
-        udp = opened.sockets("udp", udp_ports) if udp_ports else ()
+        udp = opened.sockets("udp", ports.merge([*udp_ports, settings.ephemeral_range])) if udp_ports else ()
     scan = Scan(settings, connections, listeners, udp)
     files = sysctld.read()
     here = machine()

@@ -163,6 +163,16 @@ class TestFindings:
         ignored = dict.fromkeys(("40000/tcp", "40001/tcp", "40002/tcp", "40004/tcp"), "ignored")
         assert given_away == {"40003/tcp": "yes", "39999/tcp": "no:", **ignored}
 
+    def test_udp_sockets_on_other_ports(self, host: Host) -> None:
+        """Rule: the fewer ports of the range have no UDP socket, the likelier is each of them."""
+        setting(RANGE, "40000 40099")
+        with contextlib.ExitStack() as stack:
+            for port in range(40040, 40100):
+                stack.enter_context(states.udp_bound(port))
+            document = audited(host, *QUICKLY, "40001/udp,40099/udp", at_risk=True)
+        assert [port["port"] for port in document["ports"]] == [40001, 40099]
+        assert [round(1 / port["per_client"]) for port in document["ports"]] == [40, 41]
+
     def test_a_range_of_udp(self, host: Host) -> None:
         """Rule: every port of it is judged, the cure keeps all of them, and ten thousand ports take no time."""
         setting(RANGE, "1024 60999")
