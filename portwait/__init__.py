@@ -3,9 +3,10 @@
 Importing this costs next to nothing; each name is loaded when it is first used.
 
 - `parse(words)` reads targets, `probe(target)` asks the kernel, `blockers(target)` names who is in the way;
-- `wait_until_free(target, timeout=5)` waits without a word, and keeps what it waits for;
+- `wait_until_free(target, timeout=5)` waits without a word; its answer keeps the port for as long as you keep it;
 - `pick("10000-19999")` chooses a port and keeps it; its `port` is the number;
-- `Hold(target).take()` keeps a port from being given to anybody's connect(), until `drop()`.
+- `hold = Hold(target)` keeps a port from being given to anybody's connect(), from `hold.take()` to `hold.drop()`, or
+  until nobody has the object any more.
 """
 
 TYPE_CHECKING = False

@@ -41,10 +41,11 @@ def wait_until_free(
 ) -> Survey | None:
     """Wait until all targets can be bound, for at most `timeout` seconds; None when that is over.
 
-    The answer has the holds (`mode` none: there are none), which keep the ports from connect() until they are
-    dropped: `for hold in survey.holds: hold.drop()`. Where bind is denied the socket tables decide; of more than 64
-    targets they say which are free, and bind is asked about the others. They are read once when a target is held, with
-    the owners as `blockers` does: `timeout` is not kept where that does not return. Raises UsageError for NaN.
+    The answer has the holds (`mode` none: there are none), which keep the ports from connect() until they are dropped,
+    `for hold in survey.holds: hold.drop()`, or nobody has the answer any more. Where bind is denied the socket tables
+    decide; of more than 64 targets they say which are free, and bind is asked about the others. They are read once when
+    a target is held, with the owners as `blockers` does: `timeout` is not kept where that does not return. Raises
+    UsageError for NaN.
     """
     survey = Survey(targets, reuseaddr=reuseaddr, mode=mode)
     inspection = Inspection(survey)
