@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from portwait.advice import shell_commands, stopping
+from portwait.advice import shell_commands, stopping, trust
 from portwait.advice.facts import Facts
 from portwait.diagnosis import owners, tables
 from portwait.errors import TablesError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from portwait.host.machine import Machine
+    from portwait.host.supervisors import Supervisor
     from portwait.host.systemd_units import Unit, UnitsOf
     from portwait.model.case import Case
     from portwait.model.owner import Owner
@@ -79,7 +80,7 @@ def gather(
 
     here = where or machine()
     known = {owner.pid: owner for blocker in case.blockers for owner in blocker.owners if owner.container is None}
-    above = {owner.pid: supervisors.supervisor_of(owner, _ancestors(owner)) for owner in known.values()}
+    above = {owner.pid: _supervisor(owner, by_root=here.root) for owner in known.values()}
     managed = _managed(case, known.values()) if here.systemd else {}
     units = units_of([case]) if units is None else units
     units.also_stops(unit for several in managed.values() for unit in several)
@@ -128,6 +129,16 @@ def _managed(case: Case, known: Iterable[Owner]) -> dict[int, tuple[Unit, ...]]:
         for owner in known
         if stopping.is_manager(owner)
     }
+
+
+def _supervisor(owner: Owner, *, by_root: bool) -> Supervisor | None:
+    """Find a process's supervisor; root is told to use its command only where that is not another user's word."""
+    ancestors = tuple(_ancestors(owner))
+    supervisor = supervisors.supervisor_of(owner, ancestors)
+    if supervisor is None or supervisor.stop is None or not by_root:
+        return supervisor
+    trusted = any(trust.is_roots_word(each) for each in ancestors if each.pid == supervisor.pid)
+    return supervisor if trusted else supervisor._replace(stop=None)
 
 
 def _ancestors(owner: Owner) -> Iterator[Owner]:

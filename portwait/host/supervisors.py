@@ -9,7 +9,7 @@ from portwait.model.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from portwait.model.owner import Owner
 
@@ -30,7 +30,7 @@ def supervisor_of(owner: Owner, ancestors: Iterable[Owner]) -> Supervisor | None
     for ancestor in ancestors:
         words = [word.rpartition("/")[2] for word in ancestor.cmdline[:3]]
         if "supervisord" in words:
-            return Supervisor("supervisord", ancestor.pid, _supervisorctl(owner))
+            return Supervisor("supervisord", ancestor.pid, _supervisorctl(owner, ancestor))
         if words and words[0] == "runsv":
             return Supervisor("runsv", ancestor.pid, _in_folder(ancestor.pid, "sv", "stop"))
         if words and words[0] == "s6-supervise":
@@ -44,8 +44,11 @@ def supervisor_of(owner: Owner, ancestors: Iterable[Owner]) -> Supervisor | None
     return None
 
 
-def _supervisorctl(owner: Owner) -> tuple[str, ...] | None:
-    """Read what supervisord calls a program from the environment that it gave it (SUPERVISOR_PROCESS_NAME)."""
+def _supervisorctl(owner: Owner, supervisord: Owner) -> tuple[str, ...] | None:
+    """Read what supervisord calls a program from the environment that it gave it (SUPERVISOR_PROCESS_NAME).
+
+    supervisorctl is told its configuration, where it has one of its own: another supervisord would answer else.
+    """
     if sys.platform != "linux":
         return None
     from portwait._linux import procfs
@@ -56,7 +59,26 @@ def _supervisorctl(owner: Owner) -> tuple[str, ...] | None:
     group = os.fsdecode(told.get(b"SUPERVISOR_GROUP_NAME", b"")) or name
     if not name or not (name + group).isprintable() or (name + group).startswith("-"):
         return None
-    return ("supervisorctl", "stop", name if group == name else f"{group}:{name}")
+    path = _configuration(supervisord.cmdline)
+    if path and not path.startswith("/"):
+        try:
+            path = os.path.join(os.readlink(f"/proc/{supervisord.pid}/cwd"), path)
+        except OSError:
+            return None
+    conf = ("-c", os.path.normpath(path)) if path else ()
+    return ("supervisorctl", *conf, "stop", name if group == name else f"{group}:{name}")
+
+
+def _configuration(cmdline: Sequence[str]) -> str:
+    """Name the configuration that a supervisord was started with; empty where it found one by itself."""
+    for word, following in zip(cmdline, (*cmdline[1:], "")):
+        if word in ("-c", "-nc", "--configuration"):
+            return following
+        if word.startswith("--configuration="):
+            return word.partition("=")[2]
+        if word.startswith("-c"):
+            return word[2:]
+    return ""
 
 
 def _in_folder(pid: int, *command: str) -> tuple[str, ...] | None:

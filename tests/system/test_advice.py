@@ -397,3 +397,18 @@ def _cures(text: str) -> list[str]:
         elif found and line.startswith("       "):
             found[-1] += f"\n{line}"
     return found
+
+
+@pytest.mark.parametrize("supervisor", ["supervisord", "runsv", "s6-supervise"])
+def test_another_users_supervisor_is_in_no_command_of_roots(supervisor: str) -> None:
+    """Anybody can write a name, a variable and a folder: root is not told to stop what these name."""
+    script = '(exec -a "$0" bash -c \'"$@"; exit\' sh "$@")'
+    words = ("bash", "-c", script, supervisor, "/usr/bin/python3", "-c", SERVER, str(PORT))
+    environment = {**os.environ, "SUPERVISOR_PROCESS_NAME": "payments"}
+    with running((*AS_NOBODY, *words), env=environment, cwd="/") as program:
+        program.says("ready")
+        remedy = remedies(str(PORT))["stop-listener"]
+        assert "again when it ends: stop it there." in remedy["summary"]
+        assert [command.split()[0] for command in remedy["commands"]] == ["kill"]
+        paste(remedy)
+        eventually(lambda: not told(str(PORT))["blockers"], "the end of the server")

@@ -439,6 +439,29 @@ def test_what_supervisord_calls_a_program(environment: dict[str, str], command: 
 
 @LINUX
 @pytest.mark.parametrize(
+    ("words", "conf"),
+    [
+        (("-n",), ()),
+        (("-n", "-c", "/opt/my app/sup.conf"), ("-c", "/opt/my app/sup.conf")),
+        (("-c/etc/sup.conf", "-n"), ("-c", "/etc/sup.conf")),
+        (("-nc", "/etc/sup.conf"), ("-c", "/etc/sup.conf")),
+        (("--configuration", "/etc/../opt/sup.conf"), ("-c", "/opt/sup.conf")),
+        (("--configuration=/etc/sup.conf",), ("-c", "/etc/sup.conf")),
+        (("-c", "conf/sup.conf"), ("-c", "{}/conf/sup.conf")),
+    ],
+)
+def test_supervisorctl_is_told_the_configuration(words: tuple[str, ...], conf: tuple[str, ...], tmp_path: Path) -> None:
+    """The one that supervisord itself was started with, a relative one below its working directory."""
+    with running(WAIT, cwd=tmp_path, env={"SUPERVISOR_PROCESS_NAME": "app"}) as program:
+        program.says("ready")
+        above = process(program.pid, "supervisord", cmdline=("python3", "/usr/bin/supervisord", *words))
+        supervisor = supervisor_of(process(program.pid, "app"), [above])
+    expected = tuple(word.format(tmp_path) for word in conf)
+    assert supervisor == Supervisor("supervisord", program.pid, ("supervisorctl", *expected, "stop", "app"))
+
+
+@LINUX
+@pytest.mark.parametrize(
     ("name", "command"),
     [("runsv", ("sv", "stop")), ("s6-supervise", ("s6-svc", "-d")), ("supervise", ("svc", "-d"))],
 )

@@ -246,13 +246,34 @@ def test_a_program_of_supervisord(host: Machine) -> None:
     try:
         comes_to_be_held(host)
         remedy = advice(host, str(PORT), "stop-listener")
-        assert remedy["commands"] == ["supervisorctl stop web"]
+        assert remedy["commands"] == ["supervisorctl -c /etc/supervisor/supervisord.conf stop web"]
         paste(host, remedy)
         comes_free(host)
         eventually(lambda: "RUNNING" in host.run("supervisorctl", "status", "other").stdout, "the other program")
     finally:
         host.systemctl("stop", "supervisor.service")
         (host.root / "etc/supervisor/conf.d/tests.conf").unlink()
+
+
+def test_a_program_of_a_second_supervisord(host: Machine) -> None:
+    """Its own configuration is named: the usual supervisord does not know the program, or runs another of that name."""
+    needs("/usr/bin/supervisord", "supervisor")
+    sections = {
+        "unix_http_server": "file=/run/second.sock",
+        "supervisord": "nodaemon=true\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile=/run/second.pid",
+        "rpcinterface:supervisor": "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
+        "supervisorctl": "serverurl=unix:///run/second.sock",
+        "program:web": f"command={SERVER}\nautorestart=true",
+    }
+    host.write("/opt/second.conf", "".join(f"[{name}]\n{text}\n" for name, text in sections.items()))
+    with host.units({"second.service": service("/usr/bin/supervisord -c /opt/second.conf")}):
+        host.systemctl("start", "second.service")
+        comes_to_be_held(host)
+        remedy = advice(host, str(PORT), "stop-listener")
+        assert remedy["commands"] == ["supervisorctl -c /opt/second.conf stop web"]
+        paste(host, remedy)
+        comes_free(host)
+        assert is_active(host, "second.service")
 
 
 def needing(unit: str, how: str = "Requires") -> str:

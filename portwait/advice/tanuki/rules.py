@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import stat
-import sys
-
-from portwait.advice import shell_commands, stopping
+from portwait.advice import shell_commands, stopping, trust
 from portwait.advice.tanuki import config
 from portwait.diagnosis import owners
 from portwait.host import untrusted_file
@@ -37,7 +33,7 @@ def wrappers_of(blockers: Iterable[Blocker]) -> tuple[Wrapper, ...]:
         if process is None or conf is None:
             continue
         path = config.absolute(conf, process.cmdline, untrusted_file.working_directory(process.pid))
-        key = not _is_roots_word(process), path
+        key = not trust.is_roots_word(process), path
         if key in wrappers:
             wrappers[key] = wrappers[key]._replace(pids=tuple({*wrappers[key].pids, owner.pid, process.pid}))
             continue
@@ -56,29 +52,6 @@ def wrappers_of(blockers: Iterable[Blocker]) -> tuple[Wrapper, ...]:
             user=process.user,
         )
     return tuple(wrappers[key] for key in sorted(wrappers))
-
-
-def _is_roots_word(process: Owner) -> bool:
-    """Whether root wrote this command line, and its paths are those of this machine: what it names may be acted on.
-
-    A set-user-ID program runs as root with the words, and the open sockets, of whoever started it; `sudo` even sets its
-    real uid before it asks for the password.
-    """
-    if process.container is not None:
-        return False
-    if sys.platform != "linux":
-        return process.user in ("root", "NT AUTHORITY\\SYSTEM")
-    folder = f"/proc/{process.pid}"
-    try:
-        with open(f"{folder}/status", encoding="utf-8", errors="replace") as file:
-            (uids,) = (line.split()[1:] for line in file if line.startswith("Uid:"))
-        program, root = os.stat(f"{folder}/exe"), os.stat(f"{folder}/root")
-    except (OSError, ValueError):  # it has ended, or is not ours to look at
-        return False
-    if set(uids) != {"0"} or program.st_mode & stat.S_ISUID or not os.path.samestat(root, os.stat("/")):
-        return False
-    now = owners.describe(process.pid)  # it may have become another program since its words were read
-    return now is not None and (now.birth, now.cmdline) == (process.birth, process.cmdline)
 
 
 def use_pipe(facts: Facts) -> Remedy | None:
