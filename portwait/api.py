@@ -45,8 +45,9 @@ def wait_until_free(
     `for hold in survey.holds: hold.drop()`, or nobody has the answer any more. Where bind is denied the socket tables
     decide; of more than 64 targets they say which are free, and bind is asked about the others. They are read once when
     a target is held, with the owners as `blockers` does: `timeout` is not kept where that does not return. Raises
-    UsageError for NaN.
+    UsageError for NaN, and for `mode` full without SO_REUSEADDR: such a service cannot bind beside a full hold.
     """
+    _check(mode, reuseaddr=reuseaddr)
     survey = Survey(targets, reuseaddr=reuseaddr, mode=mode)
     inspection = Inspection(survey)
     read_at = -math.inf
@@ -82,8 +83,9 @@ def pick(
     `port` of the answer is the port. No other pick gets it, no hold stands on it, and the kernel gives it to nobody's
     connect(); a server that sets SO_REUSEADDR binds beside it. `shuffled` takes any, not the first. Waits `timeout`
     seconds where all are taken. Raises PortwaitError where none can be had, UsageError for words that are no ranges,
-    or NaN.
+    for NaN, and for `mode` full without SO_REUSEADDR.
     """
+    _check(mode, reuseaddr=reuseaddr)
     candidates, settings = parse(ranges, family), port_settings()
     claims: list[Claim] = []
 
@@ -95,6 +97,12 @@ def pick(
         raise PortwaitError(f"cannot pick a port of {' '.join(ranges)}: none can be had")
     _picked[:] = [*(each for each in _picked if each.keeps), claims[0]]
     return claims[0]
+
+
+def _check(mode: Mode, *, reuseaddr: bool) -> None:
+    """Refuse what never ends: a probe like such a service's would meet our own hold."""
+    if mode == "full" and not reuseaddr:
+        raise UsageError("cannot use mode full with reuseaddr=False: such a service cannot bind beside a full hold")
 
 
 def _deadline(timeout: float) -> float:

@@ -170,6 +170,14 @@ def test_nan_is_no_timeout() -> None:
             portwait.pick(str(PORT), timeout=math.nan)
 
 
+def test_its_own_full_hold_would_be_in_its_way() -> None:
+    """Rule: as on the command line, no full hold for a service without SO_REUSEADDR; the wait for it would not end."""
+    with outbound_established(PORT), pytest.raises(portwait.UsageError, match="cannot bind beside a full hold"):
+        portwait.wait_until_free(target(), timeout=0, mode="full", reuseaddr=False)
+    with pytest.raises(portwait.UsageError, match="cannot bind beside a full hold"):
+        portwait.pick(str(PORT), mode="full", reuseaddr=False)
+
+
 def test_waiting_without_a_hold() -> None:
     """Who only wants to know holds nothing."""
     survey = portwait.wait_until_free(target(), timeout=0, mode="none")
