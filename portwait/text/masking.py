@@ -37,8 +37,7 @@ def may_have_secret(command: Sequence[str]) -> bool:
     for word in command:
         if word and (len(word) > _MOST_CHARACTERS or word.split() != [word] or "@" in word or "%" in word):
             return True
-        name = word.replace("\\", "/").rpartition("/")[2]
-        if name in programs or secret_names.announces(word, before):
+        if secret_names.program_of(word) in programs or secret_names.announces(word, before):
             return True
         if before.startswith("-") and ":" in word and before.lstrip("-").lower() in secret_names.USERS:
             return True

@@ -85,10 +85,12 @@ _WITH_CAPITAL_P: tuple[str, ...] = (
     "ipmitool",
     "zip",
 )
-_WITH_CAPITAL_P += ("unzip", "zipcloak")
+_WITH_CAPITAL_P += ("unzip", "zipcloak", "microsocks", "iodine", "iodined")
 _PUTTY = ("plink", "pscp", "psftp", "putty", "plink.exe", "pscp.exe", "nodetool", "influx", "jmxterm")
 _FREERDP = ("xfreerdp", "xfreerdp3", "wlfreerdp", "sdl-freerdp", "wfreerdp")
 _SHADOWSOCKS = ("ss-server", "ss-local", "ss-redir", "ss-tunnel", "ss-manager", "sslocal", "ssserver", "ssmanager")
+_TUNNELS = ("udp2raw", "udp2raw_amd64", "speederv2", "speederv2_amd64", "tinyvpn", "edge", "dns2tcpc")
+_HASHICORP = ("consul", "nomad", "serf")
 _SAMBA = ("smbclient", "rpcclient", "net", "winexe", "wmic", "smbget", "smbcacls", "smbpasswd", "samba-tool")
 
 NEXT: dict[str, tuple[str, ...]] = {
@@ -100,7 +102,8 @@ NEXT: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(_SNMP, ("-c", "-A", "-X")),
     **dict.fromkeys(_PUTTY, ("-pw", "-t")),
     **dict.fromkeys(_FREERDP, ("/p:", "/gp:")),
-    **dict.fromkeys(_SHADOWSOCKS, ("-k",)),
+    **dict.fromkeys((*_SHADOWSOCKS, *_TUNNELS), ("-k",)),
+    **dict.fromkeys(_HASHICORP, ("-encrypt", "-encrypt=", "--encrypt", "--encrypt=")),
     **dict.fromkeys(_SAMBA, ("-U",)),
     **{f"{engine} login": ("-p",) for engine in _ENGINES},
     "poetry publish": ("-p",),
@@ -148,6 +151,9 @@ NEXT: dict[str, tuple[str, ...]] = {
 
 One that ends in a sign is the beginning of the word that has the secret.
 """
+CLUSTERS = {"curl": "uUbE"}
+"""Programs that take short options in one word, `curl -sSu user:S`, and the last ones that a secret follows."""
+
 GLUED = dict.fromkeys(_WITH_GLUED_P, ("-p",))
 """Programs where the secret is only ever in the same word: with `mysql -p db` the password is asked for."""
 
@@ -215,6 +221,17 @@ def may_name_secret(word: str) -> bool:
     if "=" not in word or ":" not in word:
         return False
     return any(name.rstrip("\\\"']:").endswith(tuple(USERS)) for name in plain.split("="))
+
+
+def program_of(word: str) -> str:
+    """Name the program that a word may start, without its folder: `sshpass`, `ProxyCommand=sshpass`, `$(sshpass`.
+
+    The value of an option, `--format=zip`, is none, but for ssh's -o.
+    """
+    name = word.replace("\\", "/").rpartition("/")[2]
+    for sign in "=(`" if word[:1] != "-" or word[:2] == "-o" else "":
+        name = name.rpartition(sign)[2]
+    return name
 
 
 def programs() -> tuple[set[str], set[str]]:

@@ -57,28 +57,32 @@ class _Options:
         self._programs: list[str] = []
         self._next: set[str] = set()
         self._glued: set[str] = set()
+        self._clusters = ""
         self._positional = False
 
     def add(self, word: str) -> None:
         """Take a word for a program, or for a subcommand of one before."""
-        name = word.replace("\\", "/").rpartition("/")[2]
+        name = secret_names.program_of(word)
         for key in (name, *(f"{program} {word}" for program in self._programs)):
             following = secret_names.NEXT.get(key, ())
             self._next.update(following)
             self._glued.update(following, secret_names.GLUED.get(key, ()))
             self._positional = self._positional or key in secret_names.POSITIONAL
+            self._clusters += secret_names.CLUSTERS.get(key, "")
         if name in secret_names.programs()[1]:
             self._programs.append(name)
 
     def announces(self, word: str) -> bool:
         """Whether the next word is a secret."""
+        if self._clusters and re.fullmatch(f"-[A-Za-z]+[{self._clusters}]", word):
+            return True
         return word in self._next
 
     def mask(self, word: str) -> str | None:
         """Mask a word that a program's option makes a secret; None where none does."""
         for option in self._glued:
             short = len(option) == 2 and option[0] == "-"
-            prefix = option[-1] in ":," or option == "-hp"
+            prefix = option[-1] in ":,=" or option == "-hp"
             if (short or prefix) and word.startswith(option) and len(word) > len(option):
                 return option + MASK
         if re.match(r"-[uU][^\s:=/]*[:%]", word):

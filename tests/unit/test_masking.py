@@ -104,6 +104,9 @@ def test_no_planted_secret_comes_out(row: str, secret: str, wrapper: str) -> Non
         "java -agentlib:jdwp=transport=dt_socket,server=y,address=*:5005 -jar app.jar",
         "sh -c 'exec java -jar app.jar --port 30010 > /var/log/app.log'",
         "chown app:app /srv",
+        "consul agent -bootstrap -data-dir /x",
+        "curl -sSfL http://host:8080/",
+        "java -Dmode=exp -Dformat=zip -jar /opt/a.jar -P 8080",
     ],
 )
 def test_what_helps_stays_readable(line: str) -> None:
