@@ -7,8 +7,9 @@ very way (a listener, a socket that is only bound, a client that called bind fir
 destination already. So n ports stand in a ring, and a port is picked as often as it and the useless ports right before
 it are hit: reserve the port before 30010's, and 30010 is picked twice as often.
 
-bind(address, 0) tries the others first, and shares with nobody. Of a range with an odd number of
-ports neither ever picks the last. UDP picks from the whole range, odd and even alike.
+bind(address, 0) tries the others first, and shares with nobody. No search starts at the last port of a range with an
+odd number of ports. One that starts at the first port leaves the last one out; any other search goes on from the last
+port to the third one of the range, and leaves the first one out. UDP picks from the whole range, odd and even alike.
 
 Which part of the new clients calls bind(address, 0) is judged by the odd and even ports of the present ones. A client
 that bound its port by number looks the same, so a few ports prove little: `part_by_bind` is never 0 or 1.
@@ -24,14 +25,16 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Mapping, Sequence
+    from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from portwait.model.sockets import Range
 
+_Starts = Literal["any", "first", "not first"]
+"""Where a search starts: at the first port of its ring, or elsewhere."""
 _NEW = object()
 """A destination that nobody is connected to."""
 _BEFORE = (1, 20)
@@ -92,8 +95,7 @@ class Choice:
         """`span` is the range."""
         low, high = span
         self._slots = max(1, (high - low + 1) // 2)
-        self._first = range(low, low + 2 * self._slots, 2)
-        self._second = range(low + 1, low + 1 + 2 * self._slots, 2) if high > low else range(0)
+        self._first, self._second = range(low, high + 1, 2), range(low + 1, high + 1, 2)
         self._reserved = reserved
         self._traffic = traffic
         self._useless = {*reserved, *traffic.bound}
@@ -101,14 +103,23 @@ class Choice:
         self._occupied = self._useless | self._used
         self._clients, self._late_clients = self._new_clients()
 
-    def _new_clients(self) -> tuple[_Clients, _Clients]:
-        """Say where new clients go; and of these, those for whom no port of the first ring is left."""
+    def _new_clients(self) -> tuple[_Clients, dict[_Starts, _Clients]]:
+        """Say where new clients go; and of these, those for whom no port of the first ring is left, by their start."""
         used: dict[Hashable, AbstractSet[int]] = {where: ports for where, ports in self._traffic.used.items() if ports}
         total = sum(map(len, used.values())) + 1
         parts = {_NEW: 1 / total, **{where: len(ports) / total for where, ports in used.items()}}
         useful = {*self._first} - self._useless
-        late = {where: part for where, part in parts.items() if useful <= used.get(where, set())}
-        return _Clients(parts, sum(parts.values())), _Clients(late, sum(late.values()))
+        reached: dict[_Starts, set[int]] = {"any": useful}
+        if len(self._first) > self._slots:  # what a search leaves out, by where it starts
+            reached = {**reached, "not first": useful - {self._first[0]}, "first": useful - {self._first[-1]}}
+        late = {
+            starts: {where: part for where, part in parts.items() if useful <= used.get(where, set())}
+            for starts, useful in reached.items()
+        }
+        for starts in ("not first", "first"):  # those of "any" are counted there
+            late[starts] = {where: part for where, part in late.get(starts, {}).items() if where not in late["any"]}
+        clients = {starts: _Clients(parts, sum(parts.values())) for starts, parts in late.items()}
+        return _Clients(parts, sum(parts.values())), clients
 
     @functools.cached_property
     def _destinations(self) -> Mapping[int, AbstractSet[Hashable]]:
@@ -133,7 +144,9 @@ class Choice:
             return 0.0
         if port in self._first:
             return self._hits(self._first, port, self._clients)
-        return self._hits(self._second, port, self._late_clients) if port in self._second else 0.0
+        if port not in self._second:
+            return 0.0
+        return sum(self._hits(self._second, port, clients, starts) for starts, clients in self._late_clients.items())
 
     def by_bind(self, port: int) -> float:
         """How probable it is that bind(address, 0) picks the port."""
@@ -143,20 +156,22 @@ class Choice:
             return self._gap(self._second, port)
         return self._gap(self._first, port) if port in self._first and self._occupied.issuperset(self._second) else 0.0
 
-    def _hits(self, ring: Sequence[int], port: int, clients: _Clients) -> float:
-        """Add up the starting points from which the port is the first useful one, each by the clients it is so for.
+    def _hits(self, ring: Sequence[int], port: int, clients: _Clients, starts: _Starts = "any") -> float:
+        """Add up the starting points from which the port is the first useful one, each by the clients it is so for."""
+        return sum(self._hits_of(way, clients) for way in _ways(ring, self._slots, port, starts)) / self._slots
 
-        Walks back from the port: a step further only those clients are left to whom every port on the way was useless.
-        """
+    def _hits_of(self, way: Iterable[tuple[int, bool]], clients: _Clients) -> float:
+        """Walk back from a port: a step further only those are left to whom every port on the way was useless."""
         if not clients.parts:
             return 0.0
         destinations, parts = self._destinations, clients.parts
+        steps = iter(way)
+        port, starts = next(steps)
         here = destinations.get(port, ())
         part = clients.total - sum(parts.get(where, 0.0) for where in here)
         left: set[Hashable] | None = None  # all but those who have the port already
-        hits, at = part, ring.index(port)
-        for step in range(1, len(ring)):
-            before = ring[at - step]
+        hits = part * starts
+        for before, starts in steps:
             if before not in self._useless:
                 among = destinations.get(before, ())
                 left = {
@@ -167,12 +182,28 @@ class Choice:
                 part = sum(parts[where] for where in left)
             if part < _NOBODY:
                 break
-            hits += part
-        return hits / self._slots
+            hits += part * starts
+        return hits
 
     def _gap(self, ring: Sequence[int], port: int) -> float:
         """The same for clients to whom every port with a socket is useless."""
-        at, steps = ring.index(port), 1
-        while steps < len(ring) and ring[at - steps] in self._occupied:
-            steps += 1
-        return steps / self._slots
+        hits = 0
+        for way in _ways(ring, self._slots, port):
+            for before, starts in way:
+                if before != port and before not in self._occupied:
+                    break
+                hits += starts
+        return hits / self._slots
+
+
+def _ways(ring: Sequence[int], slots: int, port: int, starts: _Starts = "any") -> Iterator[Iterable[tuple[int, bool]]]:
+    """Go back from a port the ways by which the search comes to it: each port, and whether a search starts there."""
+    at, last = ring.index(port), len(ring) - 1
+    if len(ring) == slots:
+        wanted = {"any": (True, True), "first": (True, False), "not first": (False, True)}[starts]
+        yield ((ring[at - step], wanted[step != at]) for step in range(len(ring)))
+        return
+    if at:
+        yield ((ring[(at - 1 - step) % last + 1], (at - 1 - step) % last + 1 != last) for step in range(last))
+    if at != last:
+        yield ((ring[before], before == 0) for before in range(at, -1, -1))

@@ -131,7 +131,7 @@ def _chance(group: Sequence[Finding], audit: Audit) -> str:
     if not worst.at_risk or worst.taken:
         return "-"
     if not worst.per_client:
-        return "the kernel never picks the last port of a range with an odd number of them"
+        return f"the last port of a range with an odd number of them is picked only where {worst.port - 2} is of no use"
     most = "at most " if len(group) > 1 else ""
     what = "connections" if worst.protocol == "tcp" else "sockets"
     each = f"1 in {1 / worst.per_client:,.0f} new {what} would get it"

@@ -25,8 +25,9 @@ def walk(low: int, high: int, usable: Callable[[int], bool], parities: Iterable[
     taken: dict[int, Fraction] = {}
     slots = max(1, (high - low + 1) // 2)
     for start in range(slots):
-        for parity in parities:
-            ring = [low + parity + 2 * ((start + step) % slots) for step in range(slots)]
+        for parity in parities if high > low else (0,):
+            ring = [low + parity + 2 * (start + step) for step in range(slots)]
+            ring = [port - 2 * slots if port > high else port for port in ring]  # also where the last port is even
             found = next((port for port in ring if port <= high and usable(port)), None)
             if found is not None:
                 taken[found] = taken.get(found, Fraction(0)) + Fraction(1, slots)
@@ -91,8 +92,14 @@ def test_bind(size: int, reserved: set[int], bound: set[int], used: dict[int, se
     ids=["even", "odd", "odd-range", "last-but-two", "odd-sized-range's-last", "alone", "second", "outside"],
 )
 def test_a_quiet_host(span: tuple[int, int], port: int, expected: float) -> None:
-    """Each port of the preferred half has the same chance; the last of an odd number is never picked."""
+    """Each port of the preferred half has the same chance; the last of an odd number has none."""
     assert Choice(span, ()).by_connect(port) == pytest.approx(expected)
+
+
+def test_the_last_of_an_odd_number_takes_over() -> None:
+    """Whoever would have been given the last port but two is given the last one, and not the first."""
+    choice = Choice((40000, 40004), (), Traffic(bound={40002}))
+    assert [choice.by_connect(port) for port in (40000, 40002, 40004)] == pytest.approx([1 / 2, 1 / 2, 1 / 2])
 
 
 def test_a_reserved_neighbour_makes_it_likelier() -> None:
