@@ -332,6 +332,17 @@ class TestTheKernelAgrees:
         assert not [port for port in counted if port % 2]
         assert counted[self.PORT] > 3 * counted[40002]  # three useless ports stand before it
 
+    def test_the_last_of_an_odd_number(self, host: Host) -> None:
+        """Rule: a search that comes to it goes on behind the first port, which is left out then."""
+        with states.listening(40006, address=WILDCARD):
+            setting(RANGE, "40000 40008")
+            document = audited(host, *QUICKLY, "--only", "40000-40008")
+            counted = storm.counted(itertools.islice(addresses(), 10_000))
+        said = by_connect(document)
+        assert [round(4 * said[port]) for port in (40000, 40002, 40004, 40008)] == [1, 1, 1, 1]
+        del said[40006]
+        assert unlikely(said, counted) == {}
+
     def test_clients_of_the_same_servers(self, host: Host) -> None:
         """Rule: a port that leads to a destination is of no use to its clients, and the next one gets its share."""
         there = list(itertools.islice(addresses(), 300))
