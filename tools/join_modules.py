@@ -1,6 +1,6 @@
 """Join many small modules into one, `portwait._free_path` and `portwait._explain_path`, when a wheel is built.
 
-A start on a free port loads 16 small modules, and explaining a held port 81 more. The interpreter needs 0.08 ms to find
+A start on a free port loads 16 small modules, and explaining a held port 82 more. The interpreter needs 0.08 ms to find
 and read the file of each: more than all that portwait does when the port is free. The wheel has the modules as they
 are, and these two that make all of them from one file each. Where they are missing, in a checkout say, the modules are
 loaded one by one. This is a build hook of hatchling.
@@ -40,7 +40,7 @@ MODULES = {
         _linux _linux.kernel _linux.netns model.sockets
         _linux.wire _linux.ends _linux.sockdiag _linux.procfs _linux.descriptors _linux.all_cores
         _linux.cgroup_tree _linux.socket_owners _linux.cgroups _linux.sysctl advice.tanuki advice.tanuki.config
-        host.untrusted_file advice.tanuki.rules advice.rules.address advice.rules.bound advice.rules.evict
+        host.untrusted_file advice.trust advice.tanuki.rules advice.rules.address advice.rules.bound advice.rules.evict
         advice.rules.inherited
         advice.rules.kernel_sockets advice.rules.leftovers advice.rules.listener advice.port_range
         advice.rules.outbound advice.rules.permission advice.rules.visibility advice.rules
