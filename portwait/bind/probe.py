@@ -85,7 +85,7 @@ def _lacks_family(target: Target) -> bool:
 
     Every kernel has IPv4. Where the filter forbids that too, the service may be given its sockets, or bind none.
     """
-    return target.family != 4 and target.address != ANY and not os.path.exists(_IPV6_ADDRESSES)
+    return target.family == 6 and not os.path.exists(_IPV6_ADDRESSES)
 
 
 def verdict_of(error: OSError) -> Verdict:

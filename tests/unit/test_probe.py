@@ -41,6 +41,7 @@ def test_a_missing_device_is_one_that_was_named(monkeypatch: pytest.MonkeyPatch,
         ("30010", "unknown", "unknown"),
         ("30010/udp", "unknown", "unknown"),
         ("*%absent0:30010", "unknown", "unknown"),
+        ("-6 30010", "unknown", "unavailable"),
     ],
 )
 def test_a_missing_family_is_one_that_the_kernel_lacks(
@@ -52,7 +53,7 @@ def test_a_missing_family_is_one_that_the_kernel_lacks(
         raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
 
     monkeypatch.setattr(probe, "bind", refuse)
-    (target,) = parse([words])
+    (target,) = parse([words.removeprefix("-6 ")], 6 if words.startswith("-6 ") else 0)
     monkeypatch.setattr(probe, "_IPV6_ADDRESSES", "/proc/self/stat")
     assert probe.probe(target).state == with_ipv6
     monkeypatch.setattr(probe, "_IPV6_ADDRESSES", "/proc/self/absent")
