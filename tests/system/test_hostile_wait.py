@@ -169,6 +169,7 @@ class TestNothingIsInherited:
                 outside = stack.enter_context(running(argv, stdin=-1))
                 outside.complains("waiting for")
                 pid = children(outside.pid)[0] if "--pid" in before else outside.pid
+                eventually(lambda: not mask(pid, "SigBlk") & 1 << signal.SIGTTOU - 1, "the end of its writing")
                 expected = blocked_and_ignored(pid)
                 reset(made.sock)
             outside.says("started")
