@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from portwait._linux import socket_owners
 from tests.support.containers import BUSYBOX, HARDENED
 from tests.support.guarding import run
 from tests.support.images import DOCKER, ROOT
@@ -116,9 +117,18 @@ def test_over_nothing_but_a_c_library(engine: Engine, images: Images, folder: Pa
 def test_it_says_what_the_installed_one_says(images: Images, folder: Path, words: tuple[str, ...]) -> None:
     """Everything is in the folder that a report needs, and every verb; only times differ."""
     with outbound_established(30010), listening(30011), bound_only(30012):
-        installed = run([str(images.installed), *words])
-        packed = run([str(folder / "portwait"), *words])
+        for _ in range(5):
+            before = are_many()
+            installed = run([str(images.installed), *words])
+            packed = run([str(folder / "portwait"), *words])
+            if are_many() is before:
+                break
     assert timeless(packed, str(folder / "portwait")) == timeless(installed, str(images.installed))
+
+
+def are_many() -> bool:
+    """Whether there are so many processes that the other end of a connection is not searched among all of them."""
+    return len([*Path("/proc").glob("[0-9]*")]) > socket_owners._CHEAP
 
 
 def timeless(done: Outcome, path: str) -> Outcome:
