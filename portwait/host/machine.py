@@ -69,7 +69,7 @@ def machine() -> Machine:
         )
     from portwait._linux import procfs
 
-    place, container = _place(), _container(os.environ, _read("/run/systemd/container"))
+    place, container = _surroundings()
     service = _service(place)
     # ProtectKernelTunables= makes it read-only for the unit alone, and nobody pastes a line in there
     in_unit = _is_in_unit(place, container)
@@ -98,12 +98,10 @@ def call(*words: str, patient: bool = True) -> str:
 
     `patient`: as `program` has it.
     """
-    plain = shell((program(patient=patient), *words))
-    if sys.platform != "linux" or not _is_in_unit(_place(), _container(os.environ, _read("/run/systemd/container"))):
-        return plain
     sudo = not _is_root()
-    way_in = _way_in(sudo=sudo)
-    return f"{way_in} {shell((program(by_sudo=sudo, patient=patient), *words))}" if way_in else plain
+    way_in = _way_in(sudo=sudo) if sys.platform == "linux" and _is_in_unit(*_surroundings()) else ""
+    called = shell((program(by_sudo=sudo and way_in != "", patient=patient), *words))
+    return f"{way_in} {called}" if way_in else called
 
 
 def program(*, by_sudo: bool = False, patient: bool = True) -> str:
@@ -137,10 +135,12 @@ def _first(folders: Sequence[str]) -> str | None:
     return next((path for folder in folders if os.access(path := f"{folder or '.'}/{_NAME}", os.X_OK)), None)
 
 
-def _place() -> Place:
+def _surroundings() -> tuple[Place, str | None]:
+    """Read the place of this process among the cgroups, and in which container it is."""
     from portwait._linux import cgroups
 
-    return cgroups.place(_read("/proc/self/cgroup"))
+    place = cgroups.place(_read("/proc/self/cgroup"))
+    return place, _container(os.environ, _read("/run/systemd/container"))
 
 
 def _service(place: Place) -> str | None:
